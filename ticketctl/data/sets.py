@@ -1,0 +1,61 @@
+"""What every data set is, once it is loaded: two splits of uint8 images and what is needed to name and scale them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ticketctl.progress import Reporter
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images uint8 [N, C, H, W] and labels int64 [N]; either may be memory-mapped."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A loaded data set. `mean` and `std` are per channel, of pixels scaled to [0, 1]; `fingerprint` names the content.
+
+    `augment` is the augmentation its literature trains with: "none" or "crop-flip".
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    augment: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        channels, height, width = self.train.images.shape[1:]
+        return int(channels), int(height), int(width)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where data may come from: the user's folder, our cache, the network unless `offline`.
+
+    `target` is what followed the colon of the name (`imagefolder:PATH`), or None.
+    """
+
+    cache: Path
+    reporter: Reporter
+    folder: Path | None = None
+    offline: bool = False
+    target: str | None = None
+    options: dict[str, Any] | None = None

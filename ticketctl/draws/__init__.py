@@ -1,0 +1,1 @@
+"""Draw methods, one module each; the file name is the word users type."""

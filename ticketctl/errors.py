@@ -1,0 +1,116 @@
+"""Every error a user can meet, and the exit code each one owns.
+
+    TicketctlError              70  a bug of ours, unless a subclass says otherwise
+    ├── UsageError               2  an option, name or recipe key that cannot be
+    ├── ArtifactError            3  damaged, hostile, or not fitting the model; carries an E_ code
+    ├── DivergedError            4  a training that left the finite numbers, or did not converge
+    ├── UnavailableError         5  data or a model that cannot be had here
+    ├── MissingExtraError        6  an optional package is not installed
+    ├── LockedError              7  another process writes there
+    ├── MismatchError            8  recipe, data or version differs from what is being resumed
+    ├── HubError                 9  Hub, network, authorisation
+    ├── ResourceError           10  disk full, no permission to write, out of memory
+    └── StoppedError        75/130  SIGTERM / Ctrl-C: a valid checkpoint is kept, the same command goes on
+
+One line says what is wrong, where, and what would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TicketctlError(Exception):
+    """The root: `exit_code` is the contract, `code` the stable name used in `--json`."""
+
+    exit_code = 70
+    code = "E_BUG"
+
+
+class UsageError(TicketctlError):
+    """What was typed cannot be done."""
+
+    exit_code = 2
+    code = "E_USAGE"
+
+
+class ArtifactError(TicketctlError):
+    """A file that is damaged, hostile, newer than this reader, or not for this model.
+
+    `code` is one of the names in `formats/README.md`, e.g. `E_MASK_DIGEST`.
+    """
+
+    exit_code = 3
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{message} [{code}]")
+        self.code = code
+
+
+class DivergedError(TicketctlError):
+    """A loss or weight that is no longer finite."""
+
+    exit_code = 4
+    code = "E_DIVERGED"
+
+
+class UnavailableError(TicketctlError):
+    """Data or a model that is not here and cannot be fetched."""
+
+    exit_code = 5
+    code = "E_UNAVAILABLE"
+
+
+class MissingExtraError(TicketctlError):
+    """An optional package; the message is the install command."""
+
+    exit_code = 6
+    code = "E_EXTRA"
+
+
+class LockedError(TicketctlError):
+    """Another process holds the output folder."""
+
+    exit_code = 7
+    code = "E_LOCKED"
+
+
+class MismatchError(TicketctlError):
+    """What lies there was begun with another recipe, data set or version."""
+
+    exit_code = 8
+    code = "E_MISMATCH"
+
+
+class HubError(TicketctlError):
+    """The Hub, the network or a right is missing."""
+
+    exit_code = 9
+    code = "E_HUB"
+
+
+class ResourceError(TicketctlError):
+    """The machine refused: no space, no permission, no memory."""
+
+    exit_code = 10
+    code = "E_RESOURCE"
+
+
+class StoppedError(TicketctlError):
+    """Stopped from outside; everything done so far is kept. `exit_code` is 75 or 130."""
+
+    code = "E_STOPPED"
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def near_miss(word: str, allowed: Iterable[str]) -> str:
+    """Say what was allowed, the nearest first: `did you mean 'snip'?` or the whole list."""
+    names = sorted(allowed)
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "there is " + ", ".join(names) if names else "there is none"

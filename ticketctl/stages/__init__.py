@@ -1,0 +1,1 @@
+"""Recipe and artifacts in, artifacts out; resuming lives here."""

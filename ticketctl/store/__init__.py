@@ -1,0 +1,1 @@
+"""The one door to disk: strict reading, canonical atomic writing, locks. numpy and the standard library alone."""

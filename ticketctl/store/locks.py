@@ -1,0 +1,53 @@
+"""One writer per folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ticketctl.errors import LockedError, ResourceError
+from ticketctl.store.files import make_folder, sweep_temporaries
+
+LOCK = ".lock"
+OWNER = ".lock-owner.json"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` (made if need be) for writing; what a killed writer left half-written is swept away first.
+
+    The lock is the kernel's: it is free the moment its holder is gone, however it went.
+
+    Raises:
+        LockedError: another process holds it; its process id and host are named.
+        ResourceError: the folder may not be written.
+    """
+    make_folder(folder)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(f"{folder}: {_owner(folder)} is writing there; wait for it, or give another --out") from None
+    except OSError as error:
+        raise ResourceError(f"{folder}: cannot be written: {error.strerror}") from None
+    try:
+        sweep_temporaries(folder)
+        (folder / OWNER).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        yield
+    finally:
+        (folder / OWNER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _owner(folder: Path) -> str:
+    try:
+        owner = json.loads((folder / OWNER).read_text())
+        return f"process {int(owner['pid'])} on {str(owner['host'])[:80]}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
