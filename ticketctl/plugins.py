@@ -79,3 +79,47 @@ def _literal(node: ast.stmt) -> dict[str, str]:
     assert node.value is not None
     value = ast.literal_eval(node.value)
     return {str(key): str(text) for key, text in value.items()}
+
+
+def describe(kind: str, name: str) -> str:
+    """The docstring of the module behind `name`, and its keys with their defaults; imports nothing.
+
+    Raises:
+        UsageError: no such name.
+    """
+    known = plugins(kind)
+    if name not in known:
+        raise UsageError(f"nothing named {name!r}; {near_miss(name, known)}")
+    spec = find_spec(known[name].module)
+    assert spec is not None
+    assert spec.origin is not None
+    path = Path(spec.origin)
+    text = [ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""]
+    keys = _keys(path)
+    return "\n".join([*text, *(["", "Keys of [draw]:", *keys] if keys else [])])
+
+
+def _keys(path: Path) -> list[str]:
+    """`key = default: meaning` of the module's Params, which may come from a shared private module beside it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == "Params":
+            return _fields(node)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            shared = [name.name for name in node.names if name.asname == "Params"]
+            source = path.parent / f"{node.module.rpartition('.')[2]}.py"
+            if shared and source.is_file():
+                classes = (part for part in ast.parse(source.read_text(encoding="utf-8")).body)
+                return next(_fields(part) for part in classes if isinstance(part, ast.ClassDef) and part.name == shared[0])
+    return []
+
+
+def _fields(node: ast.ClassDef) -> list[str]:
+    found = []
+    for field, after in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            default = f" = {ast.unparse(field.value)}" if field.value else ""
+            doc = after.value if isinstance(after, ast.Expr) else None
+            meaning = str(doc.value) if isinstance(doc, ast.Constant) else ""
+            found.append(f"  {field.target.id}{default}: {meaning}")
+    return found

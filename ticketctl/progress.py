@@ -21,6 +21,9 @@ class Reporter(Protocol):
     def note(self, text: str) -> None:
         """A line worth keeping in a log."""
 
+    def download(self, name: str, done: int, total: int | None) -> None:
+        """`done` of `total` bytes (None: not told) of the file `name` have arrived."""
+
 
 class Silent:
     """Hears nothing."""
@@ -29,3 +32,4 @@ class Silent:
     def phase(self, name: str, epochs: float, done: float) -> None: ...  # noqa: D102
     def epochs(self, done: float, values: Mapping[str, float]) -> None: ...  # noqa: D102
     def note(self, text: str) -> None: ...  # noqa: D102
+    def download(self, name: str, done: int, total: int | None) -> None: ...  # noqa: D102

@@ -1,1 +1,1 @@
-"""The formats as numpy sees them: reading and writing tickets, runs and their files. torch is never imported."""
+"""The formats as numpy sees them: tickets, runs and their files. torch is never imported."""

@@ -1,7 +1,8 @@
-"""What every data set is, once it is loaded: two splits of uint8 images and what is needed to name and scale them."""
+"""What every data set is once it is loaded: two splits of uint8 images, their names and their scale."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ class Split:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A loaded data set. `mean` and `std` are per channel, of pixels scaled to [0, 1]; `fingerprint` names the content.
+    """A loaded data set; `fingerprint` names its content.
 
-    `augment` is the augmentation its literature trains with: "none" or "crop-flip".
+    `mean` and `std` are per channel, of pixels scaled to [0, 1]. `augment` is the augmentation its literature
+    trains with: "none" or "crop-flip".
     """
 
     name: str
@@ -59,3 +61,27 @@ class Source:
     offline: bool = False
     target: str | None = None
     options: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a plug-in reads: both splits, and `scale` (mean, std) where it is known; else it is measured."""
+
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    augment: str
+    scale: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A source looked up but not read: what a plug-in's `find(name, source)` returns, at once and offline.
+
+    `identity` names the content: equal identity and options, equal pixels. `read` decodes it, and fetches
+    what is missing. With `keep` the result is kept decoded in the cache, and `read` is not called again.
+    """
+
+    identity: str
+    read: Callable[[], Decoded]
+    keep: bool = True

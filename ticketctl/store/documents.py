@@ -57,7 +57,7 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"key {key!r} stands twice")
+            raise ValueError(f"key {key[:80]!r} stands twice")
         found[key] = value
     return found
 

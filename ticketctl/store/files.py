@@ -41,15 +41,22 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
             raise ArtifactError("E_PATH", f"{path}: not a regular file (links are not followed)") from None
         raise ResourceError(f"{path}: cannot be read: {error.strerror}") from None
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        # before fdopen, which would raise an error of its own for a folder
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise ArtifactError("E_PATH", f"{path}: not a regular file")
         if status.st_size > limit:
             raise ArtifactError("E_FORMAT", f"{path}: {status.st_size} bytes, more than the {limit} allowed here")
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise ArtifactError("E_FORMAT", f"{path}: grew past the {limit} bytes allowed here while it was read")
+        # asks for what is there, not for `limit`: Python allocates what it asks for
+        with open(handle, "rb", closefd=False) as file:
+            data = file.read(status.st_size + 1)
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be read: {error.strerror}") from None
+    finally:
+        os.close(handle)
+    if len(data) > status.st_size:
+        raise ArtifactError("E_FORMAT", f"{path}: grew past its {status.st_size} bytes while it was read")
     return data
 
 

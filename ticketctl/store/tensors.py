@@ -63,13 +63,15 @@ def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | No
     """The canonical file that holds `tensors`.
 
     Raises:
-        ValueError: more than one metadata key, or a name that the reader would refuse.
+        ValueError: more than one metadata key, a name that the reader would refuse, or data of the wrong length.
     """
     if metadata and len(metadata) > 1:
         raise ValueError("one metadata key at most")
-    bad = [name for name in tensors if not NAME.fullmatch(name)]
-    if bad:
-        raise ValueError(f"not a tensor name: {bad[0]!r}")
+    for name, tensor in tensors.items():
+        if not NAME.fullmatch(name) or name == "__metadata__":  # a tensor of that name makes the file unloadable
+            raise ValueError(f"not a tensor name: {name!r}")
+        if memoryview(tensor.data).nbytes != math.prod(tensor.shape) * SIZES[tensor.dtype]:
+            raise ValueError(f"{name}: the data do not fill the shape {tensor.shape}")
     order = sorted(tensors, key=lambda name: (_ALIGNED.index(tensors[name].dtype), name))
     header = _header([(name, tensors[name].dtype, tensors[name].shape) for name in order], metadata or {})
     return b"".join([header, *(tensors[name].data for name in order)])
@@ -130,7 +132,7 @@ def _entry(name: str, entry: Any, where: str) -> tuple[str, str, tuple[int, ...]
         raise ArtifactError("E_FORMAT", f"{where}: {name}: dtype {str(dtype)[:40]!r} is not one of {', '.join(SIZES)}")
     if not isinstance(shape, list) or len(shape) > MAX_DIMS or not all(_is_dim(size) for size in shape):
         raise ArtifactError("E_FORMAT", f"{where}: {name}: the shape is not a list of up to {MAX_DIMS} sizes")
-    if math.prod(shape) > MAX_ELEMENTS:
+    if math.prod(size or 1 for size in shape) > MAX_ELEMENTS:  # [0, 2^62] too: numpy cannot shape it
         raise ArtifactError("E_FORMAT", f"{where}: {name}: more than {MAX_ELEMENTS} elements")
     return name, dtype, tuple(shape)
 

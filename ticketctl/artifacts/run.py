@@ -1,0 +1,266 @@
+"""A run: a folder with run.json, final.safetensors and, as it comes, mask, series, states and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ticketctl.artifacts.folder import check_listed, get, put
+from ticketctl.artifacts.manifest import manifest_bytes, parse_manifest
+from ticketctl.artifacts.masks import Keep, decode_mask, encode_mask, mask_digest
+from ticketctl.artifacts.models import RunManifest, recipe_digest, run_id, shapes_digest
+from ticketctl.artifacts.records import numbers, to_record
+from ticketctl.artifacts.series import Series, decode_series, encode_series
+from ticketctl.artifacts.weights import decode_weights, encode_weights, weights_digest
+from ticketctl.errors import ArtifactError, UsageError
+from ticketctl.store.files import read_bytes, write_atomic
+from ticketctl.store.tensors import Tensor
+
+MANIFEST = "run.json"
+MASK, FINAL, SERIES = "mask.safetensors", "final.safetensors", "series.zarr.zip"
+Weights = Mapping[str, Tensor] | Path
+"""Tensors to write, or a finished safetensors file to link."""
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """Weights kept on the way, under a name such as `best-val` or `epoch-10`."""
+
+    name: str
+    step: int
+    epoch: Any
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """A finished report to list: the archive's bytes, its kind, and the digest of its content."""
+
+    name: str
+    kind: str
+    digest: str
+    content: bytes | Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run: its manifest is judged, its files are there; each file is checked when it is read."""
+
+    folder: Path
+    manifest: RunManifest
+
+    def weights(self) -> dict[str, Tensor]:
+        """The trained weights, a whole state_dict.
+
+        Raises:
+            ArtifactError: E_FILE_DIGEST, E_WEIGHTS_DIGEST, E_ARCH_MISMATCH, or what is wrong with the file.
+        """
+        return self._weights(FINAL, self.manifest.weights.digest)
+
+    def state(self, name: str) -> dict[str, Tensor]:
+        """Weights kept on the way.
+
+        Raises:
+            UsageError: no state of that name was kept.
+            ArtifactError: as `weights`.
+        """
+        found = [state for state in self.manifest.states if state.name == name]
+        if not found:
+            names = ", ".join(state.name for state in self.manifest.states) or "none"
+            raise UsageError(f"{self.folder}: no state {name!r} was kept; there is {names}")
+        return self._weights(found[0].file, found[0].digest)
+
+    def mask(self) -> dict[str, NDArray[np.bool_]] | None:
+        """The mask it was trained under, or None if it is dense.
+
+        Raises:
+            ArtifactError: E_FILE_DIGEST, or what is wrong with the file.
+        """
+        part, where = self.manifest.mask, str(self.folder / MASK)
+        if part is None:
+            return None
+        keep = decode_mask(self._read(MASK), where=where)
+        _refuse_other("E_MASK_DIGEST", where, mask_digest(keep), part.digest)
+        counts = (
+            sum(int(array.sum()) for array in keep.values()),
+            sum(array.size for array in keep.values()),
+        )
+        if counts != (part.kept, part.prunable):
+            raise ArtifactError(
+                "E_COUNT", f"{where}: keeps {counts[0]} of {counts[1]}, run.json says otherwise"
+            )
+        return keep
+
+    def series(self) -> Series | None:
+        """What was measured on the way, if it was kept.
+
+        Raises:
+            ArtifactError: E_FILE_DIGEST, or what is wrong with the file.
+        """
+        if self.manifest.series is None:
+            return None
+        return decode_series(self._read(SERIES), where=str(self.folder / SERIES))
+
+    def _weights(self, name: str, digest: str) -> dict[str, Tensor]:
+        where = str(self.folder / name)
+        tensors = decode_weights(self._read(name), where=where)
+        _refuse_other("E_WEIGHTS_DIGEST", where, weights_digest(tensors), digest)
+        found = shapes_digest({name: tensor.shape for name, tensor in tensors.items()})
+        _refuse_other("E_ARCH_MISMATCH", where, found, self.manifest.arch.param_shapes)
+        return tensors
+
+    def _read(self, name: str) -> bytes:
+        return get(self.folder, self.manifest.files, name)
+
+
+def write_run(
+    folder: Path,
+    *,
+    ticket: str,
+    level: int,
+    arch: Mapping[str, Any],
+    seeds: Mapping[str, int],
+    recipe: Mapping[str, Any],
+    training_id: str,
+    start: Mapping[str, Any],
+    data: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    cost: Mapping[str, Any],
+    weights: Weights,
+    keep: Keep | None = None,
+    prunable: int | None = None,
+    status: str = "done",
+    states: Sequence[StateFile] = (),
+    series: Series | None = None,
+    reports: Sequence[ReportFile] = (),
+    license: str | None = None,
+    authors: Sequence[str] = (),
+    citation: str | None = None,
+    ext: Mapping[str, Any] | None = None,
+) -> Run:
+    """Write a run into `folder`, which exists: the payload files first, run.json last.
+
+    Args:
+        folder: where.
+        ticket: id of the ticket (of the level that was trained), or "dense".
+        level: of the ticket's ladder; 0 is dense.
+        arch: as in a ticket, and `tweaks`; `param_shapes` is filled in from the weights.
+        seeds: by stream.
+        recipe: the full resolved recipe.
+        training_id: what this training is a function of, as the stages compute it.
+        start: role (init, rewind, trained), step, digest.
+        data: name, fingerprint, train, validation, test.
+        metrics: name to number.
+        cost: steps, images, epochs.
+        weights: the trained state_dict, or a finished safetensors file that holds it, to link.
+        keep: the mask, of sparse runs.
+        prunable: how many weights could have been pruned; needed without `keep`.
+        status: done or diverged.
+        states: weights kept on the way.
+        series: what was measured on the way.
+        reports: finished report archives.
+        license: of the run.
+        authors: of the run.
+        citation: BibTeX or a DOI.
+        ext: free, namespaced, ignored by readers.
+
+    Raises:
+        ArtifactError: the manifest would contradict itself, or a linked file is not sound.
+        ValueError: the payload cannot be written as the formats want, or `prunable` is missing.
+        ResourceError: no space or no permission.
+    """
+    final, content = _loaded(weights)
+    files = [put(folder, FINAL, content, "weights")]
+    shapes = shapes_digest({name: tensor.shape for name, tensor in final.items()})
+    arch = to_record({"tweaks": [], "param_shapes": shapes, **arch})
+    core = {"ticket": ticket, "level": level, "arch": arch, "seeds": dict(seeds), "recipe": to_record(recipe)}
+    digest = weights_digest(final)
+    fields: dict[str, Any] = {
+        "format": "ticketctl.run",
+        "format_version": "1.0",
+        **core,
+        "run_id": run_id(**core, weights=digest),
+        "recipe_digest": recipe_digest(core["recipe"]),
+        "training_id": training_id,
+        "status": status,
+        "start": to_record(start),
+        "data": to_record(data),
+        "metrics": numbers(metrics),
+        "cost": {**cost, "epochs": str(to_record(cost["epochs"]))},
+        "mask": _mask_part(folder, keep, files),
+        "weights": {"file": FINAL, "digest": digest},
+        "states": [_state_part(folder, state, files) for state in states],
+        "series": _series_part(folder, series, files),
+        "reports": [_report_part(folder, report, files) for report in reports],
+        "license": license,
+        "authors": list(authors),
+        "citation": citation,
+        "ext": to_record(ext or {}),
+    }
+    counts = fields["mask"] or {"kept": prunable, "prunable": prunable}
+    fields |= {"kept": counts["kept"], "prunable": counts["prunable"]}
+    parts = {"mask.bits": "mask", "series.zarr": "series", "weights.file": "weights"}
+    fields["features"] = [feature for feature, part in parts.items() if fields[part]]
+    fields["files"] = sorted(files, key=lambda entry: str(entry["path"]))
+    write_atomic(folder / MANIFEST, manifest_bytes(fields, RunManifest))
+    return open_run(folder)
+
+
+def open_run(folder: Path) -> Run:
+    """Judge the manifest and see that its files are there, in their sizes; payload is read when asked for.
+
+    Raises:
+        ArtifactError: the E_ code of what is wrong.
+    """
+    path = folder / MANIFEST
+    manifest = parse_manifest(read_bytes(path, limit=4 << 20), RunManifest, where=str(path))
+    check_listed(folder, manifest.files)
+    return Run(folder, manifest)
+
+
+def _loaded(weights: Weights) -> tuple[Mapping[str, Tensor], bytes | Path]:
+    if isinstance(weights, Path):
+        return decode_weights(read_bytes(weights, limit=1 << 36), where=str(weights)), weights
+    return weights, encode_weights(weights)
+
+
+def _mask_part(folder: Path, keep: Keep | None, files: list[dict[str, object]]) -> dict[str, Any] | None:
+    if keep is None:
+        return None
+    files.append(put(folder, MASK, encode_mask(keep), "mask"))
+    kept = sum(int(array.sum()) for array in keep.values())
+    prunable = sum(array.size for array in keep.values())
+    return {"file": MASK, "digest": mask_digest(keep), "kept": kept, "prunable": prunable}
+
+
+def _state_part(folder: Path, state: StateFile, files: list[dict[str, object]]) -> dict[str, Any]:
+    tensors, content = _loaded(state.weights)
+    name = f"states/{state.name}.safetensors"
+    files.append(put(folder, name, content, "state"))
+    epoch, digest = str(to_record(state.epoch)), weights_digest(tensors)
+    return {"name": state.name, "step": state.step, "epoch": epoch, "file": name, "digest": digest}
+
+
+def _series_part(
+    folder: Path, series: Series | None, files: list[dict[str, object]]
+) -> dict[str, Any] | None:
+    if series is None:
+        return None
+    files.append(put(folder, SERIES, encode_series(series), "series"))
+    return {"file": SERIES}
+
+
+def _report_part(folder: Path, report: ReportFile, files: list[dict[str, object]]) -> dict[str, Any]:
+    name = f"reports/{report.name}.zarr.zip"
+    files.append(put(folder, name, report.content, "report"))
+    return {"file": name, "kind": report.kind, "digest": report.digest}
+
+
+def _refuse_other(code: str, where: str, found: str, claimed: str) -> None:
+    if found != claimed:
+        raise ArtifactError(code, f"{where}: its content is {found}, run.json says {claimed}")

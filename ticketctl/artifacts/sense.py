@@ -1,0 +1,130 @@
+"""What a manifest says must fit together: files and parts, counts and levels, ids and what they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ticketctl.artifacts.models import (
+    FileEntry,
+    RunManifest,
+    TicketManifest,
+    recipe_digest,
+    run_id,
+    ticket_id,
+)
+from ticketctl.errors import ArtifactError
+from ticketctl.store.files import MEMBER
+
+RESERVED = ("ticket.json", "run.json", "provenance.json")
+
+
+def check_ticket(manifest: TicketManifest, where: str) -> None:
+    """Refuse a ticket manifest that contradicts itself.
+
+    Raises:
+        ArtifactError: E_MANIFEST, E_PATH, E_COUNT or E_TICKET_ID.
+    """
+    parts = {manifest.mask.file: "mask", manifest.init.file: "init"}
+    features = ["init.file", "mask.bits"]
+    if manifest.ladder:
+        parts[manifest.ladder.file] = "ladder"
+        features.append("ladder.death")
+    _check_features(manifest.features, features, where)
+    _check_files(manifest.files, parts, where)
+    _check_recipe(manifest.draw, where)
+    _check_kept(manifest.mask.kept, manifest.mask.prunable, manifest.files, where)
+    _check_levels(manifest, where)
+    found = ticket_id(manifest.arch, manifest.init.digest, manifest.mask.digest)
+    if found != manifest.ticket_id:
+        raise ArtifactError(
+            "E_TICKET_ID", f"{where}: its content has the id {found}, not {manifest.ticket_id}"
+        )
+
+
+def check_run(manifest: RunManifest, where: str) -> None:
+    """Refuse a run manifest that contradicts itself.
+
+    Raises:
+        ArtifactError: E_MANIFEST, E_PATH, E_COUNT or E_RUN_ID.
+    """
+    parts: dict[str, str] = {manifest.weights.file: "weights"}
+    parts |= {state.file: "state" for state in manifest.states}
+    parts |= {report.file: "report" for report in manifest.reports}
+    features = ["weights.file"]
+    if manifest.mask:
+        parts[manifest.mask.file] = "mask"
+        features.append("mask.bits")
+    if manifest.series:
+        parts[manifest.series.file] = "series"
+        features.append("series.zarr")
+    _check_features(manifest.features, features, where)
+    _check_files(manifest.files, parts, where)
+    _check_recipe(manifest, where)
+    _check_run_mask(manifest, where)
+    core = {key: getattr(manifest, key) for key in ("ticket", "level", "arch", "seeds", "recipe")}
+    found = run_id(**core, weights=manifest.weights.digest)
+    if found != manifest.run_id:
+        raise ArtifactError("E_RUN_ID", f"{where}: its content has the id {found}, not {manifest.run_id}")
+
+
+def _check_features(found: tuple[str, ...], needed: list[str], where: str) -> None:
+    if list(found) != sorted(needed):
+        raise ArtifactError("E_MANIFEST", f"{where}: features {list(found)} where {sorted(needed)} belong")
+
+
+def _check_files(files: tuple[FileEntry, ...], parts: Mapping[str, str], where: str) -> None:
+    """Every part is listed once, under its role, and nothing else is."""
+    paths = [entry.path for entry in files]
+    for path in paths:
+        if not MEMBER.fullmatch(path) or path in RESERVED:
+            raise ArtifactError("E_PATH", f"{where}: {path!r} is not a plain path of a payload file")
+    if paths != sorted(set(paths)):
+        raise ArtifactError("E_MANIFEST", f"{where}: files are not sorted, or one is listed twice")
+    if {entry.path: entry.role for entry in files} != dict(parts):
+        odd = sorted(set(paths) ^ set(parts))[:1] or ["a role"]
+        raise ArtifactError("E_MANIFEST", f"{where}: files and parts do not name the same: {odd[0]}")
+
+
+def _check_recipe(part: Any, where: str) -> None:
+    if recipe_digest(part.recipe) != part.recipe_digest:
+        raise ArtifactError("E_MANIFEST", f"{where}: recipe_digest is not the digest of the recipe beside it")
+
+
+def _check_kept(kept: int, prunable: int, files: tuple[FileEntry, ...], where: str) -> None:
+    """The mask file holds a bit for each weight, so that nobody can claim more than they send."""
+    bits = 8 * max((entry.size for entry in files if entry.role == "mask"), default=0)
+    if kept > prunable or prunable > bits:
+        raise ArtifactError(
+            "E_COUNT", f"{where}: {kept} of {prunable} weights kept, in a mask of {bits} bits"
+        )
+
+
+def _check_levels(manifest: TicketManifest, where: str) -> None:
+    levels = [part.level for part in manifest.draw.levels]
+    if levels != sorted(set(levels)):
+        raise ArtifactError("E_MANIFEST", f"{where}: draw.levels are not in order")
+    own = [part.kept for part in manifest.draw.levels if part.level == manifest.level]
+    if any(part.kept > manifest.mask.prunable for part in manifest.draw.levels) or own not in (
+        [],
+        [manifest.mask.kept],
+    ):
+        raise ArtifactError(
+            "E_COUNT", f"{where}: level {manifest.level} keeps {own}, the mask {manifest.mask.kept}"
+        )
+    if manifest.ladder and manifest.level > manifest.ladder.rounds:
+        raise ArtifactError(
+            "E_MANIFEST", f"{where}: level {manifest.level} of {manifest.ladder.rounds} rounds"
+        )
+
+
+def _check_run_mask(manifest: RunManifest, where: str) -> None:
+    if manifest.mask is None:
+        if manifest.kept != manifest.prunable:
+            raise ArtifactError(
+                "E_COUNT", f"{where}: {manifest.kept} of {manifest.prunable} kept, but no mask"
+            )
+        return
+    if (manifest.kept, manifest.prunable) != (manifest.mask.kept, manifest.mask.prunable):
+        raise ArtifactError("E_COUNT", f"{where}: the run and its mask do not count the same weights")
+    _check_kept(manifest.kept, manifest.prunable, manifest.files, where)

@@ -1,0 +1,255 @@
+"""A ticket: a folder with ticket.json, mask.safetensors, rewind.safetensors and often ladder.zarr.zip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ticketctl.artifacts.folder import check_listed, get, put
+from ticketctl.artifacts.ladder import Ladder, decode_ladder, encode_ladder, kept_per_level, ladder_digest
+from ticketctl.artifacts.manifest import manifest_bytes, parse_manifest
+from ticketctl.artifacts.masks import Keep, decode_mask, encode_mask, mask_digest
+from ticketctl.artifacts.models import TicketManifest, recipe_digest, shapes_digest, ticket_id
+from ticketctl.artifacts.records import numbers, to_record
+from ticketctl.artifacts.weights import decode_weights, encode_weights, weights_digest
+from ticketctl.errors import ArtifactError, UsageError
+from ticketctl.store.files import read_bytes, write_atomic
+from ticketctl.store.tensors import Tensor
+
+MANIFEST = "ticket.json"
+MASK, INIT, LADDER = "mask.safetensors", "rewind.safetensors", "ladder.zarr.zip"
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """An opened ticket: its manifest is judged, its files are there; each file is checked when it is read."""
+
+    folder: Path
+    manifest: TicketManifest
+
+    def mask(self) -> dict[str, NDArray[np.bool_]]:
+        """The mask: parameter name to bool array, True = kept.
+
+        Raises:
+            ArtifactError: E_FILE_DIGEST, or whatever is wrong with the file.
+        """
+        part, where = self.manifest.mask, str(self.folder / MASK)
+        keep = decode_mask(self._read(MASK), where=where)
+        _refuse_other("E_MASK_DIGEST", where, mask_digest(keep), part.digest)
+        kept = sum(int(array.sum()) for array in keep.values())
+        total = sum(array.size for array in keep.values())
+        if (kept, total) != (part.kept, part.prunable):
+            raise ArtifactError(
+                "E_COUNT",
+                f"{where}: keeps {kept} of {total}, the manifest says {part.kept} of {part.prunable}",
+            )
+        return keep
+
+    def mask_at(self, level: int | None) -> dict[str, NDArray[np.bool_]]:
+        """The mask of a level of the ladder; None is the ticket's own.
+
+        Raises:
+            ArtifactError: as `mask` and `ladder`.
+            UsageError: the ticket has no such level.
+        """
+        if level is None or level == self.manifest.level:
+            return self.mask()
+        return self._rung(level).mask(level)
+
+    def init(self) -> dict[str, Tensor]:
+        """The weights training starts from.
+
+        Raises:
+            ArtifactError: E_FILE_DIGEST, E_WEIGHTS_DIGEST, E_ARCH_MISMATCH, or what is wrong with the file.
+        """
+        where = str(self.folder / INIT)
+        tensors = decode_weights(self._read(INIT), where=where)
+        _refuse_other("E_WEIGHTS_DIGEST", where, weights_digest(tensors), self.manifest.init.digest)
+        found = shapes_digest({name: tensor.shape for name, tensor in tensors.items()})
+        _refuse_other("E_ARCH_MISMATCH", where, found, self.manifest.arch.param_shapes)
+        return tensors
+
+    def ladder(self) -> Ladder | None:
+        """All levels of the draw, if it kept them.
+
+        Raises:
+            ArtifactError: E_FILE_DIGEST, E_STORE_DIGEST, or what is wrong with the file.
+        """
+        part = self.manifest.ladder
+        if part is None:
+            return None
+        where = str(self.folder / LADDER)
+        ladder = decode_ladder(self._read(LADDER), where=where, limit=self.manifest.mask.prunable)
+        _refuse_other("E_STORE_DIGEST", where, ladder_digest(ladder.death, ladder.rounds), part.digest)
+        if ladder.rounds != part.rounds:
+            raise ArtifactError(
+                "E_COUNT", f"{where}: {ladder.rounds} rounds, the manifest says {part.rounds}"
+            )
+        return ladder
+
+    def kept_by_level(self) -> dict[int, int]:
+        """How many weights each level keeps, for the levels whose masks are here.
+
+        Raises:
+            ArtifactError: as `ladder`.
+        """
+        ladder = self.ladder()
+        return dict(enumerate(ladder.kept)) if ladder else {self.manifest.level: self.manifest.mask.kept}
+
+    def ticket_id_at(self, level: int | None) -> str:
+        """The id of a level of the ladder; None is the ticket's own.
+
+        Raises:
+            ArtifactError: as `ladder`.
+            UsageError: the ticket has no such level.
+        """
+        if level is None or level == self.manifest.level:
+            return self.manifest.ticket_id
+        return self._rung(level).ticket_ids[level]
+
+    def _rung(self, level: int) -> Ladder:
+        ladder = self.ladder()
+        if ladder is None:
+            raise UsageError(
+                f"{self.folder}: no level {level}: this ticket has one mask, level {self.manifest.level}"
+            )
+        if not 0 <= level <= ladder.rounds:
+            raise UsageError(f"{self.folder}: no level {level}; there are levels 0 to {ladder.rounds}")
+        return ladder
+
+    def _read(self, name: str) -> bytes:
+        return get(self.folder, self.manifest.files, name)
+
+
+def write_ticket(
+    folder: Path,
+    *,
+    arch: Mapping[str, Any],
+    keep: Keep,
+    init: Mapping[str, Tensor],
+    draw: Mapping[str, Any],
+    ladder: Ladder | None = None,
+    level: int = 0,
+    init_role: str = "rewind",
+    init_step: int = 0,
+    init_epoch: Any = "0",
+    structure: str = "unstructured",
+    scope: str = "global",
+    excluded: tuple[str, ...] | list[str] = (),
+    control: Mapping[str, Any] | None = None,
+    license: str | None = None,
+    authors: tuple[str, ...] | list[str] = (),
+    citation: str | None = None,
+    ext: Mapping[str, Any] | None = None,
+) -> Ticket:
+    """Write a ticket into `folder`, which exists: the payload files first, ticket.json last.
+
+    Args:
+        folder: where.
+        arch: name, source, num_classes, in_chans, size, kwargs; `param_shapes` is filled in from `init`.
+        keep: the mask.
+        init: the whole state_dict that training starts from.
+        draw: method, rounds, params, recipe, data, seeds, levels, cost, parents; `recipe_digest` is added.
+        ladder: all levels of the draw; empty `kept` and `ticket_ids` are filled in.
+        level: the level that `keep` is.
+        init_role: init, rewind or trained.
+        init_step: optimizer step of `init`.
+        init_epoch: epoch of `init`.
+        structure: unstructured, 2:4, channel, ...
+        scope: global, layer, erk, ...
+        excluded: parameters of a prunable type that stay dense.
+        control: kind and of, if this is a control of another ticket.
+        license: of the ticket.
+        authors: of the ticket.
+        citation: BibTeX or a DOI.
+        ext: free, namespaced, ignored by readers.
+
+    Raises:
+        ArtifactError: the manifest would contradict itself.
+        ValueError: the payload cannot be written as the formats want.
+        ResourceError: no space or no permission.
+    """
+    shapes = shapes_digest({name: tensor.shape for name, tensor in init.items()})
+    arch = to_record({"param_shapes": shapes, **arch})
+    start = {"role": init_role, "step": init_step, "epoch": str(to_record(init_epoch))}
+    kind = {"structure": structure, "scope": scope, "excluded": sorted(excluded)}
+    files = [put(folder, MASK, encode_mask(keep), "mask"), put(folder, INIT, encode_weights(init), "init")]
+    parts: dict[str, Any] = {"mask": {**_mask_part(keep), **kind}, "init": {**_init_part(init), **start}}
+    parts["ladder"] = None
+    if ladder is not None:
+        ladder = complete(ladder, arch, parts["init"]["digest"])
+        files.append(put(folder, LADDER, encode_ladder(ladder), "ladder"))
+        identity = ladder_digest(ladder.death, ladder.rounds)
+        parts["ladder"] = {"file": LADDER, "digest": identity, "rounds": ladder.rounds}
+    fields = {
+        "format": "ticketctl.ticket",
+        "format_version": "1.0",
+        "features": ["init.file", *(["ladder.death"] if ladder else []), "mask.bits"],
+        "ticket_id": ticket_id(arch, parts["init"]["digest"], parts["mask"]["digest"]),
+        "arch": arch,
+        **parts,
+        "level": level,
+        "draw": _draw_part(draw),
+        "control": to_record(control),
+        "files": sorted(files, key=lambda entry: str(entry["path"])),
+        "license": license,
+        "authors": list(authors),
+        "citation": citation,
+        "ext": to_record(ext or {}),
+    }
+    write_atomic(folder / MANIFEST, manifest_bytes(fields, TicketManifest))
+    return open_ticket(folder)
+
+
+def _mask_part(keep: Keep) -> dict[str, Any]:
+    kept = sum(int(array.sum()) for array in keep.values())
+    prunable = sum(array.size for array in keep.values())
+    return {"file": MASK, "encoding": "bits", "digest": mask_digest(keep), "prunable": prunable, "kept": kept}
+
+
+def _init_part(init: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {"kind": "file", "file": INIT, "digest": weights_digest(init)}
+
+
+def _draw_part(draw: Mapping[str, Any]) -> dict[str, Any]:
+    recipe = to_record(draw["recipe"])
+    levels = [{**level, "metrics": numbers(level["metrics"])} for level in draw["levels"]]
+    cost = {**draw["cost"], "epochs": str(to_record(draw["cost"]["epochs"]))}
+    record = {"parents": [], **draw, "levels": levels, "cost": cost, "recipe_digest": recipe_digest(recipe)}
+    return dict(to_record(record))
+
+
+def open_ticket(folder: Path) -> Ticket:
+    """Judge the manifest and see that its files are there, in their sizes; payload is read when asked for.
+
+    Raises:
+        ArtifactError: the E_ code of what is wrong.
+    """
+    path = folder / MANIFEST
+    manifest = parse_manifest(read_bytes(path, limit=4 << 20), TicketManifest, where=str(path))
+    check_listed(folder, manifest.files)
+    return Ticket(folder, manifest)
+
+
+def complete(ladder: Ladder, arch: Mapping[str, Any], init: str) -> Ladder:
+    """`ladder` with `kept` and `ticket_ids` where they are empty; `arch` is complete, `init` a digest."""
+    kept = ladder.kept or kept_per_level(ladder.death, ladder.rounds)
+    ids = ladder.ticket_ids or level_ids(ladder, arch, init)
+    accuracy = ladder.accuracy or (None,) * (ladder.rounds + 1)
+    return replace(ladder, kept=kept, ticket_ids=ids, accuracy=accuracy)
+
+
+def level_ids(ladder: Ladder, arch: Mapping[str, Any], init: str) -> tuple[str, ...]:
+    """The ticket ids of levels 0 to `rounds`."""
+    masks = (ladder.mask(level) for level in range(ladder.rounds + 1))
+    return tuple(ticket_id(arch, init, mask_digest(mask)) for mask in masks)
+
+
+def _refuse_other(code: str, where: str, found: str, claimed: str) -> None:
+    if found != claimed:
+        raise ArtifactError(code, f"{where}: its content is {found}, the manifest says {claimed}")

@@ -1,0 +1,136 @@
+"""Everything that can be known of a ticket or run without its net: read, recomputed, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ticketctl.artifacts.folder import Check, get, run_check
+from ticketctl.artifacts.ladder import Ladder
+from ticketctl.artifacts.masks import Keep, mask_digest
+from ticketctl.artifacts.models import ticket_id
+from ticketctl.artifacts.run import Run, open_run
+from ticketctl.artifacts.ticket import Ticket, open_ticket
+from ticketctl.artifacts.weights import zero_where
+from ticketctl.errors import ArtifactError
+from ticketctl.store.tensors import Tensor
+
+__all__ = ["Check", "verify_run", "verify_ticket"]
+
+
+def verify_ticket(folder: Path) -> list[Check]:
+    """Judge every file of a ticket; what is wrong stands in the answer and raises nothing."""
+    try:
+        ticket = open_ticket(folder)
+    except ArtifactError as error:
+        return [Check("manifest", False, str(error), error.code)]
+    return [
+        Check("manifest", True, f"ticket {ticket.manifest.ticket_id}"),
+        run_check("files", lambda: _files(ticket)),
+        run_check("mask", lambda: _mask(ticket)),
+        run_check("weights", lambda: _fit(ticket.mask(), ticket.init(), str(folder))),
+        run_check("layers", lambda: _layers(ticket, ticket.manifest.level, ticket.mask())),
+        *([run_check("ladder", lambda: _ladder(ticket))] if ticket.manifest.ladder else []),
+    ]
+
+
+def verify_run(folder: Path) -> list[Check]:
+    """Judge every file of a run; what is wrong stands in the answer and raises nothing."""
+    try:
+        run = open_run(folder)
+    except ArtifactError as error:
+        return [Check("manifest", False, str(error), error.code)]
+    states = [state.name for state in run.manifest.states]
+    return [
+        Check("manifest", True, f"run {run.manifest.run_id}"),
+        run_check("files", lambda: _files(run)),
+        run_check("weights", lambda: _pruned(run, run.weights())),
+        *(run_check(f"state {name}", lambda name=name: _pruned(run, run.state(name))) for name in states),  # type: ignore[misc]
+        *([run_check("series", lambda: _series(run))] if run.manifest.series else []),
+    ]
+
+
+def _files(artifact: Ticket | Run) -> str:
+    files = artifact.manifest.files
+    total = sum(len(get(artifact.folder, files, entry.path)) for entry in files)
+    return f"{len(files)} files, {total} bytes, as listed"
+
+
+def _mask(ticket: Ticket) -> str:
+    ticket.mask()
+    part = ticket.manifest.mask
+    return f"{part.kept} of {part.prunable} weights kept"
+
+
+def _fit(keep: Keep, weights: Mapping[str, Tensor], where: str) -> str:
+    """The mask lies on weights of the same names and shapes."""
+    for name, array in keep.items():
+        if name not in weights or weights[name].shape != array.shape:
+            found = list(weights[name].shape) if name in weights else "absent"
+            raise ArtifactError(
+                "E_ARCH_MISMATCH", f"{where}: {name}: masks {list(array.shape)}, weights {found}"
+            )
+    return f"{len(weights)} tensors, all finite; {len(keep)} of them masked"
+
+
+def _layers(ticket: Ticket, level: int, keep: Keep) -> str:
+    """A layer that keeps nothing cuts the net, or nearly: the draw must have said so."""
+    said = next((part for part in ticket.manifest.draw.levels if part.level == level), None)
+    empty = tuple(sorted(name for name, array in keep.items() if not array.any()))
+    kept = sum(int(np.count_nonzero(array)) for array in keep.values())
+    claimed = (said.kept, tuple(sorted(said.empty_layers))) if said else (kept, ())
+    if (kept, empty) != claimed:
+        raise ArtifactError(
+            "E_COUNT",
+            f"{ticket.folder}: level {level} keeps {kept} weights and nothing of {list(empty)[:5]}, "
+            f"draw.levels says {claimed[0]} and {list(claimed[1])[:5]}",
+        )
+    return f"{len(empty)} empty layers, as reported"
+
+
+def _ladder(ticket: Ticket) -> str:
+    ladder = ticket.ladder()
+    assert ladder is not None
+    _same_mask(ticket, ladder)
+    manifest, where = ticket.manifest, str(ticket.folder)
+    arch = manifest.arch.model_dump(mode="json")
+    for level, claimed in enumerate(ladder.ticket_ids):
+        keep = ladder.mask(level)
+        found = ticket_id(arch, manifest.init.digest, mask_digest(keep))
+        if claimed != found:
+            raise ArtifactError(
+                "E_TICKET_ID", f"{where}: level {level} has id {found}, the ladder says {claimed}"
+            )
+        _layers(ticket, level, keep)
+    return f"levels 0 to {ladder.rounds}, every id as computed"
+
+
+def _same_mask(ticket: Ticket, ladder: Ladder) -> None:
+    keep, rung = ticket.mask(), ladder.mask(ticket.manifest.level)
+    same = keep.keys() == rung.keys() and all(
+        keep[name].shape == rung[name].shape and (keep[name] == rung[name]).all() for name in keep
+    )
+    if not same:
+        raise ArtifactError(
+            "E_MASK_DIGEST",
+            f"{ticket.folder}: level {ticket.manifest.level} of the ladder is not the mask beside it",
+        )
+
+
+def _pruned(run: Run, weights: Mapping[str, Tensor]) -> str:
+    keep = run.mask()
+    if keep is None:
+        return f"{len(weights)} tensors, all finite; dense"
+    said = _fit(keep, weights, str(run.folder))
+    for name, array in keep.items():
+        if not zero_where(weights[name], ~array):
+            raise ArtifactError("E_WEIGHTS", f"{run.folder}: {name}: a pruned weight is not exactly +0.0")
+    return f"{said}; pruned ones exactly zero"
+
+
+def _series(run: Run) -> str:
+    series = run.series()
+    assert series is not None
+    return f"{len(series.epoch)} rows of {len(series.columns)} columns"

@@ -1,0 +1,181 @@
+"""Tickets and runs below a workspace: `<model>-<data>/<method>-<hash>/seed-<n>/{ticket, controls, ...}`."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ticketctl.artifacts import run as runs_
+from ticketctl.artifacts import ticket as tickets_
+from ticketctl.artifacts.models import RunManifest, TicketManifest
+from ticketctl.artifacts.run import Run, open_run
+from ticketctl.artifacts.ticket import Ticket, open_ticket
+from ticketctl.errors import ArtifactError, UsageError, near_miss
+
+DRAWN = "*/*/*/ticket"
+CONTROLS = "*/*/*/controls/*/ticket"
+TRAINED = ("*/*/*/levels/*", "*/*/*/spends/*/*", "*/*/*/controls/*/spends/*/*")
+TOLERANCE = 0.005
+_SUFFIX = re.compile(r"(?P<name>.*)@(?:(?P<level>[0-9]{1,3})|(?P<sparsity>[01]?\.[0-9]+))")
+
+
+def ticket_folders(root: Path, *, controls: bool = True) -> list[Path]:
+    """Folders with a ticket.json, the newest first (by its time, ties by path); none is opened."""
+    return _newest_first(root, [DRAWN, *([CONTROLS] if controls else [])], tickets_.MANIFEST)
+
+
+def run_folders(root: Path) -> list[Path]:
+    """Folders with a run.json, the newest first; none is opened."""
+    return _newest_first(root, TRAINED, runs_.MANIFEST)
+
+
+def tickets(root: Path) -> list[tuple[Path, TicketManifest]]:
+    """The sound tickets of a workspace, the newest first. Damaged ones are left to `verify`."""
+    return [(ticket.folder, ticket.manifest) for ticket in _sound(ticket_folders(root), open_ticket)]
+
+
+def runs(root: Path) -> list[tuple[Path, RunManifest]]:
+    """The sound runs of a workspace, the newest first. Damaged ones are left to `verify`."""
+    return [(run.folder, run.manifest) for run in _sound(run_folders(root), open_run)]
+
+
+def resolve(spec: str | None, root: Path) -> tuple[Ticket, int | None]:
+    """The ticket that `spec` names, and the level it asks for (None: the ticket's own).
+
+    Args:
+        spec: a path, the beginning of an id, a name below `root`, or None for the newest draw; with `@12` a
+            level, with `@0.9648` the level nearest to a sparsity.
+        root: the workspace.
+
+    Raises:
+        UsageError: nothing of that name, or no such level; says what there is.
+        ArtifactError: the ticket is damaged.
+    """
+    folder, wanted = _place(spec or "", root), None
+    if folder is None and spec and (match := _SUFFIX.fullmatch(spec)):
+        wanted = match
+        folder = _place(match["name"], root)
+    if folder is None:
+        raise _unknown("ticket", spec, root, ticket_folders(root))
+    ticket = open_ticket(folder)
+    return ticket, _level(ticket, wanted) if wanted else None
+
+
+def resolve_run(spec: str | None, root: Path) -> Run:
+    """The run that `spec` names: a path, a name below `root`, the beginning of an id, or None for the newest.
+
+    Raises:
+        UsageError: nothing of that name; says what there is.
+        ArtifactError: the run is damaged.
+    """
+    folders = run_folders(root)
+    if not spec:
+        folder = folders[0] if folders else None
+    elif re.fullmatch(r"rn1[a-z2-7]{3,29}", spec):
+        folder = _by_id(spec, [(path, manifest.run_id) for path, manifest in runs(root)])
+    else:
+        folder = _by_path(spec, root, runs_.MANIFEST, ("", "final"))
+    if folder is None:
+        raise _unknown("run", spec, root, folders)
+    return open_run(folder)
+
+
+def folder_of(spec: str | None, root: Path) -> tuple[Path, str]:
+    """The folder that `spec` names and what it claims to hold, `ticket` or `run`, without opening it.
+
+    Raises:
+        UsageError: nothing of that name; says what there is.
+    """
+    folder = _place(spec or "", root)
+    if folder is not None:
+        return folder, "ticket"
+    if spec:
+        folder = _by_path(spec, root, runs_.MANIFEST, ("",))
+        if folder is None and re.fullmatch(r"rn1[a-z2-7]{3,29}", spec):
+            folder = _by_id(spec, [(path, manifest.run_id) for path, manifest in runs(root)])
+    if folder is not None:
+        return folder, "run"
+    raise _unknown("ticket", spec, root, [*ticket_folders(root), *run_folders(root)])
+
+
+def _newest_first(root: Path, patterns: Iterable[str], manifest: str) -> list[Path]:
+    found = [path for pattern in patterns for path in root.glob(f"{pattern}/{manifest}")]
+    return [path.parent for path in sorted(found, key=lambda path: (-_time(path), str(path)))]
+
+
+def _time(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _sound(folders: Iterable[Path], opened: Any) -> Iterator[Any]:
+    for folder in folders:
+        with contextlib.suppress(ArtifactError):
+            yield opened(folder)
+
+
+def _place(spec: str, root: Path) -> Path | None:
+    """The folder of the ticket that `spec`, without a suffix, names."""
+    if not spec:
+        drawn = ticket_folders(root, controls=False)
+        return drawn[0] if drawn else None
+    if re.fullmatch(r"tk1[a-z2-7]{3,29}", spec):
+        return _by_id(spec, [(path, manifest.ticket_id) for path, manifest in tickets(root)])
+    return _by_path(spec, root, tickets_.MANIFEST, ("", "ticket"))
+
+
+def _by_path(spec: str, root: Path, manifest: str, inside: Iterable[str]) -> Path | None:
+    for base in (Path(spec), root / spec):
+        if base.name == manifest and base.is_file():
+            return base.parent
+        for below in inside:
+            if (base / below / manifest).is_file():
+                return base / below
+    return None
+
+
+def _by_id(prefix: str, known: Iterable[tuple[Path, str]]) -> Path | None:
+    """One content may lie in several folders: then the newest is taken."""
+    found = [(path, name) for path, name in known if name.startswith(prefix)]
+    if len({name for _, name in found}) > 1:
+        names = ", ".join(sorted({name for _, name in found})[:5])
+        raise UsageError(f"{prefix} is the beginning of {names}; give more of it")
+    return found[0][0] if found else None
+
+
+def _level(ticket: Ticket, wanted: re.Match[str]) -> int:
+    kept, prunable = ticket.kept_by_level(), ticket.manifest.mask.prunable
+    if wanted["level"]:
+        level = int(wanted["level"])
+        if level not in kept:
+            raise UsageError(f"{ticket.folder}: no level {level}; there is {_levels(kept, prunable)}")
+        return level
+    sparsity = float(wanted["sparsity"])
+    distance, level = min((abs(1 - count / prunable - sparsity), level) for level, count in kept.items())
+    if distance > TOLERANCE:
+        raise UsageError(
+            f"{ticket.folder}: no level at sparsity {sparsity}; there is {_levels(kept, prunable)}"
+        )
+    return level
+
+
+def _levels(kept: Mapping[int, int], prunable: int) -> str:
+    return ", ".join(
+        f"{level} (sparsity {1 - count / prunable:.4f})" for level, count in sorted(kept.items())
+    )
+
+
+def _unknown(kind: str, spec: str | None, root: Path, folders: Iterable[Path]) -> UsageError:
+    names = [str(folder.relative_to(root).as_posix()).removesuffix("/ticket") for folder in folders]
+    if not names:
+        return UsageError(
+            f"no {kind} below {root}; make one with `ticketctl {'draw' if kind == 'ticket' else 'spend'}`"
+        )
+    if not spec:
+        return UsageError(f"no drawn ticket below {root}; {near_miss('', names)}")
+    return UsageError(f"no {kind} {spec!r} here or below {root}; {near_miss(spec, names)}")

@@ -1,0 +1,154 @@
+"""Progress on stderr: bars with an ETA on a terminal, a plain line now and then in a log."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ticketctl.progress import Reporter, Silent
+
+LINE_EVERY = 30.0
+"""Seconds between lines of a log."""
+
+
+@contextmanager
+def watching(quiet: bool) -> Iterator[Reporter]:
+    """The reporter for this terminal, pipe or log; leaves the terminal as it was."""
+    if quiet:
+        yield Silent()
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        bars = Bars()
+        try:
+            yield bars
+        finally:
+            bars.live.stop()
+    else:
+        yield Lines()
+
+
+class _Job:
+    """What both reporters count: trainings of one job, epochs of one training."""
+
+    def __init__(self) -> None:
+        self.fits, self.fit, self.total, self.base = 1, 0, 1.0, 0.0
+        self.name, self.began, self.start = "", time.monotonic(), 0.0
+        self.worked = 0.0
+        self.values: dict[str, float] = {}
+
+    def job(self, title: str, fits: int) -> None:
+        """A job of `fits` trainings begins."""
+        self.fits, self.fit, self.worked, self.began = max(1, fits), 0, 0.0, time.monotonic()
+        self.note(title)
+
+    def phase(self, name: str, epochs: float, done: float) -> None:
+        """One training begins."""
+        self.fit += 1
+        self.name, self.total, self.start = name, epochs, done
+        self.values = {}
+
+    def note(self, text: str) -> None:
+        """A line for the log."""
+
+    def eta(self, done: float) -> float:
+        """Seconds to the end of the job, at the speed so far; trainings answered from disk cost nothing."""
+        worked = self.worked + done - self.start
+        left = self.total - done + max(0, self.fits - self.fit) * self.total
+        return (time.monotonic() - self.began) / worked * left if worked > 0 else float("nan")
+
+
+class Lines(_Job):
+    """Plain lines, at most one per half minute and one per training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = time.monotonic()
+
+    def epochs(self, done: float, values: Mapping[str, float]) -> None:
+        """Print when it is time."""
+        self.values |= values
+        over = done >= self.total
+        if over or time.monotonic() - self.last >= LINE_EVERY:
+            self.last = time.monotonic()
+            left = "" if over else f", {duration(self.eta(done))} left"
+            self.note(f"[{self.fit}/{self.fits}] {self.name}: epoch {done:.4g}/{self.total:g}{shown(self.values)}{left}")
+        if over:
+            self.worked += done - self.start
+
+    def note(self, text: str) -> None:
+        """Print."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def download(self, name: str, done: int, total: int | None) -> None:
+        """Print when it is time."""
+        if time.monotonic() - self.last >= LINE_EVERY or done == total:
+            self.last = time.monotonic()
+            share = f" of {total / 1e6:.0f}" if total else ""
+            self.note(f"{name}: {done / 1e6:.0f}{share} MB")
+
+
+class Bars(_Job):
+    """One bar for the current training, with the time left of the whole job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.live import Live
+
+        self.console = Console(stderr=True, highlight=False)
+        self.live: Any = Live(console=self.console, transient=True, refresh_per_second=8)
+
+    def epochs(self, done: float, values: Mapping[str, float]) -> None:
+        """Redraw."""
+        self.values |= values
+        over = done >= self.total
+        if over:
+            self.worked += done - self.start
+            self.live.stop()
+            self.note(f"[{self.fit}/{self.fits}] {self.name}:{shown(self.values)}")
+            return
+        filled = int(24 * done / self.total)
+        bar = "━" * filled + "╺" + "─" * (23 - filled)
+        self._draw(f"[{self.fit}/{self.fits}] {self.name} {bar} {done:.4g}/{self.total:g}{shown(self.values)} · "
+                   f"{duration(self.eta(done))} left")  # fmt: skip
+
+    def note(self, text: str) -> None:
+        """Print above the bar."""
+        self.console.print(text, markup=False)
+
+    def download(self, name: str, done: int, total: int | None) -> None:
+        """Redraw."""
+        if done == total:
+            self.live.stop()
+            self.note(f"{name}: {done / 1e6:.0f} MB")
+            return
+        self._draw(f"{name}: {done / 1e6:.1f}{f' of {total / 1e6:.0f}' if total else ''} MB")
+
+    def _draw(self, text: str) -> None:
+        from rich.text import Text
+
+        if not self.live.is_started:
+            self.live.start()
+        self.live.update(Text(text, overflow="ellipsis", no_wrap=True))
+
+
+def shown(values: Mapping[str, float]) -> str:
+    """The few metrics worth a glance."""
+    wanted = (("train.loss", "loss", 1.0, ".4f"), ("val.accuracy", "val", 100.0, ".2f"), ("test.accuracy", "test", 100.0, ".2f"))
+    parts = [f"{label} {values[name] * factor:{form}}" for name, label, factor, form in wanted if not math.isnan(values.get(name, math.nan))]
+    return " " + ", ".join(parts) if parts else ""
+
+
+def duration(seconds: float) -> str:
+    """`1 h 05 min`, `3 min`, `12 s`."""
+    if math.isnan(seconds):
+        return "?"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,28 @@
+"""What a command that trains needs: device, cache, reporter, signals."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ticketctl.cli.console import watching
+from ticketctl.cli.signals import Stop
+
+if TYPE_CHECKING:
+    from ticketctl.stages.setting import Surroundings
+
+
+@contextmanager
+def surroundings(device: str, data_dir: Path | None, offline: bool, quiet: bool) -> Iterator[Surroundings]:
+    """Signals are taken over before torch is imported, which takes seconds."""
+    stop = Stop().install()
+    with watching(quiet) as reporter:
+        from ticketctl.cli.devices import resolve
+        from ticketctl.data.load import default_cache
+        from ticketctl.stages.setting import Surroundings
+
+        chosen = resolve(device)
+        yield Surroundings(chosen, default_cache(), reporter, stop, data_dir, offline, tuple(sys.argv[1:]))

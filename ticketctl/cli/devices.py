@@ -1,0 +1,29 @@
+"""The one place that asks the machine what it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ticketctl.errors import UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def resolve(name: str) -> torch.device:
+    """`auto` (the GPU when there is one), `cpu`, `cuda`, `cuda:N`.
+
+    Raises:
+        UsageError: another word.
+        UnavailableError: no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or (kind == "cpu" and number):
+        raise UsageError(f"no device named {name!r}; there is auto, cpu, cuda, cuda:N")
+    if kind == "cuda" and int(number or 0) >= (torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        raise UnavailableError(f"{name}: this machine has no such GPU (or this torch cannot use it); take --device cpu")
+    return torch.device(kind, int(number or 0)) if kind == "cuda" else torch.device("cpu")

@@ -1,0 +1,157 @@
+"""`ticketctl draw`."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ticketctl.cli import options as opt
+from ticketctl.cli.output import note, percent, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from ticketctl.artifacts.ticket import Ticket
+    from ticketctl.recipe import Recipe
+
+
+def draw(
+    method: opt.Method = None,
+    model: opt.Model = None,
+    data: opt.Data = None,
+    recipe: opt.RecipeName = None,
+    set_: opt.Sets = None,
+    rounds: opt.Rounds = None,
+    density: opt.Density = None,
+    sparsity: opt.Sparsity = None,
+    rewind: opt.Rewind = None,
+    epochs: opt.Epochs = None,
+    scale: opt.Scale = None,
+    seed: opt.Seeds = None,
+    controls: opt.Controls = False,
+    device: opt.Device = "auto",
+    out: opt.Out = None,
+    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
+    data_dir: opt.DataDir = None,
+    offline: opt.Offline = False,
+    dry_run: opt.DryRun = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Draw a ticket: find a sparse mask, and keep it with the weights it starts from.
+
+    The same command again goes on where it stopped, and does nothing once the ticket is there.
+
+    Examples:
+
+    ticketctl draw
+
+    ticketctl draw --method imp --model resnet18 --data cifar10
+
+    ticketctl draw --sparsity 0.97 --seed 0-2 --set train.lr=0.03
+    """
+    from ticketctl.stages.request import Typed, draw_recipe, run_folder
+
+    typed = Typed(
+        model=model,
+        data=data,
+        method=method,
+        recipe=recipe,
+        sets=set_ or (),
+        rounds=rounds,
+        density=opt.density_of(density, sparsity),
+        rewind=rewind,
+        epochs=epochs,
+        scale=Fraction(str(scale)) if scale else None,
+        controls=controls,
+    )
+    choice = draw_recipe(typed)
+    seeds = opt.seeds_of(seed) or [0]
+    for line in choice.notes:
+        note(line, quiet)
+    results = []
+    for one in seeds:
+        folder = run_folder(choice.recipe, one, out if out is None or len(seeds) == 1 else out / f"seed-{one}", workspace)
+        note(f"writes to {folder}; the same command goes on there after an interruption", quiet)
+        if dry_run:
+            results.append(_estimate(choice.recipe, one, folder, device, data_dir, offline, quiet))
+            continue
+        ticket = _drawn(choice.recipe, one, folder, device, data_dir, offline, quiet)
+        results.append(ticket_record(ticket))
+        if not json:
+            _show(ticket)
+    if json:
+        print_json(results)
+    elif dry_run:
+        for result in results:
+            show_estimate(choice.recipe, result)
+
+
+def _drawn(
+    recipe: Recipe, seed: int, folder: Path, device: str, data_dir: Path | None, offline: bool, quiet: bool
+) -> Ticket:
+    from ticketctl.cli.context import surroundings
+    from ticketctl.stages.finished import finished_draw
+
+    done = finished_draw(recipe, seed, folder)
+    if done is not None:
+        note("this ticket is already drawn", quiet)
+        return done
+    with surroundings(device, data_dir, offline, quiet) as around:
+        from ticketctl.stages.draw import draw as run
+
+        return run(recipe, seed, folder, around)
+
+
+def _estimate(
+    recipe: Recipe, seed: int, folder: Path, device: str, data_dir: Path | None, offline: bool, quiet: bool
+) -> dict[str, Any]:
+    from ticketctl.cli.context import surroundings
+
+    with surroundings(device, data_dir, offline, quiet) as around:
+        from ticketctl.stages.estimate import estimate_draw
+
+        return {"folder": str(folder), "seed": seed, **estimate_draw(recipe, seed, around)}
+
+
+def show_estimate(recipe: Recipe, result: dict[str, Any]) -> None:
+    """The resolved recipe, and what it would cost."""
+    from ticketctl.cli.console import duration
+    from ticketctl.tomltext import toml_text
+
+    print_line(toml_text(result["recipe"]).rstrip())
+    print_line("")
+    print_line(f"trainings   {result['trainings']} of {result['epochs_each']:g} epochs, {result['steps']} steps in all")
+    print_line(f"prunable    {result['prunable']} of {result['parameters']} parameters; the ticket keeps {result['kept']}")
+    print_line(f"time        about {duration(result['seconds'])} on this machine ({result['images_per_second']:.0f} images/s)")
+    print_line(f"writes      {result['bytes'] / 1e6:.1f} MB to {result['folder']}")
+
+
+def ticket_record(ticket: Ticket) -> dict[str, Any]:
+    """What `--json` says of a drawn ticket."""
+    manifest = ticket.manifest
+    return {
+        "ticket_id": manifest.ticket_id,
+        "folder": str(ticket.folder),
+        "method": manifest.draw.method,
+        "level": manifest.level,
+        "kept": manifest.mask.kept,
+        "prunable": manifest.mask.prunable,
+        "levels": [level.model_dump(mode="json") for level in manifest.draw.levels],
+    }
+
+
+def _show(ticket: Ticket) -> None:
+    manifest = ticket.manifest
+    rows = []
+    for level in manifest.draw.levels:
+        metrics = {name: float(value) for name, value in level.metrics.items()}
+        kept = f"{100 * level.kept / manifest.mask.prunable:.2f}"
+        state = "cut" if level.cut else f"{len(level.empty_layers)} empty" if level.empty_layers else ""
+        accuracy = [percent(metrics.get(name)) for name in ("val.accuracy", "test.accuracy")]
+        rows.append([str(level.level), str(level.kept), kept, *accuracy, state])
+    print_table(["level", "kept", "density %", "val %", "test %", ""], rows, left=0)
+    print_line(f"ticket {manifest.ticket_id}")
+    print_line(f"in     {ticket.folder}")
+    if sys.stdout.isatty():
+        print_line("spend it with: ticketctl spend")

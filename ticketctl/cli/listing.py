@@ -1,0 +1,91 @@
+"""`ticketctl list`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ticketctl.cli import options as opt
+from ticketctl.cli.output import percent, print_json, print_line, print_table
+from ticketctl.errors import UsageError, near_miss
+
+KINDS = {"methods": "draws", "models": "nets", "data": "data"}
+
+
+def list_(
+    what: Annotated[str, typer.Argument(help="tickets, runs, methods, models or data.")] = "tickets",
+    name: Annotated[str | None, typer.Argument(help="With methods: its docstring and keys.")] = None,
+    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
+    json: opt.Json = False,
+) -> None:
+    """List the tickets and runs of the workspace, or what ticketctl can draw with."""
+    if what == "tickets":
+        _tickets(workspace, json)
+    elif what == "runs":
+        _runs(workspace, json)
+    elif what in KINDS:
+        _plugins(KINDS[what], name, json)
+    else:
+        raise UsageError(f"cannot list {what!r}; {near_miss(what, ['tickets', 'runs', *KINDS])}")
+
+
+def _tickets(workspace: opt.Workspace, json: bool) -> None:
+    from ticketctl.artifacts.workspace import tickets
+
+    found = tickets(workspace)
+    records = [
+        {
+            "ticket_id": manifest.ticket_id,
+            "name": folder.relative_to(workspace).as_posix(),
+            "method": manifest.draw.method,
+            "kept": manifest.mask.kept,
+            "prunable": manifest.mask.prunable,
+            "control": manifest.control.kind if manifest.control else None,
+        }
+        for folder, manifest in found
+    ]
+    if json:
+        print_json(records)
+    elif not records:
+        print_line(f"no tickets below {workspace}; `ticketctl draw` makes one")
+    else:
+        rows = [
+            [str(r["ticket_id"])[:11], str(r["name"]), str(r["control"] or r["method"]),
+             f"{100 * int(str(r['kept'])) / int(str(r['prunable'])):.2f}"]
+            for r in records
+        ]  # fmt: skip
+        print_table(["ticket", "name", "method", "density %"], rows, left=3)
+
+
+def _runs(workspace: opt.Workspace, json: bool) -> None:
+    from ticketctl.artifacts.workspace import runs
+
+    rows = []
+    records = []
+    for folder, manifest in runs(workspace):
+        accuracy = manifest.metrics.get("test.accuracy")
+        name = folder.relative_to(workspace).as_posix()
+        records.append({"run_id": manifest.run_id, "name": name, "level": manifest.level, "status": manifest.status,
+                        "test_accuracy": float(accuracy) if accuracy else None})  # fmt: skip
+        share = f"{100 * manifest.kept / manifest.prunable:.2f}"
+        rows.append([manifest.run_id[:11], name, share, percent(float(accuracy) if accuracy else None), manifest.status])
+    if json:
+        print_json(records)
+    elif not rows:
+        print_line(f"no runs below {workspace}; `ticketctl draw` and `ticketctl spend` make them")
+    else:
+        print_table(["run", "name", "density %", "test %", "status"], rows, left=2)
+
+
+def _plugins(kind: str, name: str | None, json: bool) -> None:
+    from ticketctl.plugins import describe, plugins
+
+    if name is not None:
+        print_line(describe(kind, name))
+        return
+    known = plugins(kind)
+    if json:
+        print_json([{"name": plugin.name, "help": plugin.help} for plugin in known.values()])
+    else:
+        print_table(["name", "what it is"], [[plugin.name, plugin.help] for plugin in known.values()], left=2)

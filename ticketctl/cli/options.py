@@ -1,0 +1,79 @@
+"""The options that several commands share; frozen early, so each is worth its place."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ticketctl.errors import UsageError
+
+Model = Annotated[str | None, typer.Option(help="The net (ticketctl list models).", show_default=False)]
+Data = Annotated[
+    str | None, typer.Option(help="The data set (ticketctl list data); some take a path: imagefolder:PATH.")
+]
+Method = Annotated[str | None, typer.Option(help="The draw method (ticketctl list methods).")]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="A shipped recipe (ticketctl recipes) or a TOML file of yours.")
+]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: --set train.lr=0.05. Repeatable.")]
+Seeds = Annotated[str | None, typer.Option("--seed", help="A seed, or several: 0, 0-2, 42,1099.")]
+Rounds = Annotated[int | None, typer.Option(min=1, max=254, help="Pruning rounds.")]
+Density = Annotated[str | None, typer.Option(help="Kept share of the prunable weights, exactly: 0.03.")]
+Sparsity = Annotated[str | None, typer.Option(help="1 - density: 0.97.")]
+Rewind = Annotated[str | None, typer.Option(help="Where levels start from: 0, 1000it, 2ep, 18%.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Stretch the recipe to this many epochs.")]
+Scale = Annotated[float | None, typer.Option(min=1e-6, help="Stretch the recipe by this factor.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to write to, instead of one in the workspace.")]
+Workspace = Annotated[
+    Path, typer.Option(envvar="TICKETCTL_WORKSPACE", help="Where tickets and runs are kept.", show_default=True)
+]
+DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the data set's own files.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
+Controls = Annotated[bool, typer.Option("--controls", help="Also the shuffled, reinit and random-erk controls.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it would cost.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+DEFAULT_WORKSPACE = Path("runs")
+
+
+def density_of(density: str | None, sparsity: str | None) -> Fraction | None:
+    """The exact density that was typed, in either form.
+
+    Raises:
+        UsageError: both were given, or no number in (0, 1].
+    """
+    if density and sparsity:
+        raise UsageError("--density and --sparsity say the same thing; give one of them")
+    text = density or sparsity
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d*\.?\d+(/\d+)?", text) or text.endswith("/0"):
+        raise UsageError(f"{text!r} is not a share: write a number such as 0.03, or 1/32")
+    value = Fraction(text)
+    value = value if density else 1 - value
+    if not 0 < value <= 1:
+        raise UsageError(f"{text!r} keeps {float(value):g} of the weights; a density lies in (0, 1], a sparsity in [0, 1)")
+    return value
+
+
+def seeds_of(text: str | None) -> list[int] | None:
+    """The seeds in `0`, `0-2` or `42,1099`.
+
+    Raises:
+        UsageError: anything else, or more than 1000.
+    """
+    if text is None:
+        return None
+    seeds: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
+        if not found or int(found[2] or found[1]) < int(found[1]) or int(found[2] or found[1]) - int(found[1]) > 999:
+            raise UsageError(f"--seed {text!r}: write 0, 0-2 or 42,1099")
+        seeds += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return list(dict.fromkeys(seeds))

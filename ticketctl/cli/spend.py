@@ -1,0 +1,128 @@
+"""`ticketctl spend`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticketctl.cli import options as opt
+from ticketctl.cli.output import note, percent, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from ticketctl.stages.spend import Row
+
+Level = Annotated[str | None, typer.Option("--level", help="A level, several (3,8-10), or all. Default: the deepest.")]
+Ticket = Annotated[
+    str | None, typer.Argument(help="Path, id prefix or name; NAME@12 a level, NAME@0.97 a sparsity. Default: newest.")
+]
+
+
+def spend(
+    ticket: Ticket = None,
+    level: Level = None,
+    recipe: opt.RecipeName = None,
+    set_: opt.Sets = None,
+    epochs: opt.Epochs = None,
+    scale: opt.Scale = None,
+    seed: opt.Seeds = None,
+    controls: Annotated[bool, typer.Option("--controls", help="Also spend the draw's control tickets.")] = False,
+    device: opt.Device = "auto",
+    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
+    data: opt.Data = None,
+    data_dir: opt.DataDir = None,
+    offline: opt.Offline = False,
+    dry_run: opt.DryRun = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Spend a ticket: train its levels under a recipe, beside the dense net.
+
+    The recipe is the draw's own, with what --recipe and --set change. A run that is there already is not trained
+    again; under the draw's own recipe and seed that is the level the draw trained.
+
+    Examples:
+
+    ticketctl spend
+
+    ticketctl spend --level all --seed 0-2 --controls
+
+    ticketctl spend resnet20-cifar10/imp-1a2b3c4d/seed-0@0.89 --set train.batch=256
+    """
+    from ticketctl.stages.request import Typed
+    from ticketctl.stages.wallet import Wanted, prepare_spend
+
+    wanted = Wanted(
+        ticket=ticket,
+        levels=level,
+        seeds=opt.seeds_of(seed),
+        controls=controls,
+        workspace=workspace,
+        typed=Typed(data=data, recipe=recipe, sets=set_ or (), epochs=epochs, scale=_fraction(scale)),
+    )
+    chosen = prepare_spend(wanted)
+    for line in chosen.notes:
+        note(line, quiet)
+    if dry_run:
+        _show_plan(chosen, json)
+        return
+    from ticketctl.cli.context import surroundings
+
+    with surroundings(device, data_dir, offline, quiet) as around:
+        from ticketctl.stages.spend import as_record, spend, table
+
+        spent = list(spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, around))
+        rows = table(spent)
+    if json:
+        print_json([as_record(row) for row in rows])
+        return
+    show(rows)
+    for one in sorted({str(run.run.folder.parent) for run in spent}):
+        print_line(f"runs in {one}")
+
+
+def show(rows: Sequence[Row]) -> None:
+    """The table of a spend."""
+    cells = [_cells(row) for row in rows]
+    print_table(["net", "level", "density %", "n", "val %", "test %", "± sd", "vs dense", "winning"], cells)
+    if any(row.winning for row in rows):
+        print_line("winning: 003 = not below dense; 004 = at most one point below dense (mean test accuracy)")
+
+
+def _cells(row: Row) -> list[str]:
+    deviation = row.values.get("test.accuracy.std")
+    gap = "" if row.gap is None else f"{100 * row.gap:+.2f}"
+    winning = " ".join(rule for rule, wins in row.winning.items() if wins)
+    count = f"{row.n}" + (f" ({row.diverged} diverged)" if row.diverged else "")
+    return [
+        row.kind,
+        str(row.level),
+        f"{100 * row.kept / row.prunable:.2f}",
+        count,
+        percent(row.values.get("val.accuracy")),
+        percent(row.values.get("test.accuracy")),
+        "" if deviation is None else f"{100 * deviation:.2f}",
+        gap,
+        winning,
+    ]
+
+
+def _show_plan(chosen: Any, json: bool) -> None:
+    from ticketctl.tomltext import toml_text
+
+    record: Mapping[str, Any] = chosen.recipe.record("model", "data", "train", "spend", "keep", "seeds")
+    runs = [{"level": job.level, "seed": job.seed, "folder": str(job.folder), "ready": job.ready} for job in chosen.jobs]
+    if json:
+        print_json({"recipe": record, "runs": runs})
+        return
+    print_line(toml_text(record).rstrip() + "\n")
+    rows = [[run["folder"], str(run["level"]), str(run["seed"]), "there" if run["ready"] else "to train"] for run in runs]
+    print_table(["run", "level", "seed", ""], [[str(cell) for cell in row] for row in rows])
+
+
+def _fraction(scale: float | None) -> Fraction | None:
+    return Fraction(str(scale)) if scale else None
+
+

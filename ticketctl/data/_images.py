@@ -1,0 +1,86 @@
+"""Image files to one uint8 array."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ticketctl.data._members import Members
+from ticketctl.errors import UnavailableError, UsageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # Pillow knows many more, some of which start programs
+_MAX_PIXELS = 1 << 26
+
+
+def decode_all(
+    members: Members, names: Sequence[str], *, size: int | None = None, colour: bool = False
+) -> NDArray[np.uint8]:
+    """The images `names`, in this order: uint8 [N, C, H, W].
+
+    C is 1 if all images are grey (mode L) and `colour` is not asked for, else 3.
+
+    Args:
+        members: where they lie.
+        names: their names; at least one.
+        size: make each `size` x `size`: the shorter side to `size` (bilinear), then the centre is cut out.
+        colour: three channels in any case.
+
+    Raises:
+        UsageError: images of different sizes, and no `size`.
+        UnavailableError: a file that is no sound image.
+    """
+    first = _opened(members, names[0], size)
+    grey = first.mode == "L" and not colour
+    images = np.empty((len(names), 1 if grey else 3, first.height, first.width), dtype=np.uint8)
+    for index, name in enumerate(names):
+        image = _opened(members, name, size) if index else first
+        if image.size != first.size:
+            raise UsageError(_sizes(members, names[0], first, name, image))
+        if images.shape[1] == 1 and image.mode != "L":
+            images = np.repeat(images, 3, axis=1)  # what converting grey to colour does
+        if images.shape[1] == 1:
+            images[index, 0] = np.asarray(image)
+        else:
+            images[index] = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    return images
+
+
+def _sizes(members: Members, one: str, first: Image.Image, other: str, image: Image.Image) -> str:
+    sizes = f"{one} is {first.width}x{first.height}, but {other} is {image.width}x{image.height}"
+    return f"{members.where}: {sizes}; make them one size, or give the option size=N to have them N x N"
+
+
+def _opened(members: Members, name: str, size: int | None) -> Image.Image:
+    """The decoded image, still in its own mode."""
+    where = f"{members.where}: {name}"
+    data = members.read(name)
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        if image.width * image.height > _MAX_PIXELS:
+            raise UnavailableError(
+                f"{where}: {image.width}x{image.height} pixels are more than {_MAX_PIXELS}"
+            )
+        image.load()
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise UnavailableError(f"{where}: not a sound image: {str(error)[:100]}") from None
+    if image.mode.startswith(("I", "F")):
+        raise UnavailableError(f"{where}: more than 8 bits per channel, which are not read")
+    return _square(image, size) if size else image
+
+
+def _square(image: Image.Image, size: int) -> Image.Image:
+    """torchvision's Resize(size) and CenterCrop(size)."""
+    if image.mode != "L":
+        image = image.convert("RGB")  # palettes cannot be blended
+    short = min(image.size)
+    width, height = (size if side == short else int(size * side / short) for side in image.size)
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return image.crop((left, top, left + size, top + size))

@@ -1,0 +1,68 @@
+"""Any data set laid out as PATH/{train, test or val}/CLASS/IMAGE, as for torchvision's ImageFolder.
+
+Images come class by class, classes and files in the order of their names. All share one size, or the option
+`size` makes them square. One channel if every image is grey (mode L), else three.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ticketctl.data._images import SUFFIXES, decode_all
+from ticketctl.data._members import FolderMembers
+from ticketctl.data._sources import place, stat_identity
+from ticketctl.data.sets import Decoded, Found, Source, Split
+from ticketctl.errors import UnavailableError, UsageError
+
+NAMES = {"imagefolder": "your own images: imagefolder:PATH with PATH/{train,test}/CLASS/*.png"}
+
+OPTIONS = ("size",)
+
+
+def find(name: str, source: Source) -> Found:
+    """The folder goes by its files' names, sizes and times."""
+    root = place(name, source)
+    if not root.is_dir():
+        raise UsageError(f"{name}: {root} is not a folder")
+    size = (source.options or {}).get("size")
+    if size is not None and (type(size) is not int or not 1 <= size <= 1024):
+        raise UsageError(f"option size={size!r}: a whole number of pixels from 1 to 1024 is needed")
+    members = FolderMembers(root)
+    train = _rows(members, "train")
+    test = _rows(members, "test") or _rows(members, "val")
+    if not train or not test:
+        raise UnavailableError(
+            f"{root}: no images in {'train' if not train else 'test or val'}/CLASS/*.{{png,jpg,bmp,webp}}"
+        )
+    identity = stat_identity(root, [root / file for _, file in train + test])
+    return Found(identity, partial(_read, members, train, test, size, source))
+
+
+def _rows(members: FolderMembers, part: str) -> list[tuple[str, str]]:
+    """(class, name) of each image of a part."""
+    paths = [name.split("/") for name in members.names if name.lower().endswith(SUFFIXES)]
+    return sorted((path[1], "/".join(path)) for path in paths if len(path) == 3 and path[0] == part)
+
+
+def _read(
+    members: FolderMembers,
+    train: list[tuple[str, str]],
+    test: list[tuple[str, str]],
+    size: int | None,
+    source: Source,
+) -> Decoded:
+    classes = sorted({label for label, _ in train})
+    strange = sorted({label for label, _ in test} - set(classes))
+    if strange:
+        raise UsageError(f"{members.where}: class {strange[0]!r} has test images and no train images")
+    source.reporter.note(f"decoding {len(train) + len(test)} images in {members.where}")
+    images = decode_all(members, [name for _, name in train + test], size=size)
+    labels = np.array([classes.index(label) for label, _ in train + test], dtype=np.int64)
+    return Decoded(
+        train=Split(images[: len(train)], labels[: len(train)]),
+        test=Split(images[len(train) :], labels[len(train) :]),
+        classes=tuple(classes),
+        augment="none" if images.shape[1] == 1 else "crop-flip",
+    )

@@ -1,0 +1,359 @@
+"""Recipes: strict TOML with one parent (`extends`), `--set`, and flags on top.
+
+Precedence, lowest first: the defaults below, `base/<model>-<data>`, the draw's or spend's recipe, `--recipe` and its
+parent, `--set`, flags. An unknown key or a value of the wrong kind is refused, with the near miss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, field_validator
+
+from ticketctl.duration import Duration
+from ticketctl.errors import UsageError, near_miss
+from ticketctl.shipped import room
+from ticketctl.store.documents import canonical_json
+
+
+def _rational(value: Any) -> Fraction:
+    return value if isinstance(value, Fraction) else Fraction(str(value))
+
+
+Rational = Annotated[Fraction, BeforeValidator(_rational), PlainSerializer(str)]
+"""An exact number: the decimal or p/q that was typed."""
+
+
+class Spec(BaseModel):
+    """A table of a recipe: every key is known, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+class ModelSpec(Spec):
+    """`[model]`."""
+
+    name: str
+    """The net, as in `ticketctl list models`."""
+    stem: Literal["cifar", "imagenet"] = "cifar"
+    """First layers of ResNet-18/34/50: 3x3 at full size, or 7x7 with stride and pooling."""
+    init: str = "kaiming-normal"
+    """Initialisation: torch, kaiming-normal, kaiming-normal-fan-out, xavier-normal, openlth."""
+
+
+class DataSpec(Spec):
+    """`[data]`."""
+
+    name: str
+    """The data set, as in `ticketctl list data`, with its path after a colon where it has one."""
+    validation: str = "none"
+    """Images held out of training: none, first:N, last:N, random:N; N is a count or a percentage."""
+    augment: Literal["auto", "none", "crop-flip"] = "auto"
+    """crop-flip: random crop after zero padding, and a horizontal flip; auto: what the data set's literature does."""
+    padding: Annotated[int, Field(ge=0, le=64)] = 4
+    """Zero pixels added to each side before the random crop."""
+    normalise: Literal["data", "none"] = "data"
+    """Subtract the data's mean and divide by its deviation, per channel."""
+    mean: tuple[float, ...] = ()
+    """Other means per channel than the data set's own."""
+    std: tuple[float, ...] = ()
+    """Other deviations per channel than the data set's own."""
+    size: int | None = None
+    """Resize images of a folder to this many pixels."""
+
+
+class TrainSpec(Spec):
+    """`[train]`."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    """Length of one training."""
+    batch: Annotated[int, Field(ge=1)] = 128
+    """Images per optimizer step."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """SGD, or Adam with its usual constants."""
+    lr: Annotated[float, Field(gt=0)] = 0.1
+    """Learning rate at its highest."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """SGD's momentum."""
+    nesterov: bool = False
+    """Nesterov's form of momentum."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """L2 penalty, coupled with the gradient."""
+    decay: Literal["all", "weights"] = "all"
+    """What weight decay acts on: all parameters (as the papers), or conv and linear weights alone."""
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    """Course of the learning rate."""
+    milestones: tuple[str, ...] = ()
+    """Where the step schedule multiplies by gamma, e.g. ["80ep", "120ep"]."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Factor at each milestone."""
+    warmup: str = "0"
+    """Length of the linear warm-up."""
+    precision: Literal["auto", "bf16", "f32"] = "auto"
+    """Arithmetic of training: bf16 autocast over float32 weights, or float32; auto: bf16 where the hardware has it."""
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    """CPU threads; they belong to the bits. 0: one per core."""
+    drop_last: bool = False
+    """Leave out the last, smaller batch of an epoch."""
+    eval_every: Annotated[int, Field(ge=1)] = 1
+    """Epochs between evaluations; the first and the last always take place."""
+
+    @field_validator("milestones")
+    @classmethod
+    def _are_durations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(_duration(text)) for text in value)
+
+    @field_validator("warmup")
+    @classmethod
+    def _is_duration(cls, value: str) -> str:
+        return str(_duration(value))
+
+
+class KeepSpec(Spec):
+    """`[keep]`."""
+
+    epochs: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Epochs after which the weights are kept beside the final ones."""
+
+
+class DrawSpec(Spec):
+    """`[draw]`; further keys are the method's own (`ticketctl list methods NAME`)."""
+
+    method: str
+    """The draw method, as in `ticketctl list methods`."""
+    rounds: Annotated[int, Field(ge=1, le=254)] | None = None
+    """Pruning rounds; the density follows from the method's rate."""
+    density: Rational | None = None
+    """Kept share of the prunable weights at the deepest level; wins over rounds."""
+    rewind: str = "0"
+    """Where levels start from: 0 (initialisation), 1000it, 2ep, 18%."""
+    schedule: Literal["continue", "restart"] = "continue"
+    """After a rewind: go on with the schedule from that point, or run all of it again."""
+    prunable: str = "default"
+    """Which weights may be pruned: default, paper-000 … paper-004, openlth."""
+    keep: Literal["all", "masks"] = "all"
+    """Keep every level's trained net as a run, or the masks alone."""
+    controls: bool = False
+    """Also make the control tickets: shuffled, reinit, random-erk."""
+    params: dict[str, Any] = {}
+    """Keys that belong to the method."""
+
+    @field_validator("rewind")
+    @classmethod
+    def _is_duration(cls, value: str) -> str:
+        return str(_duration(value))
+
+    @field_validator("density")
+    @classmethod
+    def _in_range(cls, value: Fraction | None) -> Fraction | None:
+        if value is not None and not 0 < value <= 1:
+            raise ValueError("a density lies in (0, 1]")
+        return value
+
+
+class SpendSpec(Spec):
+    """`[spend]`."""
+
+    schedule: Literal["continue", "restart"] = "continue"
+    """Go on with the schedule from the point the ticket was rewound to, or run all of it."""
+    dense: bool = True
+    """Also train the dense net, the baseline of every comparison; it is trained once and shared."""
+
+
+class SeedSpec(Spec):
+    """`[seeds]`: other roots for single streams than `--seed`."""
+
+    init: int | None = None
+    order: int | None = None
+    augment: int | None = None
+    split: int | None = None
+    draw: int | None = None
+    shuffle: int | None = None
+
+
+class Recipe(Spec):
+    """A whole recipe, resolved."""
+
+    summary: str = ""
+    """One line for `ticketctl recipes`."""
+    source: str = ""
+    """Where its values come from."""
+    model: ModelSpec
+    data: DataSpec
+    train: TrainSpec
+    draw: DrawSpec | None = None
+    spend: SpendSpec = SpendSpec()
+    keep: KeepSpec = KeepSpec()
+    seeds: SeedSpec = SeedSpec()
+    sources: dict[str, str] = {}
+    """For each key, where its value was read."""
+    expected: dict[str, Any] = {}
+    """What the paper reports, for comparison."""
+
+    def record(self, *sections: str) -> dict[str, Any]:
+        """The recipe as plain data, without its prose; `sections` limits it to some tables."""
+        names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds"}
+        return self.model_dump(mode="json", include=names, exclude_none=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits over what differs from the defaults, so that a new key renames no old run."""
+        names = {"model", "data", "train", "draw", "spend", "keep", "seeds"}
+        return fingerprint(self.model_dump(mode="json", include=names, exclude_defaults=True, exclude_none=True))
+
+    def scaled(self, *, epochs: int | None = None, scale: Fraction | None = None) -> Recipe:
+        """Stretched to `epochs`, or by `scale`: every phase, milestone and rewind point in proportion, at least 1."""
+        factor = Fraction(epochs, self.train.epochs) if epochs else scale or Fraction(1)
+        if factor == 1:
+            return self
+        train = self.train.model_copy(
+            update={
+                "epochs": max(1, round(self.train.epochs * factor)),
+                "milestones": tuple(str(_duration(text).scaled(factor)) for text in self.train.milestones),
+                "warmup": str(_duration(self.train.warmup).scaled(factor)),
+            }
+        )
+        keep = KeepSpec(epochs=tuple(sorted({max(1, round(e * factor)) if e else 0 for e in self.keep.epochs})))
+        draw = self.draw and self.draw.model_copy(update={"rewind": str(_duration(self.draw.rewind).scaled(factor))})
+        return self.model_copy(update={"train": train, "keep": keep, "draw": draw})
+
+
+def fingerprint(record: Mapping[str, Any]) -> str:
+    """Eight hex digits that name `record`."""
+    return hashlib.sha256(canonical_json(record)).hexdigest()[:8]
+
+
+def _duration(text: str) -> Duration:
+    try:
+        return Duration.parse(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+# ---------------------------------------------------------------------------------------------- reading and merging
+
+
+def recipe_names() -> list[str]:
+    """All shipped recipes, as users name them: `base/lenet-300-100-digits`."""
+    shipped = room("recipes")
+    return sorted(path.relative_to(shipped).with_suffix("").as_posix() for path in shipped.rglob("*.toml"))
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The tables of a recipe file or shipped recipe, merged over those it extends.
+
+    Raises:
+        UsageError: no such recipe, not TOML, or parents that go in a circle.
+    """
+    return _read(name, ())
+
+
+def _read(name: str, below: tuple[str, ...]) -> dict[str, Any]:
+    if name in below:
+        raise UsageError(f"recipe {name}: extends itself, by way of {' -> '.join(below)}")
+    tables = _tables(_find(name), name)
+    parent = tables.pop("extends", None)
+    if parent is None:
+        return tables
+    if not isinstance(parent, str):
+        raise UsageError(f"recipe {name}: extends names one recipe, as text")
+    merged = merge(_read(parent, (*below, name)), tables)
+    return {**merged, "summary": tables.get("summary", ""), "source": tables.get("source", "")}
+
+
+def _find(name: str) -> Path:
+    path = Path(name)
+    if name.endswith(".toml") and path.is_file():
+        return path
+    if name not in recipe_names():
+        raise UsageError(f"no recipe {name!r}; {near_miss(name, recipe_names())} (a file of your own ends in .toml)")
+    return room("recipes") / f"{name}.toml"
+
+
+def _tables(path: Path, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+        raise UsageError(f"recipe {name}: not readable TOML: {error}") from None
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `under`, table by table; neither is changed."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def assignments(items: Sequence[str]) -> dict[str, Any]:
+    """Tables from `--set train.lr=0.05` items. A value is TOML; what is no TOML value is taken as text.
+
+    Raises:
+        UsageError: no `=`, or an empty key.
+    """
+    tables: dict[str, Any] = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise UsageError(f"--set {item!r}: write KEY=VALUE, for example --set train.lr=0.05")
+        nested: Any = _value(text)
+        for part in reversed(parts):
+            nested = {part: nested}
+        tables = merge(tables, nested)
+    return tables
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text.strip()
+
+
+def parse_recipe(tables: Mapping[str, Any], *, where: str) -> Recipe:
+    """Check merged tables and make the recipe.
+
+    Raises:
+        UsageError: an unknown key (with the near miss), a missing one, or a value of the wrong kind, with its place.
+    """
+    tables = dict(tables)
+    if isinstance(tables.get("draw"), Mapping):
+        tables["draw"] = _with_params(tables["draw"])
+    try:
+        return Recipe.model_validate(tables)
+    except ValidationError as error:
+        raise UsageError(f"{where}: {_one_line(error)}") from None
+
+
+def _with_params(draw: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of `[draw]` that are not common to all methods belong to the method, which checks them itself."""
+    common = {key: value for key, value in draw.items() if key in DrawSpec.model_fields and key != "params"}
+    own = {key: value for key, value in draw.items() if key not in DrawSpec.model_fields}
+    return {**common, "params": {**draw.get("params", {}), **own}}
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"no key {key}; {near_miss(str(first['loc'][-1]), _siblings(first['loc']))}"
+    if first["type"] == "missing":
+        return f"{key} is not given; add --set {key}=… or a --recipe that has it"
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}, not {str(first['input'])[:60]!r}"
+
+
+def _siblings(place: tuple[int | str, ...]) -> list[str]:
+    spec: Any = Recipe
+    for part in place[:-1]:
+        field = spec.model_fields.get(part) if hasattr(spec, "model_fields") else None
+        spec = {"model": ModelSpec, "data": DataSpec, "train": TrainSpec, "draw": DrawSpec}.get(str(part)) or (
+            field.annotation if field else None
+        )
+    return list(spec.model_fields) if hasattr(spec, "model_fields") else []

@@ -1,0 +1,85 @@
+"""What a draw would cost, from the recipe and a few steps on this machine. Writes nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from ticketctl.errors import UsageError
+from ticketctl.masks.select import kept_count
+from ticketctl.recipe import Recipe
+from ticketctl.stages.draw import method_of, plan, target_of
+from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
+from ticketctl.train.optimizer import optimizer_for
+
+WARM, TIMED = 2, 6
+
+
+def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, Any]:
+    """Resolved recipe, trainings, steps, seconds, bytes.
+
+    Raises:
+        UnavailableError, UsageError: as the draw would.
+    """
+    setting = prepare(recipe, seeds_of(recipe, seed), around)
+    trainings = plan(setting.recipe)
+    per_epoch = setting.bench.feed.steps_per_epoch
+    rewind = setting.rewind_step()
+    whole = setting.recipe.train.epochs * per_epoch
+    steps = whole + (trainings - 1) * (whole - rewind)
+    rate = images_per_second(setting)
+    evaluated = sum(len(images) for images in setting.bench.exams.values())
+    # a training image costs about three passes of an evaluated one
+    images = steps * setting.bench.feed.batch_size + steps / per_epoch / recipe.train.eval_every * evaluated / 3
+    size = sum(value.numel() * value.element_size() for value in setting.initial.weights.values())
+    return {
+        "recipe": setting.recipe.record(),
+        "trainings": trainings,
+        "epochs_each": setting.recipe.train.epochs,
+        "steps": steps,
+        "prunable": sum(shape.numel() for shape in setting.shapes.values()),
+        "parameters": sum(parameter.numel() for parameter in setting.bench.model.parameters()),
+        "kept": _kept(setting),
+        "images_per_second": rate,
+        "seconds": images / rate,
+        "bytes": size * (1 + (trainings if recipe.draw and recipe.draw.keep == "all" else 0)),
+    }
+
+
+def images_per_second(setting: Setting) -> float:
+    """Training speed over a few steps; the net's weights are put back."""
+    bench = setting.bench
+    optimizer = optimizer_for(bench.model, bench.train)
+    bench.feed.begin_epoch(setting.seeds, 0)
+    seen, began = 0, time.perf_counter()
+    for step in range(min(WARM + TIMED, bench.feed.steps_per_epoch)):
+        if step == WARM:
+            seen, began = 0, time.perf_counter()
+        inputs, labels, index = bench.feed.batch(step)
+        with bench.place.autocast():
+            logits = bench.model(inputs)
+        torch.nn.functional.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seen += len(index)
+    if bench.place.device.type == "cuda":
+        torch.cuda.synchronize(bench.place.device)
+    seconds = time.perf_counter() - began
+    setting.initial.load_into(bench.model)
+    return seen / seconds
+
+
+def _kept(setting: Setting) -> int | None:
+    """Weights of the deepest level, where density or rounds say it in advance."""
+    target, draw = target_of(setting.recipe), setting.recipe.draw
+    total = sum(shape.numel() for shape in setting.shapes.values())
+    if target.density is not None:
+        return kept_count(total, target.density)
+    assert draw is not None
+    assert target.rounds is not None
+    _, params = method_of(setting.recipe)
+    if not hasattr(params, "rate"):
+        raise UsageError(f"{draw.method} needs --density or --sparsity")
+    return kept_count(total, (1 - params.rate) ** target.rounds)

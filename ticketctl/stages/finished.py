@@ -1,0 +1,28 @@
+"""Whether a draw is done already; answers without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ticketctl.artifacts.records import to_record
+from ticketctl.artifacts.ticket import Ticket, open_ticket
+from ticketctl.recipe import Recipe
+from ticketctl.stages.intent import check_intent, read_intent
+
+
+def finished_draw(recipe: Recipe, seed: int, folder: Path) -> Ticket | None:
+    """The ticket in `folder`, if this very draw made it; None if it is still to be drawn.
+
+    Raises:
+        MismatchError: another draw was begun there.
+    """
+    found = read_intent(folder)
+    if found is None or not (folder / "ticket" / "ticket.json").exists():
+        return None
+    check_intent(folder, found["asked"], asked(recipe, seed))
+    return open_ticket(folder / "ticket")
+
+
+def asked(recipe: Recipe, seed: int) -> dict[str, object]:
+    """What a draw was asked for, as its intent keeps it."""
+    return {"recipe": to_record(recipe.record()), "seed": seed}

@@ -1,0 +1,128 @@
+"""A finished training becomes a run artifact; a level becomes a line of its ticket."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ticketctl.artifacts.masks import mask_digest
+from ticketctl.artifacts.models import ticket_id
+from ticketctl.artifacts.run import Run, StateFile, write_run
+from ticketctl.artifacts.series import Series
+from ticketctl.artifacts.weights import weights_digest
+from ticketctl.masks.collapse import collapse
+from ticketctl.masks.mask import Mask
+from ticketctl.seeds import Seeds
+from ticketctl.stages.setting import Setting
+from ticketctl.store.files import make_folder
+from ticketctl.train.lab import Fit
+from ticketctl.train.state import State
+
+
+@dataclass(frozen=True)
+class RunOf:
+    """A training and what it belongs to."""
+
+    setting: Setting
+    seeds: Seeds
+    fit: Fit
+    mask: Mask
+    level: int
+    start: State
+    role: str
+    """What the start is: init, rewind or trained."""
+
+
+def save_run(folder: Path, of: RunOf) -> Run:
+    """Write the run; its weights are linked, not copied, from the training's own folder."""
+    make_folder(folder)
+    setting, fit = of.setting, of.fit
+    sparse = of.mask.kept < of.mask.size
+    start = weights_digest(of.start.tensors())
+    arch = setting.arch
+    keep = of.mask.to_arrays()
+    return write_run(
+        folder,
+        ticket=ticket_id(arch, start, mask_digest(keep)) if sparse else "dense",
+        level=of.level,
+        arch={**arch, "tweaks": []},
+        seeds={"root": of.seeds.root, **of.seeds.override},
+        recipe=setting.public_recipe,
+        training_id=fit.key,
+        status="diverged" if fit.diverged else "done",
+        start={"role": of.role, "step": of.start.step, "digest": start},
+        data=setting.data_record,
+        metrics=metric_record(fit.metrics()),
+        cost=cost_of(fit.steps, setting, of.start.step),
+        weights=fit.files.final,
+        keep=keep if sparse else None,
+        prunable=of.mask.size,
+        states=_states(fit, setting),
+        series=series_of(fit),
+    )
+
+
+def series_of(fit: Fit) -> Series:
+    """History and memory of a training in the form of the series format."""
+    table = dict(zip(fit.columns, fit.history.numpy().T, strict=True))
+    columns = tuple(name for name in fit.columns if name not in ("epoch", "step"))
+    events = fit.tensors["memory.events"].numpy()
+    return Series(
+        columns=columns,
+        scalars=np.stack([table[name] for name in columns], axis=1).astype(np.float32),
+        epoch=np.floor(table["epoch"]).astype(np.int32),
+        step=table["step"].astype(np.int64),
+        forget_count=events.astype(np.uint16),
+        correct_bits=fit.tensors["memory.epochs"].numpy(),
+        samples=len(events),
+    )
+
+
+def _states(fit: Fit, setting: Setting) -> list[StateFile]:
+    """Weights kept on the way: the best on validation, and the epochs that the recipe names."""
+    per_epoch, best = setting.bench.feed.steps_per_epoch, fit.notes["best_epoch"]
+    found = []
+    if best is not None:
+        found.append(StateFile("best_val", best * per_epoch, str(best), fit.files.best(best)))
+    for epoch in setting.recipe.keep.epochs:
+        path = fit.files.state(epoch * per_epoch)
+        if path.exists():
+            found.append(StateFile(f"epoch-{epoch}", epoch * per_epoch, str(epoch), path))
+    return found
+
+
+def level_record(number: int, mask: Mask, setting: Setting, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """A level as ticket.json lists it: counts, what the mask cuts off, metrics of its training."""
+    paths = collapse(setting.bench.model, mask, setting.data.shape)
+    return {
+        "level": number,
+        "kept": mask.kept,
+        "empty_layers": sorted(paths.empty_layers),
+        "cut": paths.cut,
+        "effective": paths.effective,
+        "metrics": metric_record(metrics),
+    }
+
+
+def metric_record(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Metrics as decimal strings; what was not measured is left out."""
+    return {name: repr(value) for name, value in sorted(metrics.items()) if not math.isnan(value)}
+
+
+def cost_of(steps: int, setting: Setting, start: int = 0) -> dict[str, Any]:
+    """Steps, images and epochs of a training (or several) of `steps`, from step `start`."""
+    per_epoch = setting.bench.feed.steps_per_epoch
+    images = _images(start + steps, setting) - _images(start, setting)
+    return {"steps": steps, "images": images, "epochs": repr(steps / per_epoch)}
+
+
+def _images(step: int, setting: Setting) -> int:
+    feed = setting.bench.feed
+    epochs, rest = divmod(step, feed.steps_per_epoch)
+    whole = len(feed) if not setting.recipe.train.drop_last else feed.steps_per_epoch * feed.batch_size
+    return epochs * whole + rest * feed.batch_size

@@ -1,0 +1,146 @@
+"""From what was typed to one resolved recipe and the folder it belongs in. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ticketctl.errors import UsageError, near_miss
+from ticketctl.plugins import plugins
+from ticketctl.recipe import Recipe, assignments, merge, parse_recipe, read_recipe, recipe_names
+
+MODEL, DATA, METHOD = "lenet-300-100", "digits", "imp"
+"""What is drawn when nothing is said: it runs in seconds, offline."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The options of draw and spend that shape a recipe; None where nothing was typed."""
+
+    model: str | None = None
+    data: str | None = None
+    method: str | None = None
+    recipe: str | None = None
+    sets: Sequence[str] = ()
+    rounds: int | None = None
+    density: Fraction | None = None
+    rewind: str | None = None
+    epochs: int | None = None
+    scale: Fraction | None = None
+    controls: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A recipe, and one line for each thing that was chosen for the user."""
+
+    recipe: Recipe
+    notes: tuple[str, ...] = field(default=())
+
+
+def draw_recipe(typed: Typed) -> Choice:
+    """The recipe of a draw: base, the method's recipe, `--recipe`, `--set`, flags, in this order.
+
+    Raises:
+        UsageError: a name, key or value that cannot be; no base for this model and data set.
+    """
+    own = read_recipe(typed.recipe) if typed.recipe else {}
+    typed_tables = merge(assignments(typed.sets), _flags(typed))
+    said = merge(own, typed_tables)
+    method = _name(said, "draw", "method") or METHOD
+    _must_exist("draws", "method", method)
+    tables, notes = _base(said, bool(typed.recipe))
+    if f"draw/{method}" in recipe_names():
+        tables = merge(tables, read_recipe(f"draw/{method}"))
+    tables = merge(tables, {"draw": {"method": method}})
+    for layer in (own, typed_tables):
+        tables = _one_target(merge(tables, layer), layer)
+    recipe = parse_recipe(tables, where=typed.recipe or "recipe")
+    return Choice(recipe.scaled(epochs=typed.epochs, scale=typed.scale), tuple(notes))
+
+
+def spend_recipe(typed: Typed, drawn: Mapping[str, Any]) -> Choice:
+    """The recipe of a spend: the draw's own, then `--recipe`, `--set`, flags. Model and data are the ticket's.
+
+    Raises:
+        UsageError: a key or value that cannot be, or another model than the ticket's.
+    """
+    own = read_recipe(typed.recipe) if typed.recipe else {}
+    tables = merge(merge(merge(drawn, own), assignments(typed.sets)), _flags(typed))
+    wanted, has = _name(tables, "model", "name"), _name(drawn, "model", "name")
+    if wanted != has:
+        raise UsageError(f"the ticket is for {has}; it cannot be spent as {wanted}")
+    recipe = parse_recipe(tables, where=typed.recipe or "recipe")
+    return Choice(recipe.scaled(epochs=typed.epochs, scale=typed.scale))
+
+
+def run_folder(recipe: Recipe, seed: int, out: Path | None, workspace: Path) -> Path:
+    """Where a draw lives: `--out`, or `<workspace>/<model>-<data>/<method>-<hash>/seed-<n>`."""
+    if out is not None:
+        return out
+    assert recipe.draw is not None
+    return workspace / subject(recipe) / f"{recipe.draw.method}-{recipe.fingerprint}" / f"seed-{seed}"
+
+
+def subject(recipe: Recipe) -> str:
+    """`<model>-<data>`, with what follows a colon cut down to its last name."""
+    return f"{_slug(recipe.model.name)}-{_slug(recipe.data.name)}"
+
+
+def _slug(name: str) -> str:
+    base, colon, target = name.partition(":")
+    last = "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in Path(target).stem)
+    return f"{base}-{last}" if colon else base
+
+
+def _flags(typed: Typed) -> dict[str, Any]:
+    tables: dict[str, Any] = {}
+    if typed.model:
+        tables["model"] = {"name": typed.model}
+    if typed.data:
+        tables["data"] = {"name": typed.data}
+    draw = {"method": typed.method, "rounds": typed.rounds, "density": typed.density, "rewind": typed.rewind}
+    draw["controls"] = True if typed.controls else None
+    said = {key: value for key, value in draw.items() if value is not None}
+    return {**tables, "draw": said} if said else tables
+
+
+def _one_target(tables: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Rounds said above a density of a lower layer replace it, and the reverse."""
+    said = layer.get("draw", {})
+    hidden = "density" if "rounds" in said and "density" not in said else "rounds" if "density" in said else None
+    if hidden is None:
+        return tables
+    return {**tables, "draw": {key: value for key, value in tables["draw"].items() if key != hidden}}
+
+
+def _name(tables: Mapping[str, Any], section: str, key: str) -> str | None:
+    table = tables.get(section)
+    value = table.get(key) if isinstance(table, Mapping) else None
+    return value if isinstance(value, str) else None
+
+
+def _base(said: Mapping[str, Any], has_recipe: bool) -> tuple[dict[str, Any], list[str]]:
+    """The base recipe for what was said, and what was chosen where nothing was."""
+    model, data = _name(said, "model", "name"), _name(said, "data", "name")
+    notes = [f"model {MODEL}: none was named"] if model is None else []
+    notes += [f"data {DATA}: none was named"] if data is None else []
+    model, data = model or MODEL, data or DATA
+    _must_exist("nets", "model", model)
+    _must_exist("data", "data set", data.partition(":")[0])
+    name = f"base/{model}-{data.partition(':')[0]}"
+    if name in recipe_names():
+        return merge(read_recipe(name), {"data": {"name": data}}), [*notes, f"recipe {name}: the base of {model} on {data}"]
+    if has_recipe:
+        return {"model": {"name": model}, "data": {"name": data}}, notes
+    bases = [known for known in recipe_names() if known.startswith("base/")]
+    hint = near_miss(name, bases)
+    raise UsageError(f"no base recipe for {model} on {data}; {hint} Give one with --recipe NAME or FILE.toml")
+
+
+def _must_exist(kind: str, noun: str, name: str) -> None:
+    if name not in plugins(kind):
+        raise UsageError(f"no {noun} named {name!r}; {near_miss(name, plugins(kind))}")

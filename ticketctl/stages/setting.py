@@ -1,0 +1,191 @@
+"""A resolved recipe turned into data on the device, a net, and a bench to train it on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ticketctl.artifacts.models import shapes_digest
+from ticketctl.data.load import load
+from ticketctl.data.sets import DataSet
+from ticketctl.data.splits import hold_out
+from ticketctl.duration import Duration
+from ticketctl.errors import UsageError
+from ticketctl.masks.prunable import left_dense, policy, prunable
+from ticketctl.nets.build import build
+from ticketctl.nets.initialise import initialise_
+from ticketctl.nets.describe import macs
+from ticketctl.progress import Reporter
+from ticketctl.recipe import Recipe
+from ticketctl.seeds import Seeds
+from ticketctl.train.device import Place, settle
+from ticketctl.train.feed import Feed, Images, Scaling
+from ticketctl.train.lab import Lab
+from ticketctl.train.loop import Bench
+from ticketctl.train.state import State
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a stage is given besides the recipe: where it runs and who watches."""
+
+    device: torch.device
+    cache: Path
+    reporter: Reporter
+    stop: Callable[[], int | None]
+    data_dir: Path | None = None
+    offline: bool = False
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that a draw or spend trains with."""
+
+    recipe: Recipe
+    bench: Bench
+    data: DataSet
+    counts: Mapping[str, int]
+    """Images to train on, to validate with, to test with."""
+    initial: State
+    shapes: Mapping[str, torch.Size]
+    excluded: tuple[str, ...]
+    seeds: Seeds
+    macs: int
+    """Multiply-adds of one image's forward pass."""
+
+    @property
+    def base_name(self) -> str:
+        """The data set's name without a path of this machine."""
+        return self.recipe.data.name.partition(":")[0]
+
+    @property
+    def arch(self) -> dict[str, Any]:
+        """The net, as manifests describe it."""
+        model = self.recipe.model
+        return {
+            "name": model.name,
+            "source": "ticketctl",
+            "num_classes": len(self.data.classes),
+            "in_chans": self.data.shape[0],
+            "size": list(self.data.shape[1:]),
+            "kwargs": {"stem": model.stem},
+            "param_shapes": shapes_digest({name: tuple(w.shape) for name, w in self.initial.weights.items()}),
+        }
+
+    @property
+    def data_record(self) -> dict[str, Any]:
+        """The data, as manifests describe them."""
+        return {"name": self.base_name, "fingerprint": self.data.fingerprint, **self.counts}
+
+    @property
+    def public_recipe(self) -> dict[str, Any]:
+        """The resolved recipe as artifacts carry it: no path of this machine in it."""
+        record = self.recipe.record()
+        record["data"]["name"] = self.base_name
+        return record
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a training is a function of, besides seeds, start and mask."""
+        record = self.recipe.record("data", "train", "keep")
+        del record["data"]["name"]  # the fingerprint names the content, wherever it lies
+        return {**record, "arch": self.arch, "fingerprint": self.data.fingerprint}
+
+    def lab(self, folder: Path, seeds: Seeds | None = None, rewind: int = 0, restart: bool = False) -> Lab:
+        """A lab whose trainings lie below `folder`."""
+        per_epoch = self.bench.feed.steps_per_epoch
+        keep = tuple(epoch * per_epoch for epoch in self.recipe.keep.epochs if epoch <= self.recipe.train.epochs)
+        return Lab(
+            self.bench, seeds or self.seeds, self.initial, self.shapes, rewind, restart, keep, self.identity, folder
+        )
+
+    def rewind_step(self) -> int:
+        """The step that levels rewind to.
+
+        Raises:
+            UsageError: at or past the end of the training.
+        """
+        assert self.recipe.draw is not None
+        train, per_epoch = self.recipe.train, self.bench.feed.steps_per_epoch
+        step = Duration.parse(self.recipe.draw.rewind).steps(epochs=train.epochs, steps_per_epoch=per_epoch)
+        if step >= train.epochs * per_epoch:
+            raise UsageError(f"rewind {self.recipe.draw.rewind} is the end of the training; name an earlier point")
+        return step
+
+
+def seeds_of(recipe: Recipe, root: int) -> Seeds:
+    """The streams of a run: `--seed`, with the roots that `[seeds]` sets apart."""
+    return Seeds(root, recipe.seeds.model_dump(exclude_none=True))
+
+
+def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
+    """Load the data, build and initialise the net, and settle what the recipe leaves to the machine.
+
+    Raises:
+        UnavailableError: the data cannot be had.
+        UsageError: the recipe does not fit the data or the net.
+    """
+    data = _load(recipe, around)
+    augment = data.augment if recipe.data.augment == "auto" else recipe.data.augment
+    settled = recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"augment": augment}),
+            "train": settle(recipe.train, around.device),
+        }
+    )
+    torch.set_num_threads(settled.train.threads)
+    model = build(recipe.model.name, shape=data.shape, classes=len(data.classes), stem=recipe.model.stem)
+    initialise_(model, recipe.model.init, seeds)
+    initial = State.of(model, 0)
+    bench, counts = _bench(settled, data, model, seeds, around)
+    preset = policy(settled.draw.prunable if settled.draw else "default")
+    names = prunable(model, preset)
+    shapes = {name: initial.weights[name].shape for name in names}
+    work = macs(model, data.shape)
+    return Setting(settled, bench, data, counts, initial, shapes, left_dense(model, names), seeds, work)
+
+
+def _load(recipe: Recipe, around: Surroundings) -> DataSet:
+    options = {"size": recipe.data.size} if recipe.data.size else {}
+    return load(
+        recipe.data.name,
+        cache=around.cache,
+        folder=around.data_dir,
+        offline=around.offline,
+        reporter=around.reporter,
+        options=options,
+    )
+
+
+def _bench(
+    recipe: Recipe, data: DataSet, model: nn.Module, seeds: Seeds, around: Surroundings
+) -> tuple[Bench, dict[str, int]]:
+    train, held = hold_out(len(data.train), recipe.data.validation, seeds)
+    scaling = Scaling.of(*_statistics(recipe, data), around.device)
+    images = Images(data.train, train if len(held) else None, scaling, around.device)
+    exams = {"val": Images(data.train, held, scaling, around.device)} if len(held) else {}
+    exams["test"] = Images(data.test, None, scaling, around.device)
+    padding = recipe.data.padding if recipe.data.augment == "crop-flip" else None
+    feed = Feed(images, batch=recipe.train.batch, padding=padding, drop_last=recipe.train.drop_last)
+    if feed.steps_per_epoch == 0:
+        raise UsageError(f"batch {recipe.train.batch} is larger than the {len(images)} training images")
+    place = Place(around.device, recipe.train.precision)
+    model.to(around.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
+    bench = Bench(model, feed, exams, recipe.train, place, around.reporter, around.stop)
+    return bench, {"train": len(images), "validation": len(held), "test": len(data.test)}
+
+
+def _statistics(recipe: Recipe, data: DataSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    channels = data.shape[0]
+    if recipe.data.normalise == "none":
+        return (0.0,) * channels, (1.0,) * channels
+    mean, std = recipe.data.mean or data.mean, recipe.data.std or data.std
+    if len(mean) != channels or len(std) != channels or min(std) <= 0:
+        raise UsageError(f"data.mean and data.std: {channels} values each for this data, deviations above 0")
+    return mean, std

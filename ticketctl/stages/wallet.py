@@ -1,0 +1,135 @@
+"""Which ticket, levels, seeds and recipe a spend means. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ticketctl.artifacts.ticket import Ticket, open_ticket
+from ticketctl.artifacts.workspace import resolve
+from ticketctl.errors import UsageError
+from ticketctl.recipe import Recipe, fingerprint, merge
+from ticketctl.seeds import Seeds
+from ticketctl.stages.intent import read_intent
+from ticketctl.stages.request import Typed, spend_recipe
+
+CONTROLS = ("shuffled", "reinit", "random-erk")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was typed."""
+
+    ticket: str | None
+    levels: str | None
+    seeds: list[int] | None
+    controls: bool
+    workspace: Path
+    typed: Typed
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training to do or to find."""
+
+    ticket: Ticket
+    level: int
+    seed: int
+    folder: Path
+
+    @property
+    def ready(self) -> bool:
+        """Whether a run lies in its folder."""
+        return (self.folder / "run.json").exists()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A spend, settled."""
+
+    recipe: Recipe
+    jobs: tuple[Job, ...]
+    draw_seeds: Seeds
+    notes: tuple[str, ...]
+
+
+def prepare_spend(wanted: Wanted) -> Chosen:
+    """Settle a spend, and say each choice that was made for the user.
+
+    Raises:
+        UsageError: no such ticket, level, key; controls that were not drawn.
+        ArtifactError: the ticket is damaged.
+    """
+    ticket, level = resolve(wanted.ticket, wanted.workspace)
+    manifest = ticket.manifest
+    if level is not None and wanted.levels is not None:
+        raise UsageError("the ticket's name says a level, and so does --level; give one of them")
+    levels = _levels(wanted.levels, ticket) if level is None else [level]
+    drawn_seed = int(manifest.draw.seeds["root"])
+    seeds = wanted.seeds or [drawn_seed]
+    choice = spend_recipe(wanted.typed, _drawn_tables(ticket))
+    tickets = [ticket, *(_controls(ticket) if wanted.controls else [])]
+    notes = [f"ticket {ticket.folder}: the newest"] if wanted.ticket is None else []
+    notes += [f"level {levels[0]}: the deepest"] if level is None and wanted.levels is None else []
+    notes += [f"seed {drawn_seed}: the draw's"] if wanted.seeds is None else []
+    overrides = {key: value for key, value in manifest.draw.seeds.items() if key != "root"}
+    todo = jobs(tickets, levels, seeds, choice.recipe)
+    return Chosen(choice.recipe, tuple(todo), Seeds(drawn_seed, overrides), (*notes, *choice.notes))
+
+
+def jobs(tickets: Sequence[Ticket], levels: Sequence[int], seeds: Sequence[int], recipe: Recipe) -> list[Job]:
+    """Every run of a spend: the dense net first, once per seed, then each ticket's levels."""
+    main = tickets[0]
+    dense = [0] if recipe.spend.dense or 0 in levels else []
+    found = [Job(main, 0, seed, run_folder(main, recipe, 0, seed)) for _ in dense for seed in seeds]
+    for ticket in tickets:
+        for level in levels:
+            if level:
+                found += [Job(ticket, level, seed, run_folder(ticket, recipe, level, seed)) for seed in seeds]
+    return found
+
+
+def run_folder(ticket: Ticket, recipe: Recipe, level: int, seed: int) -> Path:
+    """`spends/<hash>/<level>-seed-<n>` beside the ticket; the hash is over what a spend is a function of."""
+    record = recipe.record("model", "data", "train", "spend", "keep", "seeds")
+    record["data"]["name"] = recipe.data.name.partition(":")[0]
+    return ticket.folder.parent / "spends" / fingerprint(record) / f"{level}-seed-{seed}"
+
+
+def _drawn_tables(ticket: Ticket) -> dict[str, Any]:
+    """The draw's recipe; for data that lie in a folder, with the folder that the draw read, if it is known here."""
+    tables: Mapping[str, Any] = ticket.manifest.draw.recipe
+    intent = read_intent(ticket.folder.parent) or {}
+    name = intent.get("asked", {}).get("recipe", {}).get("data", {}).get("name")
+    return merge(tables, {"data": {"name": name}} if name else {})
+
+
+def _levels(text: str | None, ticket: Ticket) -> list[int]:
+    manifest = ticket.manifest
+    if text is None:
+        return [manifest.level]
+    last = manifest.ladder.rounds if manifest.ladder else manifest.level
+    if text == "all":
+        return list(range(last + 1))
+    found: list[int] = []
+    for part in text.split(","):
+        span = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", part)
+        if not span:
+            raise UsageError(f"--level {text!r}: write 12, 3,8-10 or all")
+        found += range(int(span[1]), int(span[2] or span[1]) + 1)
+    beyond = [level for level in found if level > last]
+    if beyond or not found:
+        raise UsageError(f"--level {text!r}: this ticket has levels 0 to {last}")
+    return list(dict.fromkeys(found))
+
+
+def _controls(ticket: Ticket) -> list[Ticket]:
+    """The controls beside a ticket."""
+    folder = ticket.folder.parent / "controls"
+    found = [open_ticket(folder / kind / "ticket") for kind in CONTROLS if (folder / kind / "ticket").is_dir()]
+    if not found:
+        raise UsageError(f"{ticket.folder}: drawn without controls; draw with --controls to have them")
+    return found

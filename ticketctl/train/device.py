@@ -1,0 +1,70 @@
+"""Where and in which arithmetic a training runs, settled once and handed down."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ticketctl.recipe import TrainSpec
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device with the arithmetic chosen for it."""
+
+    device: torch.device
+    precision: str
+    """`bf16` or `f32`."""
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context of a training forward pass."""
+        if self.precision == "f32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def describe(self) -> dict[str, str]:
+        """What else the bits depend on, for provenance."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _cpu_name()
+        return {
+            "device": self.device.type,
+            "device_name": name,
+            "torch": torch.__version__,
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "cuda": str(torch.version.cuda),
+            "cudnn": str(torch.backends.cudnn.version()) if self.device.type == "cuda" else "",
+        }
+
+
+def settle(train: TrainSpec, device: torch.device) -> TrainSpec:
+    """Replace `auto` precision and thread count 0 by what they mean on this machine."""
+    precision = train.precision if train.precision != "auto" else "bf16" if has_bf16(device) else "f32"
+    threads = train.threads or len(os.sched_getaffinity(0))
+    return train.model_copy(update={"precision": precision, "threads": threads})
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 itself; emulation would be slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return any(flag in _cpu_flags() for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _cpu_flags() -> set[str]:
+    return set(_cpu_info(("flags", "Features")).split())
+
+
+def _cpu_name() -> str:
+    return _cpu_info(("model name",)) or "cpu"
+
+
+def _cpu_info(keys: tuple[str, ...]) -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            lines = (line.partition(":") for line in file)
+            return next((value.strip() for key, _, value in lines if key.strip() in keys), "")
+    except OSError:  # not Linux
+        return ""

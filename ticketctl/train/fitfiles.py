@@ -1,0 +1,106 @@
+"""The folder of one training: a checkpoint while it runs, its results once it is done.
+
+    checkpoint.safetensors   weights, optimizer, memory, history, and in the header what they belong to
+    state-<step>.safetensors weights at a step that was asked for
+    best-<epoch>.safetensors weights of the best validation accuracy so far
+    final.safetensors        weights at the end, pruned ones exactly +0.0
+    record.safetensors       history and memory; written last: its presence means done
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ticketctl.errors import MismatchError
+from ticketctl.store.documents import canonical_json, parse_json
+from ticketctl.store.files import make_folder, read_bytes, write_atomic
+from ticketctl.store.tensors import pack_tensors, parse_tensors
+from ticketctl.train.state import State, from_tensor, to_tensor
+
+LIMIT = 1 << 40
+_KEY = "ticketctl"
+
+
+@dataclass(frozen=True)
+class FitFiles:
+    """One training's folder."""
+
+    folder: Path
+
+    @property
+    def final(self) -> Path:
+        """Weights at the end."""
+        return self.folder / "final.safetensors"
+
+    def state(self, step: int) -> Path:
+        """Weights kept at `step`."""
+        return self.folder / f"state-{step}.safetensors"
+
+    def best(self, epoch: int) -> Path:
+        """Weights of the best epoch."""
+        return self.folder / f"best-{epoch}.safetensors"
+
+    def write_state(self, path: Path, state: State) -> None:
+        """Write weights in the one form they have anywhere."""
+        make_folder(self.folder)
+        write_atomic(path, pack_tensors(state.tensors(), {"format": "pt"}))
+
+    def read_state(self, path: Path, step: int) -> State:
+        """Read weights of our own writing."""
+        tensors, _ = parse_tensors(read_bytes(path, limit=LIMIT), where=str(path))
+        return State.from_tensors(tensors, step)
+
+    def write_checkpoint(self, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+        """The running training, replacing the checkpoint before it."""
+        self._write("checkpoint.safetensors", key, notes, tensors)
+
+    def read_checkpoint(self, key: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+        """Notes and tensors of the running training, or None if it has none.
+
+        Raises:
+            MismatchError: it belongs to another training than `key`.
+        """
+        return self._read("checkpoint.safetensors", key)
+
+    def write_record(self, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+        """The finished training; its checkpoint goes."""
+        self._write("record.safetensors", key, notes, tensors)
+        (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        kept = {self.best(notes["best_epoch"])} if notes.get("best_epoch") is not None else set()
+        for path in set(self.folder.glob("best-*.safetensors")) - kept:
+            path.unlink(missing_ok=True)
+
+    def read_record(self, key: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+        """Notes and tensors of the finished training, or None if it is not done."""
+        return self._read("record.safetensors", key)
+
+    def _write(self, name: str, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+        make_folder(self.folder)
+        packed = {tensor_name: to_tensor(value) for tensor_name, value in tensors.items()}
+        header = canonical_json({"key": key, **notes}).decode()
+        write_atomic(self.folder / name, pack_tensors(packed, {_KEY: header}))
+
+    def _read(self, name: str, key: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+        path = self.folder / name
+        if not path.exists():
+            return None
+        tensors, metadata = parse_tensors(read_bytes(path, limit=LIMIT), where=str(path))
+        notes = parse_json(metadata.get(_KEY, "{}").encode(), where=str(path))
+        if not isinstance(notes, dict) or notes.pop("key", None) != key:
+            raise MismatchError(
+                f"{path}: belongs to another training (recipe, data, seed or version differ); use another --out"
+            )
+        return notes, {tensor_name: from_tensor(tensor) for tensor_name, tensor in tensors.items()}
+
+
+def as_rows(rows: list[list[float]], columns: int) -> torch.Tensor:
+    """History as float64 [E, C]; absent values are NaN."""
+    return torch.from_numpy(np.array(rows, dtype=np.float64).reshape(len(rows), columns))
+
+

@@ -1,0 +1,329 @@
+"""The training loop. One net, one set of buffers; every fit of a draw reuses them.
+
+A training is a function of (start, mask, recipe, seeds) and of nothing else. It may be killed between any two
+instructions: what it needs to go on is written at step boundaries, and order and augmentation are tables computed
+from the seed, so the steps that follow are the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ticketctl.errors import StoppedError
+from ticketctl.masks.bind import Binding
+from ticketctl.masks.mask import Mask
+from ticketctl.progress import Reporter
+from ticketctl.recipe import TrainSpec
+from ticketctl.seeds import Seeds
+from ticketctl.train.device import Place
+from ticketctl.train.evaluate import evaluate
+from ticketctl.train.feed import Feed, Images
+from ticketctl.train.fitfiles import FitFiles, as_rows
+from ticketctl.train.memory import Memory
+from ticketctl.train.optimizer import optimizer_for, optimizer_tensors, restore_optimizer, set_rate
+from ticketctl.train.schedule import learning_rates
+from ticketctl.train.state import State
+
+CHECKPOINT_SECONDS = 20.0
+"""Work that a kill -9 may cost. When it is written does not touch the bits."""
+
+REPORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all fits of one draw or spend share."""
+
+    model: nn.Module
+    feed: Feed
+    exams: Mapping[str, Images]
+    """Evaluation sets by name: `val` (if any) and `test`."""
+    train: TrainSpec
+    place: Place
+    reporter: Reporter
+    stop: Callable[[], int | None]
+    """The exit code to leave with, once somebody asked to stop."""
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values of one row of history."""
+        exams = tuple(f"{name}.{value}" for name in self.exams for value in ("loss", "accuracy"))
+        return ("epoch", "step", "lr", "train.loss", "train.accuracy", *exams, "distance.masked", "distance.full")
+
+
+@dataclass(frozen=True)
+class Order:
+    """One training to do."""
+
+    start: State
+    mask: Mask | None
+    seeds: Seeds
+    keep: tuple[int, ...]
+    """Steps at which the weights are kept."""
+    key: str
+    """Names this training; a checkpoint of another is refused."""
+    title: str
+
+
+@dataclass
+class Progress:
+    """Where a training stands, apart from the net's own tensors."""
+
+    step: int
+    loss: float = 0.0
+    """Sum over the images of the current epoch."""
+    seen: int = 0
+    """Images presented in the current epoch."""
+    rows: list[list[float]] = field(default_factory=list)
+    best_epoch: int | None = None
+    best_accuracy: float = -1.0
+
+    def notes(self) -> dict[str, Any]:
+        """For a checkpoint; floats travel as text, exactly."""
+        return {
+            "step": self.step,
+            "loss": self.loss.hex(),
+            "seen": self.seen,
+            "best_epoch": self.best_epoch,
+            "best_accuracy": self.best_accuracy.hex(),
+        }
+
+
+class Loop:
+    """A training under way."""
+
+    def __init__(self, bench: Bench, order: Order, files: FitFiles) -> None:
+        self.bench, self.order, self.files = bench, order, files
+        self.model = bench.model
+        self.optimizer = optimizer_for(self.model, bench.train)
+        self.parameters = list(self.model.parameters())
+        self.rates = learning_rates(bench.train, bench.feed.steps_per_epoch)
+        self.memory = Memory(len(bench.feed), bench.place.device)
+        self.progress = Progress(order.start.step)
+        self.best: State | None = None
+        self.diverged = False
+        order.start.load_into(self.model)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.binding = Binding(self.model, order.mask) if order.mask is not None else None
+        if self.binding:
+            self.binding.apply_()
+        self.last_written = self.last_reported = bench.clock()
+        self.epoch_of_tables = -1
+
+    # ------------------------------------------------------------------------------------------------ the course
+
+    def run(self) -> None:
+        """Train to the end (or to divergence), evaluating at epoch boundaries, and write the results.
+
+        Raises:
+            StoppedError: asked to stop; the checkpoint is written.
+        """
+        self._resume()
+        epochs = len(self.rates) / self.bench.feed.steps_per_epoch
+        self.bench.reporter.phase(self.order.title, epochs, self._epochs_done())
+        try:
+            while True:
+                self._at_boundary()
+                if self.diverged or self.progress.step >= len(self.rates):
+                    break
+                self._step()
+        except StoppedError:
+            self.save()
+            raise
+        self._finish()
+
+    def _at_boundary(self) -> None:
+        """Everything that happens between two steps."""
+        self._poll()
+        if self.progress.step in self.order.keep:
+            self._keep_state()
+        if self._row_is_due():
+            self._end_epoch()
+        now = self.bench.clock()
+        if now - self.last_written > CHECKPOINT_SECONDS:
+            self.save()
+        if now - self.last_reported > REPORT_SECONDS:
+            self.last_reported = now
+            self.bench.reporter.epochs(self._epochs_done(), {})
+
+    def _step(self) -> None:
+        """One batch: forward, backward, update, and the pruned weights back to zero."""
+        position = self._tables()
+        inputs, labels, index = self.bench.feed.batch(position)
+        with self.bench.place.autocast():
+            logits = self.model(inputs)
+        loss = nn.functional.cross_entropy(logits.float(), labels)
+        loss.backward()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            self.diverged = True  # the weights are still those before this step: finite
+            return
+        self.memory.see(index, logits.detach(), labels)
+        set_rate(self.optimizer, self.rates[self.progress.step])
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.binding:
+            self.binding.apply_()
+        self.progress.loss += value * len(index)
+        self.progress.seen += len(index)
+        self.progress.step += 1
+
+    def _tables(self) -> int:
+        """Make sure that order and augmentation are those of the current epoch; the position in it."""
+        epoch, position = divmod(self.progress.step, self.bench.feed.steps_per_epoch)
+        self._begin_epoch(epoch)
+        return position
+
+    def _begin_epoch(self, epoch: int) -> None:
+        if epoch != self.epoch_of_tables:
+            self.bench.feed.begin_epoch(self.order.seeds, epoch)
+            self.epoch_of_tables = epoch
+
+    # ------------------------------------------------------------------------------------------- epoch boundaries
+
+    def _row_is_due(self) -> bool:
+        step, per_epoch = self.progress.step, self.bench.feed.steps_per_epoch
+        if self.progress.rows and self.progress.rows[-1][1] == step:
+            return False
+        if step == self.order.start.step:
+            return True
+        return step % per_epoch == 0
+
+    def _end_epoch(self) -> None:
+        """Append a row of history, first of all before training starts. Stopping inside leaves no trace."""
+        row = self._row()
+        if self.progress.seen:
+            self.memory.end_epoch()
+        self.progress.rows.append(row)
+        self.progress.loss, self.progress.seen = 0.0, 0
+        values = dict(zip(self.bench.columns, row, strict=True))
+        self._remember_best(values)
+        self.bench.reporter.epochs(self._epochs_done(), values)
+
+    def _row(self) -> list[float]:
+        step, per_epoch = self.progress.step, self.bench.feed.steps_per_epoch
+        started = self.progress.seen > 0
+        right = int(self._right_now()) if started else 0
+        loss = self.progress.loss / self.progress.seen if started else math.nan
+        accuracy = right / self.progress.seen if started else math.nan
+        rate = self.rates[step - 1] if started else math.nan
+        exams = self._examine() if self._evaluation_is_due() else [math.nan] * (2 * len(self.bench.exams))
+        return [step / per_epoch, float(step), rate, loss, accuracy, *exams, *self._distances()]
+
+    def _right_now(self) -> torch.Tensor:
+        """How many of the images presented in this epoch were right."""
+        per_epoch, size = self.bench.feed.steps_per_epoch, self.bench.feed.batch_size
+        last = (self.progress.step - 1) % per_epoch + 1
+        order = self.bench.feed.order[: last * size]
+        return self.memory.right[order[len(order) - self.progress.seen :]].sum()
+
+    def _evaluation_is_due(self) -> bool:
+        step, per_epoch = self.progress.step, self.bench.feed.steps_per_epoch
+        if step in (self.order.start.step, len(self.rates)):
+            return True
+        return (step // per_epoch) % self.bench.train.eval_every == 0
+
+    def _examine(self) -> list[float]:
+        results = [evaluate(self.model, images, self._poll) for images in self.bench.exams.values()]
+        return [value for pair in results for value in pair]
+
+    def _distances(self) -> list[float]:
+        """L2 distance of conv and linear weights from the start: over the kept ones, and over all."""
+        masked = full = 0.0
+        keep = self.order.mask.keep if self.order.mask is not None else {}
+        for name, parameter in self.model.named_parameters():
+            if parameter.dim() < 2:
+                continue
+            begin = self.order.start.weights[name].to(parameter.device)
+            moved = (parameter.detach() - begin).double().square()
+            full += float(moved.sum())
+            masked += float(moved[keep[name].to(parameter.device)].sum()) if name in keep else float(moved.sum())
+        return [math.sqrt(masked), math.sqrt(full)]
+
+    def _remember_best(self, values: Mapping[str, float]) -> None:
+        """The earliest epoch with the best validation accuracy; never chosen on test."""
+        accuracy = values.get("val.accuracy", math.nan)
+        if self.progress.step > self.order.start.step and accuracy > self.progress.best_accuracy:
+            self.progress.best_accuracy = accuracy
+            self.progress.best_epoch = round(values["epoch"])
+            self.best = self._state()
+
+    # ------------------------------------------------------------------------------------------------- persistence
+
+    def _keep_state(self) -> None:
+        path = self.files.state(self.progress.step)
+        if not path.exists():
+            self.files.write_state(path, self._state())
+
+    def save(self) -> None:
+        """Write the checkpoint. The best weights are written beside it only when they changed."""
+        self._write_best()
+        tensors = dict(self._state().weights)
+        tensors |= optimizer_tensors(self.optimizer, self.model)
+        tensors |= self.memory.tensors()
+        tensors["history"] = as_rows(self.progress.rows, len(self.bench.columns))
+        self.files.write_checkpoint(self.order.key, self.progress.notes(), tensors)
+        self.last_written = self.bench.clock()
+
+    def _resume(self) -> None:
+        found = self.files.read_checkpoint(self.order.key)
+        if found is None:
+            return
+        notes, tensors = found
+        State(tensors).load_into(self.model)
+        restore_optimizer(self.optimizer, self.model, tensors)
+        self.memory.restore(tensors)
+        self.progress = Progress(
+            step=notes["step"],
+            loss=float.fromhex(notes["loss"]),
+            seen=notes["seen"],
+            rows=tensors["history"].tolist(),
+            best_epoch=notes["best_epoch"],
+            best_accuracy=float.fromhex(notes["best_accuracy"]),
+        )
+        if self.progress.seen:  # stopped at the very end of an epoch, its row still needs that epoch's order
+            self._begin_epoch((self.progress.step - 1) // self.bench.feed.steps_per_epoch)
+
+    def _finish(self) -> None:
+        """Results on disk; the record last, because it says that the rest is there."""
+        if self.diverged and self.progress.seen:
+            self.bench.reporter.note(f"{self.order.title}: the loss is no longer finite at step {self.progress.step}")
+        if self.progress.step in self.order.keep:
+            self._keep_state()
+        self._write_best()
+        self.files.write_state(self.files.final, self._state())
+        notes = {
+            "step": self.progress.step,
+            "status": "diverged" if self.diverged else "done",
+            "best_epoch": self.progress.best_epoch,
+            "steps": self.progress.step - self.order.start.step,
+        }
+        memory = self.memory.tensors()
+        tensors = {"history": as_rows(self.progress.rows, len(self.bench.columns))}
+        tensors |= {name: memory[name] for name in ("memory.events", "memory.epochs")}
+        self.files.write_record(self.order.key, notes, tensors)
+
+    def _write_best(self) -> None:
+        if self.best is not None and self.progress.best_epoch is not None:
+            self.files.write_state(self.files.best(self.progress.best_epoch), self.best)
+            self.best = None
+
+    def _state(self) -> State:
+        return State.of(self.model, self.progress.step)
+
+    def _epochs_done(self) -> float:
+        return self.progress.step / self.bench.feed.steps_per_epoch
+
+    def _poll(self) -> None:
+        code = self.bench.stop()
+        if code is not None:
+            raise StoppedError("stopped; everything so far is kept, and the same command goes on from here", code)

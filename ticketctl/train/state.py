@@ -1,0 +1,62 @@
+"""Weights and buffers of a net at one moment, and their form on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ticketctl.store.tensors import Tensor
+
+_CODES = {
+    torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL", torch.int16: "I16", torch.uint16: "U16",
+}  # fmt: skip
+_DTYPES = {code: dtype for dtype, code in _CODES.items()}
+
+
+@dataclass(frozen=True)
+class State:
+    """A net's whole state_dict (parameters and buffers, on the CPU) after `step` optimizer steps of its schedule."""
+
+    weights: Mapping[str, torch.Tensor]
+    step: int = 0
+
+    @classmethod
+    def of(cls, model: nn.Module, step: int) -> State:
+        """A copy of the net's state."""
+        return cls({name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}, step)
+
+    def load_into(self, model: nn.Module) -> None:
+        """Copy into the net's own tensors: addresses and memory formats stay."""
+        with torch.no_grad():
+            for name, value in model.state_dict().items():
+                value.copy_(self.weights[name])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As written: every zero is +0.0, so that equal values are equal bytes."""
+        return {name: to_tensor(_plus_zero(value)) for name, value in self.weights.items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], step: int) -> State:
+        """As read."""
+        return cls({name: from_tensor(tensor) for name, tensor in tensors.items()}, step)
+
+
+def to_tensor(value: torch.Tensor) -> Tensor:
+    """A torch tensor in its form on disk."""
+    flat = value.detach().cpu().contiguous().reshape(-1)
+    return Tensor(_CODES[value.dtype], tuple(value.shape), flat.view(torch.uint8).numpy().tobytes())
+
+
+def from_tensor(tensor: Tensor) -> torch.Tensor:
+    """A torch tensor of its own memory."""
+    flat = torch.frombuffer(bytearray(tensor.data), dtype=torch.uint8) if len(tensor.data) else torch.empty(0)
+    dtype = _DTYPES[tensor.dtype]
+    return (flat.view(dtype) if len(tensor.data) else flat.to(dtype)).reshape(tensor.shape)
+
+
+def _plus_zero(value: torch.Tensor) -> torch.Tensor:
+    return value + 0.0 if value.is_floating_point() else value
