@@ -49,7 +49,9 @@ class Duration:
         else:
             steps = round(self.amount)
         if steps > epochs * steps_per_epoch:
-            raise UsageError(f"{self} lies past the end of the training ({epochs} epochs of {steps_per_epoch} steps)")
+            raise UsageError(
+                f"{self} lies past the end of the training ({epochs} epochs of {steps_per_epoch} steps)"
+            )
         return steps
 
     def scaled(self, factor: Fraction) -> Duration:

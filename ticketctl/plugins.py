@@ -71,7 +71,9 @@ def _read(path: Path, module: str, alias: str | None = None) -> list[Plugin]:
 def _assigns(node: ast.stmt, name: str) -> bool:
     if isinstance(node, ast.AnnAssign):
         return isinstance(node.target, ast.Name) and node.target.id == name
-    return isinstance(node, ast.Assign) and any(isinstance(goal, ast.Name) and goal.id == name for goal in node.targets)
+    return isinstance(node, ast.Assign) and any(
+        isinstance(goal, ast.Name) and goal.id == name for goal in node.targets
+    )
 
 
 def _literal(node: ast.stmt) -> dict[str, str]:
@@ -110,7 +112,11 @@ def _keys(path: Path) -> list[str]:
             source = path.parent / f"{node.module.rpartition('.')[2]}.py"
             if shared and source.is_file():
                 classes = (part for part in ast.parse(source.read_text(encoding="utf-8")).body)
-                return next(_fields(part) for part in classes if isinstance(part, ast.ClassDef) and part.name == shared[0])
+                return next(
+                    _fields(part)
+                    for part in classes
+                    if isinstance(part, ast.ClassDef) and part.name == shared[0]
+                )
     return []
 
 

@@ -13,7 +13,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+)
 
 from ticketctl.duration import Duration
 from ticketctl.errors import UsageError, near_miss
@@ -159,8 +167,8 @@ class DrawSpec(Spec):
 class SpendSpec(Spec):
     """`[spend]`."""
 
-    schedule: Literal["continue", "restart"] = "continue"
-    """Go on with the schedule from the point the ticket was rewound to, or run all of it."""
+    schedule: Literal["continue", "restart"] | None = None
+    """Go on with the schedule from the point the ticket was rewound to, or run all of it; none: as the draw did."""
     dense: bool = True
     """Also train the dense net, the baseline of every comparison; it is trained once and shared."""
 
@@ -204,7 +212,9 @@ class Recipe(Spec):
     def fingerprint(self) -> str:
         """Eight hex digits over what differs from the defaults, so that a new key renames no old run."""
         names = {"model", "data", "train", "draw", "spend", "keep", "seeds"}
-        return fingerprint(self.model_dump(mode="json", include=names, exclude_defaults=True, exclude_none=True))
+        return fingerprint(
+            self.model_dump(mode="json", include=names, exclude_defaults=True, exclude_none=True)
+        )
 
     def scaled(self, *, epochs: int | None = None, scale: Fraction | None = None) -> Recipe:
         """Stretched to `epochs`, or by `scale`: every phase, milestone and rewind point in proportion, at least 1."""
@@ -218,8 +228,12 @@ class Recipe(Spec):
                 "warmup": str(_duration(self.train.warmup).scaled(factor)),
             }
         )
-        keep = KeepSpec(epochs=tuple(sorted({max(1, round(e * factor)) if e else 0 for e in self.keep.epochs})))
-        draw = self.draw and self.draw.model_copy(update={"rewind": str(_duration(self.draw.rewind).scaled(factor))})
+        keep = KeepSpec(
+            epochs=tuple(sorted({max(1, round(e * factor)) if e else 0 for e in self.keep.epochs}))
+        )
+        draw = self.draw and self.draw.model_copy(
+            update={"rewind": str(_duration(self.draw.rewind).scaled(factor))}
+        )
         return self.model_copy(update={"train": train, "keep": keep, "draw": draw})
 
 
@@ -271,7 +285,9 @@ def _find(name: str) -> Path:
     if name.endswith(".toml") and path.is_file():
         return path
     if name not in recipe_names():
-        raise UsageError(f"no recipe {name!r}; {near_miss(name, recipe_names())} (a file of your own ends in .toml)")
+        raise UsageError(
+            f"no recipe {name!r}; {near_miss(name, recipe_names())} (a file of your own ends in .toml)"
+        )
     return room("recipes") / f"{name}.toml"
 
 
@@ -287,7 +303,9 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = (
+            merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
     return merged
 
 
@@ -353,7 +371,7 @@ def _siblings(place: tuple[int | str, ...]) -> list[str]:
     spec: Any = Recipe
     for part in place[:-1]:
         field = spec.model_fields.get(part) if hasattr(spec, "model_fields") else None
-        spec = {"model": ModelSpec, "data": DataSpec, "train": TrainSpec, "draw": DrawSpec}.get(str(part)) or (
-            field.annotation if field else None
-        )
+        spec = {"model": ModelSpec, "data": DataSpec, "train": TrainSpec, "draw": DrawSpec}.get(
+            str(part)
+        ) or (field.annotation if field else None)
     return list(spec.model_fields) if hasattr(spec, "model_fields") else []

@@ -1,4 +1,4 @@
-"""Small artifacts for tests and for the golden files: every number fixed, nothing drawn from a library's generator."""
+"""Small artifacts for tests and for the golden files: every number is fixed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def death(rounds: int = ROUNDS, shapes: dict[str, tuple[int, ...]] = SHAPES) -> 
 def ladder(rounds: int = ROUNDS) -> Ladder:
     """A ladder without ids, as stages hand it over."""
     rounds_of_death = death(rounds)
-    accuracy = tuple(0.5 + level / 64 for level in range(rounds)) + (None,)
+    accuracy = tuple(0.5 + level / 64 for level in range(rounds)) + (None,)  # noqa: RUF005
     return Ladder(rounds_of_death, rounds, kept_per_level(rounds_of_death, rounds), (), accuracy)
 
 

@@ -181,10 +181,13 @@ def test_a_label_past_the_last_class_is_refused(opened, tmp_path, small):
         opened(small.name, tmp_path / "mine")
 
 
-def test_the_pickled_form_is_named_and_not_read(opened, tmp_path, notes):
-    (tmp_path / "cifar-10-batches-py").mkdir()
-    with pytest.raises(UnavailableError, match=r"put cifar-10-binary\.tar\.gz into"):
-        opened("cifar10", tmp_path)
+@pytest.mark.parametrize(
+    ("name", "base"), [("cifar10", "cifar-10-batches-py"), ("cifar100", "cifar-100-python")]
+)
+def test_the_pickled_form_is_named_and_not_read(opened, tmp_path, notes, name, base):
+    (tmp_path / base).mkdir()
+    with pytest.raises(UnavailableError, match=rf"put cifar-{name[5:]}-binary\.tar\.gz into"):
+        opened(name, tmp_path)
     assert "pickle" in notes.lines[0]
 
 

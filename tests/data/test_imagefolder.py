@@ -1,6 +1,8 @@
 """Folders of images against torchvision's ImageFolder and its transforms."""
 
 import lzma
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +116,32 @@ def test_size_brings_images_of_all_sizes_together(opened, root):
 def test_a_size_that_cannot_be_is_refused(opened, root, size):
     with pytest.raises(UsageError, match="size="):
         opened(f"imagefolder:{root}", options={"size": size})
+
+
+def test_what_cannot_be_read_is_named_and_never_passed_over(opened, root):
+    (root / "train" / "a" / "gone.png").symlink_to(root / "nowhere")
+    with pytest.raises(UnavailableError, match=r"gone\.png: cannot be read"):
+        opened(f"imagefolder:{root}")
+
+
+def test_a_name_that_is_not_utf8_is_refused(opened, root):
+    (Path(os.fsdecode(os.fsencode(root) + b"/train/caf\xe9"))).mkdir()
+    (Path(os.fsdecode(os.fsencode(root) + b"/train/caf\xe9/0.png"))).write_bytes(b"")
+    with pytest.raises(UnavailableError, match="not UTF-8"):
+        opened(f"imagefolder:{root}")
+
+
+def test_a_folder_that_may_not_be_listed_is_named(opened, root, monkeypatch):
+    scandir = os.scandir
+
+    def denied(path):
+        if os.fspath(path).endswith("train/b"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(UnavailableError, match=r"train/b: cannot be read: Permission denied"):
+        opened(f"imagefolder:{root}")
 
 
 def test_a_class_that_is_only_tested_is_refused(opened, root):

@@ -31,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for name, command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "draw": draw,
     "spend": spend,
     "inspect": inspect,
@@ -41,7 +41,8 @@ for name, command in {
     "recipes": recipes,
     "doctor": doctor,
     "demo": demo,
-}.items():
+}
+for name, command in COMMANDS.items():
     app.command(name)(command)
 
 
@@ -53,7 +54,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
 ) -> None:
     """Draw a lottery ticket once, spend it under any recipe."""
 
@@ -85,7 +88,9 @@ def guarded(run: Callable[[], object]) -> int:
     except Exception as error:  # the last resort: whatever gets here is a bug of ours
         if os.environ.get("TICKETCTL_DEBUG"):
             traceback.print_exc()
-        bug = TicketctlError(f"a bug of ticketctl: {type(error).__name__}: {error} (TICKETCTL_DEBUG=1 shows where)")
+        bug = TicketctlError(
+            f"a bug of ticketctl: {type(error).__name__}: {error} (TICKETCTL_DEBUG=1 shows where)"
+        )
         print_error(bug, as_json)
         return bug.exit_code
     return 0

@@ -75,7 +75,9 @@ class Lines(_Job):
         if over or time.monotonic() - self.last >= LINE_EVERY:
             self.last = time.monotonic()
             left = "" if over else f", {duration(self.eta(done))} left"
-            self.note(f"[{self.fit}/{self.fits}] {self.name}: epoch {done:.4g}/{self.total:g}{shown(self.values)}{left}")
+            self.note(
+                f"[{self.fit}/{self.fits}] {self.name}: epoch {done:.4g}/{self.total:g}{shown(self.values)}{left}"
+            )
         if over:
             self.worked += done - self.start
 
@@ -139,8 +141,16 @@ class Bars(_Job):
 
 def shown(values: Mapping[str, float]) -> str:
     """The few metrics worth a glance."""
-    wanted = (("train.loss", "loss", 1.0, ".4f"), ("val.accuracy", "val", 100.0, ".2f"), ("test.accuracy", "test", 100.0, ".2f"))
-    parts = [f"{label} {values[name] * factor:{form}}" for name, label, factor, form in wanted if not math.isnan(values.get(name, math.nan))]
+    wanted = (
+        ("train.loss", "loss", 1.0, ".4f"),
+        ("val.accuracy", "val", 100.0, ".2f"),
+        ("test.accuracy", "test", 100.0, ".2f"),
+    )
+    parts = [
+        f"{label} {values[name] * factor:{form}}"
+        for name, label, factor, form in wanted
+        if not math.isnan(values.get(name, math.nan))
+    ]
     return " " + ", ".join(parts) if parts else ""
 
 

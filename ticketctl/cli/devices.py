@@ -25,5 +25,7 @@ def resolve(name: str) -> torch.device:
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or (kind == "cpu" and number):
         raise UsageError(f"no device named {name!r}; there is auto, cpu, cuda, cuda:N")
     if kind == "cuda" and int(number or 0) >= (torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        raise UnavailableError(f"{name}: this machine has no such GPU (or this torch cannot use it); take --device cpu")
+        raise UnavailableError(
+            f"{name}: this machine has no such GPU (or this torch cannot use it); take --device cpu"
+        )
     return torch.device(kind, int(number or 0)) if kind == "cuda" else torch.device("cpu")

@@ -27,7 +27,14 @@ def diff(
         print_json({"same_start": same_start, "layers": [layer.record() for layer in layers]})
         return
     rows = [
-        [layer.name, str(layer.size), str(layer.first), str(layer.second), str(layer.both), f"{layer.iou:.4f}"]
+        [
+            layer.name,
+            str(layer.size),
+            str(layer.first),
+            str(layer.second),
+            str(layer.both),
+            f"{layer.iou:.4f}",
+        ]
         for layer in layers
     ]
     print_table(["layer", "weights", "first keeps", "second keeps", "both keep", "IoU"], rows)

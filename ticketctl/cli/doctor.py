@@ -12,7 +12,17 @@ from ticketctl import __version__
 from ticketctl.cli import options as opt
 from ticketctl.cli.output import print_json, print_table
 
-LIBRARIES = ("torch", "torchvision", "numpy", "safetensors", "zarr", "numcodecs", "huggingface_hub", "typer", "pydantic")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "safetensors",
+    "zarr",
+    "numcodecs",
+    "huggingface_hub",
+    "typer",
+    "pydantic",
+)
 
 
 def doctor(workspace: opt.Workspace = opt.DEFAULT_WORKSPACE, json: opt.Json = False) -> None:
@@ -58,7 +68,9 @@ def _cache() -> Path:
 
 
 def _folder(what: str, folder: Path) -> tuple[str, str, str]:
-    above = next((path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()), Path("/"))
+    above = next(
+        (path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()), Path("/")
+    )
     free = shutil.disk_usage(above).free
     amiss = "" if os.access(above, os.W_OK) else "not writable"
     return what, f"{folder}, {free / 1e9:.1f} GB free", amiss or ("nearly full" if free < 1e9 else "")

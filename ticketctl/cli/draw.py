@@ -71,7 +71,9 @@ def draw(
         note(line, quiet)
     results = []
     for one in seeds:
-        folder = run_folder(choice.recipe, one, out if out is None or len(seeds) == 1 else out / f"seed-{one}", workspace)
+        folder = run_folder(
+            choice.recipe, one, out if out is None or len(seeds) == 1 else out / f"seed-{one}", workspace
+        )
         note(f"writes to {folder}; the same command goes on there after an interruption", quiet)
         if dry_run:
             results.append(_estimate(choice.recipe, one, folder, device, data_dir, offline, quiet))
@@ -121,9 +123,15 @@ def show_estimate(recipe: Recipe, result: dict[str, Any]) -> None:
 
     print_line(toml_text(result["recipe"]).rstrip())
     print_line("")
-    print_line(f"trainings   {result['trainings']} of {result['epochs_each']:g} epochs, {result['steps']} steps in all")
-    print_line(f"prunable    {result['prunable']} of {result['parameters']} parameters; the ticket keeps {result['kept']}")
-    print_line(f"time        about {duration(result['seconds'])} on this machine ({result['images_per_second']:.0f} images/s)")
+    print_line(
+        f"trainings   {result['trainings']} of {result['epochs_each']:g} epochs, {result['steps']} steps in all"
+    )
+    print_line(
+        f"prunable    {result['prunable']} of {result['parameters']} parameters; the ticket keeps {result['kept']}"
+    )
+    print_line(
+        f"time        about {duration(result['seconds'])} on this machine ({result['images_per_second']:.0f} images/s)"
+    )
     print_line(f"writes      {result['bytes'] / 1e6:.1f} MB to {result['folder']}")
 
 

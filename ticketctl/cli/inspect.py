@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from ticketctl.artifacts.run import Run
     from ticketctl.artifacts.ticket import Ticket
 
-Thing = Annotated[str | None, typer.Argument(help="A ticket or run: path, id prefix or name. Default: newest ticket.")]
+Thing = Annotated[
+    str | None, typer.Argument(help="A ticket or run: path, id prefix or name. Default: newest ticket.")
+]
 
 
 def inspect(
@@ -67,7 +69,7 @@ def _show_ticket(ticket: Ticket) -> None:
                 f"{manifest.arch.num_classes} classes"),
         ("data", f"{draw.data.name}, {draw.data.train} + {draw.data.validation} images, {draw.data.test} to test"),
         ("method", f"{draw.method}, {draw.rounds} rounds"),
-        ("mask", f"{mask.kept} of {mask.prunable} weights kept (density {mask.kept / mask.prunable:.5f}), {mask.scope}"),
+        ("mask", f"{mask.kept} of {mask.prunable} weights kept, density {mask.kept / mask.prunable:.5f}, {mask.scope}"),
         ("start", f"{manifest.init.role}, step {manifest.init.step}"),
         ("control", f"{manifest.control.kind} of {manifest.control.of}" if manifest.control else None),
         ("cost", f"{draw.cost.steps} steps, {draw.cost.images} images"),
@@ -79,8 +81,19 @@ def _show_ticket(ticket: Ticket) -> None:
         accuracy = level.metrics.get("test.accuracy")
         share = f"{100 * level.kept / mask.prunable:.2f}"
         effective = "" if level.effective is None else str(level.effective)
-        state = "cut" if level.cut else f"{len(level.empty_layers)} empty layers" if level.empty_layers else ""
-        rows.append([str(level.level), str(level.kept), share, effective, percent(float(accuracy) if accuracy else None), state])
+        state = (
+            "cut" if level.cut else f"{len(level.empty_layers)} empty layers" if level.empty_layers else ""
+        )
+        rows.append(
+            [
+                str(level.level),
+                str(level.kept),
+                share,
+                effective,
+                percent(float(accuracy) if accuracy else None),
+                state,
+            ]
+        )
     print_line("")
     print_table(["level", "kept", "density %", "on a path", "test %", ""], rows, left=0)
 
@@ -101,7 +114,10 @@ def _show_run(run: Run) -> None:
         ("seed", manifest.seeds.get("root")),
     )
     print_line("")
-    print_table(["metric", "value"], [[name, f"{float(value):.6g}"] for name, value in sorted(manifest.metrics.items())])
+    print_table(
+        ["metric", "value"],
+        [[name, f"{float(value):.6g}"] for name, value in sorted(manifest.metrics.items())],
+    )
 
 
 def _pairs(*pairs: tuple[str, Any]) -> None:

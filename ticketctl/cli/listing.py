@@ -69,7 +69,15 @@ def _runs(workspace: opt.Workspace, json: bool) -> None:
         records.append({"run_id": manifest.run_id, "name": name, "level": manifest.level, "status": manifest.status,
                         "test_accuracy": float(accuracy) if accuracy else None})  # fmt: skip
         share = f"{100 * manifest.kept / manifest.prunable:.2f}"
-        rows.append([manifest.run_id[:11], name, share, percent(float(accuracy) if accuracy else None), manifest.status])
+        rows.append(
+            [
+                manifest.run_id[:11],
+                name,
+                share,
+                percent(float(accuracy) if accuracy else None),
+                manifest.status,
+            ]
+        )
     if json:
         print_json(records)
     elif not rows:

@@ -19,7 +19,9 @@ Method = Annotated[str | None, typer.Option(help="The draw method (ticketctl lis
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="A shipped recipe (ticketctl recipes) or a TOML file of yours.")
 ]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: --set train.lr=0.05. Repeatable.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="Any recipe key: --set train.lr=0.05. Repeatable.")
+]
 Seeds = Annotated[str | None, typer.Option("--seed", help="A seed, or several: 0, 0-2, 42,1099.")]
 Rounds = Annotated[int | None, typer.Option(min=1, max=254, help="Pruning rounds.")]
 Density = Annotated[str | None, typer.Option(help="Kept share of the prunable weights, exactly: 0.03.")]
@@ -30,11 +32,14 @@ Scale = Annotated[float | None, typer.Option(min=1e-6, help="Stretch the recipe 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to, instead of one in the workspace.")]
 Workspace = Annotated[
-    Path, typer.Option(envvar="TICKETCTL_WORKSPACE", help="Where tickets and runs are kept.", show_default=True)
+    Path,
+    typer.Option(envvar="TICKETCTL_WORKSPACE", help="Where tickets and runs are kept.", show_default=True),
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the data set's own files.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
-Controls = Annotated[bool, typer.Option("--controls", help="Also the shuffled, reinit and random-erk controls.")]
+Controls = Annotated[
+    bool, typer.Option("--controls", help="Also the shuffled, reinit and random-erk controls.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it would cost.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
@@ -58,7 +63,9 @@ def density_of(density: str | None, sparsity: str | None) -> Fraction | None:
     value = Fraction(text)
     value = value if density else 1 - value
     if not 0 < value <= 1:
-        raise UsageError(f"{text!r} keeps {float(value):g} of the weights; a density lies in (0, 1], a sparsity in [0, 1)")
+        raise UsageError(
+            f"{text!r} keeps {float(value):g} of the weights; a density lies in (0, 1], a sparsity in [0, 1)"
+        )
     return value
 
 
@@ -73,7 +80,11 @@ def seeds_of(text: str | None) -> list[int] | None:
     seeds: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
-        if not found or int(found[2] or found[1]) < int(found[1]) or int(found[2] or found[1]) - int(found[1]) > 999:
+        if (
+            not found
+            or int(found[2] or found[1]) < int(found[1])
+            or int(found[2] or found[1]) - int(found[1]) > 999
+        ):
             raise UsageError(f"--seed {text!r}: write 0, 0-2 or 42,1099")
         seeds += range(int(found[1]), int(found[2] or found[1]) + 1)
     return list(dict.fromkeys(seeds))

@@ -12,7 +12,9 @@ from ticketctl.cli.output import print_json, print_line, print_table
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Print this recipe, merged with those it extends.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Print this recipe, merged with those it extends.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the shipped recipes, or print one of them.

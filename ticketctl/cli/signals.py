@@ -20,6 +20,7 @@ class Stop:
         return self
 
     def __call__(self) -> int | None:
+        """The exit code that was asked for, if any."""
         return self.code
 
     def _asked(self, number: int, frame: FrameType | None) -> None:

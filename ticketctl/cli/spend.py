@@ -14,9 +14,12 @@ from ticketctl.cli.output import note, percent, print_json, print_line, print_ta
 if TYPE_CHECKING:
     from ticketctl.stages.spend import Row
 
-Level = Annotated[str | None, typer.Option("--level", help="A level, several (3,8-10), or all. Default: the deepest.")]
+Level = Annotated[
+    str | None, typer.Option("--level", help="A level, several (3,8-10), or all. Default: the deepest.")
+]
 Ticket = Annotated[
-    str | None, typer.Argument(help="Path, id prefix or name; NAME@12 a level, NAME@0.97 a sparsity. Default: newest.")
+    str | None,
+    typer.Argument(help="Path, id prefix or name; NAME@12 a level, NAME@0.97 a sparsity. Default: newest."),
 ]
 
 
@@ -28,7 +31,9 @@ def spend(
     epochs: opt.Epochs = None,
     scale: opt.Scale = None,
     seed: opt.Seeds = None,
-    controls: Annotated[bool, typer.Option("--controls", help="Also spend the draw's control tickets.")] = False,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Also spend the draw's control tickets.")
+    ] = False,
     device: opt.Device = "auto",
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     data: opt.Data = None,
@@ -113,16 +118,20 @@ def _show_plan(chosen: Any, json: bool) -> None:
     from ticketctl.tomltext import toml_text
 
     record: Mapping[str, Any] = chosen.recipe.record("model", "data", "train", "spend", "keep", "seeds")
-    runs = [{"level": job.level, "seed": job.seed, "folder": str(job.folder), "ready": job.ready} for job in chosen.jobs]
+    runs = [
+        {"level": job.level, "seed": job.seed, "folder": str(job.folder), "ready": job.ready}
+        for job in chosen.jobs
+    ]
     if json:
         print_json({"recipe": record, "runs": runs})
         return
     print_line(toml_text(record).rstrip() + "\n")
-    rows = [[run["folder"], str(run["level"]), str(run["seed"]), "there" if run["ready"] else "to train"] for run in runs]
+    rows = [
+        [run["folder"], str(run["level"]), str(run["seed"]), "there" if run["ready"] else "to train"]
+        for run in runs
+    ]
     print_table(["run", "level", "seed", ""], [[str(cell) for cell in row] for row in rows])
 
 
 def _fraction(scale: float | None) -> Fraction | None:
     return Fraction(str(scale)) if scale else None
-
-

@@ -27,7 +27,9 @@ def verify(
         results = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks]
         print_json({"folder": str(folder), "kind": kind, "sound": sound, "checks": results})
     else:
-        print_table(["check", "", "detail"], [[c.name, "ok" if c.ok else "FAILED", c.detail] for c in checks], left=3)
+        print_table(
+            ["check", "", "detail"], [[c.name, "ok" if c.ok else "FAILED", c.detail] for c in checks], left=3
+        )
         print_line(f"{kind} {Path(folder)}: {'sound' if sound else 'not sound'}")
     if not sound:
         raise typer.Exit(3)

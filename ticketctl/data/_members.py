@@ -18,17 +18,23 @@ MAX_FILE = 64 << 20
 
 
 class FolderMembers:
-    """The files below a folder; what begins with a dot is left out, links are followed."""
+    """The files below a folder; what begins with a dot is left out, links are followed.
+
+    Raises:
+        UnavailableError: a folder in it cannot be listed, or a name is not UTF-8.
+    """
 
     def __init__(self, root: Path) -> None:
         self.where = root
         self.names: list[str] = []
-        for folder, folders, files in os.walk(root, followlinks=True):
+        for folder, folders, files in os.walk(root, onerror=_unlisted, followlinks=True):
             folders[:] = [name for name in folders if not name.startswith(".")]
             inside = os.path.relpath(folder, root).replace(os.sep, "/")
             prefix = "" if inside == "." else f"{inside}/"
             self.names += [prefix + name for name in files if not name.startswith(".")]
         self.names.sort()
+        if strange := next((name for name in self.names if not _is_text(name)), None):
+            raise UnavailableError(f"{root}: the name {strange!r} is not UTF-8")
 
     def read(self, name: str) -> bytes:
         """The content of `name`."""
@@ -65,6 +71,19 @@ class ZipMembers:
         if len(data) > MAX_FILE:
             raise UnavailableError(f"{self.where}: {name}: unpacks to more than {MAX_FILE} bytes")
         return data
+
+
+def _unlisted(error: OSError) -> None:
+    """By default an unreadable folder would pass for an empty one."""
+    raise UnavailableError(f"{error.filename}: cannot be read: {error.strerror}")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 Members = FolderMembers | ZipMembers

@@ -73,9 +73,11 @@ def read_whole(path: Path, limit: int) -> bytes:
     """
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise UnavailableError(f"{path}: not a regular file")
-            data = file.read(limit + 1)
+            # asks for what is there, not for `limit`: Python allocates what it asks for
+            data = file.read(min(status.st_size, limit) + 1)
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be read: {error.strerror}") from None
     if len(data) > limit:
@@ -89,12 +91,20 @@ def matches(data: bytes, checksum: str) -> bool:
     return hashlib.new(kind, data, usedforsecurity=False).hexdigest() == wanted
 
 
-def stat_identity(root: Path, files: Iterable[Path]) -> str:
-    """A digest of the files' names below `root`, sizes and times of change."""
+def stat_identity(root: Path, names: Iterable[str]) -> str:
+    """A digest of the names, sizes and times of change of files below `root`.
+
+    Raises:
+        UnavailableError: a file cannot be looked at.
+    """
     rows = []
-    for path in sorted(files):
-        status = path.stat()
-        rows.append([path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns])
+    for name in sorted(names):
+        try:
+            status = os.stat(os.path.join(root, name))
+        except OSError as error:
+            raise UnavailableError(f"{root / name}: cannot be read: {error.strerror}") from None
+        # names may be any bytes
+        rows.append([os.fsencode(name).decode("latin-1"), status.st_size, status.st_mtime_ns])
     return f"files:{hashlib.sha256(canonical_json(rows)).hexdigest()}"
 
 

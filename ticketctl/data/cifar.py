@@ -40,10 +40,11 @@ _PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a set's records are: files of `records` records each, in the archive's one folder."""
+    """Where a set's records are: files of `records` records each, in the archive's one folder; `pickled` is not read."""
 
     remote: Remote
     folder: str
+    pickled: str
     train: tuple[str, ...]
     test: str
     records: tuple[int, int]
@@ -67,6 +68,7 @@ LAYOUTS = {
             170_052_171,
         ),
         folder="cifar-10-batches-bin",
+        pickled="cifar-10-batches-py",
         train=tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
         test="test_batch.bin",
         records=(10_000, 10_000),
@@ -80,6 +82,7 @@ LAYOUTS = {
             "sha256:58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
         ),
         folder="cifar-100-binary",
+        pickled="cifar-100-python",
         train=("train.bin",),
         test="test.bin",
         records=(50_000, 10_000),
@@ -95,16 +98,15 @@ def find(name: str, source: Source) -> Found:
     """The archive has one identity wherever it lies; an unpacked folder goes by names, sizes and times."""
     no_target(name, source)
     layout = LAYOUTS[name]
-    places = [source.folder, source.folder / name, source.folder / layout.folder] if source.folder else []
+    places = [source.folder, source.folder / name] if source.folder else []
     archive = first_file(places, layout.remote.name)
-    if not archive and (
-        found := first_file([place / layout.folder for place in places] + places, layout.test)
-    ):
-        root = found.parent
-        identity = stat_identity(root, [root / file for file in layout.sizes() if (root / file).is_file()])
-        return Found(identity, lambda: _decode(layout, _unpacked(root, layout)))
-    if source.folder and (source.folder / f"cifar-{name[5:]}-batches-py").is_dir():
-        source.reporter.note(f"the pickled {name} in {source.folder} is not read: a pickle can run code")
+    roots = [root for place in places for root in (place / layout.folder, place)]
+    unpacked = None if archive else first_file(roots, layout.test)
+    if unpacked:
+        root = unpacked.parent
+        return Found(stat_identity(root, layout.sizes()), lambda: _decode(layout, _unpacked(root, layout)))
+    if not archive and any((place / layout.pickled).is_dir() for place in places):
+        source.reporter.note(f"{layout.pickled} in {source.folder} is not read: a pickle can run code")
     return Found(layout.remote.checksum, partial(_read_archive, name, archive, source))
 
 
@@ -113,9 +115,7 @@ def _read_archive(name: str, archive: Path | None, source: Source) -> Decoded:
     path = archive or obtain(layout.remote, name, source)
     data = read_whole(path, _LIMIT)
     if not matches(data, layout.remote.checksum):
-        raise UnavailableError(
-            f"{path}: not the published file (its SHA-256 differs); without it, it is fetched"
-        )
+        raise UnavailableError(f"{path}: not the published file (its SHA-256 differs)")
     wanted = {f"{layout.folder}/{file}": size for file, size in layout.sizes().items()}
     members = read_members(data, wanted, path)
     return _decode(layout, {name.rpartition("/")[2]: content for name, content in members.items()})

@@ -40,8 +40,8 @@ def find(name: str, source: Source) -> Found:
     if root is None:
         return Found(REMOTE.checksum, partial(_read_zip, name, source))
     members = FolderMembers(root)
-    files = [root / file for file in members.names if _NAME.fullmatch(file)]
-    return Found(stat_identity(root, files), partial(_read, members, source))
+    identity = stat_identity(root, filter(_NAME.fullmatch, members.names))
+    return Found(identity, partial(_read, members, source))
 
 
 def _folder(folder: Path | None) -> Path | None:

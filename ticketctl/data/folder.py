@@ -36,7 +36,7 @@ def find(name: str, source: Source) -> Found:
         raise UnavailableError(
             f"{root}: no images in {'train' if not train else 'test or val'}/CLASS/*.{{png,jpg,bmp,webp}}"
         )
-    identity = stat_identity(root, [root / file for _, file in train + test])
+    identity = stat_identity(root, [file for _, file in train + test])
     return Found(identity, partial(_read, members, train, test, size, source))
 
 
@@ -59,7 +59,8 @@ def _read(
         raise UsageError(f"{members.where}: class {strange[0]!r} has test images and no train images")
     source.reporter.note(f"decoding {len(train) + len(test)} images in {members.where}")
     images = decode_all(members, [name for _, name in train + test], size=size)
-    labels = np.array([classes.index(label) for label, _ in train + test], dtype=np.int64)
+    number = {label: index for index, label in enumerate(classes)}
+    labels = np.array([number[label] for label, _ in train + test], dtype=np.int64)
     return Decoded(
         train=Split(images[: len(train)], labels[: len(train)]),
         test=Split(images[len(train) :], labels[len(train) :]),

@@ -25,7 +25,7 @@ _DTYPES = {"images": ("U8",), "labels": ("U8", "I32", "I64")}
 def find(name: str, source: Source) -> Found:
     """The file goes by its name, size and time."""
     path = place(name, source)
-    return Found(stat_identity(path.parent, [path]), partial(_read, path), keep=False)
+    return Found(stat_identity(path.parent, [path.name]), partial(_read, path), keep=False)
 
 
 def _read(path: Path) -> Decoded:

@@ -37,12 +37,10 @@ def find(name: str, source: Source) -> Found:
     path = _root(place(name, source))
     if path.is_file():
         return Found(
-            stat_identity(path.parent, [path]), lambda: _read(ZipMembers(path, f"{ARCHIVE}/"), source)
+            stat_identity(path.parent, [path.name]), lambda: _read(ZipMembers(path, f"{ARCHIVE}/"), source)
         )
     members = FolderMembers(path)
-    identity = stat_identity(
-        path, [path / file for file in members.names if file.startswith(("train/", "val/"))]
-    )
+    identity = stat_identity(path, [file for file in members.names if file.startswith(("train/", "val/"))])
     return Found(identity, partial(_read, members, source))
 
 

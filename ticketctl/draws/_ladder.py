@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -56,22 +56,24 @@ def magnitude_ladder(lab: Lab, target: Target, params: MagnitudeParams) -> Itera
     for number, budget in enumerate(budgets[1:], 1):
         assert level.fit is not None
         scores = magnitudes(lab, level.fit)
-        if isinstance(budget, int):
-            mask = top(scores, budget, among=level.mask)
-        else:
+        if isinstance(budget, Mapping):
             mask = top_by_layer(scores, budget, among=level.mask)
+        else:
+            mask = top(scores, budget, among=level.mask)
         level = trained(lab, mask, level, number)
         yield level
 
 
-def _budgets(lab: Lab, target: Target, params: MagnitudeParams) -> tuple[int, ...] | tuple[dict[str, int], ...]:
+def _budgets(lab: Lab, target: Target, params: MagnitudeParams) -> Sequence[int | Mapping[str, int]]:
     """Kept weights of each level, in all or by layer."""
     sizes = {name: shape.numel() for name, shape in lab.shapes.items()}
     rate, rounds, density = params.rate, target.rounds, target.density
     if params.scope == "global":
         return ladder_counts(sum(sizes.values()), rate=rate, rounds=rounds, density=density)
     head = next(reversed(sizes)) if params.head_rate is not None else None
-    return layer_ladder_counts(sizes, rate=rate, rounds=rounds, density=density, head=head, head_rate=params.head_rate)
+    return layer_ladder_counts(
+        sizes, rate=rate, rounds=rounds, density=density, head=head, head_rate=params.head_rate
+    )
 
 
 def wanted_count(lab: Lab, target: Target, method: str) -> int:

@@ -21,7 +21,9 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
         UsageError: the rewind point is 0.
     """
     if not lab.rewind:
-        raise UsageError("ltr rewinds to a later point than 0: give --rewind 2ep, 1000it or 18%, or use --method imp")
+        raise UsageError(
+            "ltr rewinds to a later point than 0: give --rewind 2ep, 1000it or 18%, or use --method imp"
+        )
     return magnitude_ladder(lab, target, params)
 
 

@@ -75,8 +75,8 @@ def initialise_(model: nn.Module, scheme: str, seeds: Seeds) -> nn.Module:
             _fill_layer(module, prefix, SCHEMES[scheme], seeds)
         elif isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm):
             _fill_norm(module, prefix, SCHEMES[scheme], seeds)
-        elif own := [*module._parameters, *module._buffers]:
-            raise UsageError(f"{prefix}{own[0]}: no initialisation for a {type(module).__name__}")
+        else:
+            _refuse_unknown(module, prefix)
     return model
 
 
@@ -98,6 +98,12 @@ def _fill_norm(layer: nn.Module, prefix: str, scheme: Scheme, seeds: Seeds) -> N
     weight = layer._parameters.get("weight")
     if weight is not None and scheme.gamma == "uniform":
         _put(weight, _uniform(seeds.raw("init", f"{prefix}weight", count=weight.numel())))
+
+
+def _refuse_unknown(module: nn.Module, prefix: str) -> None:
+    own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    for name, _ in own:
+        raise UsageError(f"{prefix}{name}: no initialisation for a {type(module).__name__}")
 
 
 def _put(tensor: torch.Tensor, numbers: _Numbers) -> None:

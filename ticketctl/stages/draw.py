@@ -154,7 +154,9 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
     metrics = level.fit.metrics() if level.fit else {}
     record = level_record(number, level.mask, setting, metrics)
     if record["cut"]:
-        setting.bench.reporter.note(f"level {number}: no path of kept weights leads from the input to the output")
+        setting.bench.reporter.note(
+            f"level {number}: no path of kept weights leads from the input to the output"
+        )
     ladders.masks.append(level.mask)
     ladders.levels.append(record)
     ladders.accuracy.append(metrics.get("test.accuracy"))

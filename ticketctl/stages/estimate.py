@@ -32,7 +32,9 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
     rate = images_per_second(setting)
     evaluated = sum(len(images) for images in setting.bench.exams.values())
     # a training image costs about three passes of an evaluated one
-    images = steps * setting.bench.feed.batch_size + steps / per_epoch / recipe.train.eval_every * evaluated / 3
+    images = (
+        steps * setting.bench.feed.batch_size + steps / per_epoch / recipe.train.eval_every * evaluated / 3
+    )
     size = sum(value.numel() * value.element_size() for value in setting.initial.weights.values())
     return {
         "recipe": setting.recipe.record(),

@@ -25,4 +25,4 @@ def finished_draw(recipe: Recipe, seed: int, folder: Path) -> Ticket | None:
 
 def asked(recipe: Recipe, seed: int) -> dict[str, object]:
     """What a draw was asked for, as its intent keeps it."""
-    return {"recipe": to_record(recipe.record()), "seed": seed}
+    return {"recipe": to_record(recipe.changed()), "seed": seed}

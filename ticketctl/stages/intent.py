@@ -39,10 +39,14 @@ def check_intent(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, An
     if different:
         shown = "; ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in different[:3])
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
-        raise MismatchError(f"{folder}: begun with something else: {shown}{more}; use another --out, or remove it")
+        raise MismatchError(
+            f"{folder}: begun with something else: {shown}{more}; use another --out, or remove it"
+        )
 
 
 def _leaves(value: Any, name: str = "") -> list[tuple[str, Any]]:
     if not isinstance(value, Mapping):
         return [(name, value)]
-    return [leaf for key, child in value.items() for leaf in _leaves(child, f"{name}.{key}" if name else str(key))]
+    return [
+        leaf for key, child in value.items() for leaf in _leaves(child, f"{name}.{key}" if name else str(key))
+    ]

@@ -111,7 +111,9 @@ def _flags(typed: Typed) -> dict[str, Any]:
 def _one_target(tables: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
     """Rounds said above a density of a lower layer replace it, and the reverse."""
     said = layer.get("draw", {})
-    hidden = "density" if "rounds" in said and "density" not in said else "rounds" if "density" in said else None
+    hidden = (
+        "density" if "rounds" in said and "density" not in said else "rounds" if "density" in said else None
+    )
     if hidden is None:
         return tables
     return {**tables, "draw": {key: value for key, value in tables["draw"].items() if key != hidden}}
@@ -133,7 +135,10 @@ def _base(said: Mapping[str, Any], has_recipe: bool) -> tuple[dict[str, Any], li
     _must_exist("data", "data set", data.partition(":")[0])
     name = f"base/{model}-{data.partition(':')[0]}"
     if name in recipe_names():
-        return merge(read_recipe(name), {"data": {"name": data}}), [*notes, f"recipe {name}: the base of {model} on {data}"]
+        return merge(read_recipe(name), {"data": {"name": data}}), [
+            *notes,
+            f"recipe {name}: the base of {model} on {data}",
+        ]
     if has_recipe:
         return {"model": {"name": model}, "data": {"name": data}}, notes
     bases = [known for known in recipe_names() if known.startswith("base/")]

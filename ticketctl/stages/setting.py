@@ -18,8 +18,8 @@ from ticketctl.duration import Duration
 from ticketctl.errors import UsageError
 from ticketctl.masks.prunable import left_dense, policy, prunable
 from ticketctl.nets.build import build
-from ticketctl.nets.initialise import initialise_
 from ticketctl.nets.describe import macs
+from ticketctl.nets.initialise import initialise_
 from ticketctl.progress import Reporter
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
@@ -100,9 +100,19 @@ class Setting:
     def lab(self, folder: Path, seeds: Seeds | None = None, rewind: int = 0, restart: bool = False) -> Lab:
         """A lab whose trainings lie below `folder`."""
         per_epoch = self.bench.feed.steps_per_epoch
-        keep = tuple(epoch * per_epoch for epoch in self.recipe.keep.epochs if epoch <= self.recipe.train.epochs)
+        keep = tuple(
+            epoch * per_epoch for epoch in self.recipe.keep.epochs if epoch <= self.recipe.train.epochs
+        )
         return Lab(
-            self.bench, seeds or self.seeds, self.initial, self.shapes, rewind, restart, keep, self.identity, folder
+            self.bench,
+            seeds or self.seeds,
+            self.initial,
+            self.shapes,
+            rewind,
+            restart,
+            keep,
+            self.identity,
+            folder,
         )
 
     def rewind_step(self) -> int:
@@ -115,7 +125,9 @@ class Setting:
         train, per_epoch = self.recipe.train, self.bench.feed.steps_per_epoch
         step = Duration.parse(self.recipe.draw.rewind).steps(epochs=train.epochs, steps_per_epoch=per_epoch)
         if step >= train.epochs * per_epoch:
-            raise UsageError(f"rewind {self.recipe.draw.rewind} is the end of the training; name an earlier point")
+            raise UsageError(
+                f"rewind {self.recipe.draw.rewind} is the end of the training; name an earlier point"
+            )
         return step
 
 

@@ -69,8 +69,8 @@ def seeds_for(recipe: Recipe, seed: int, draw_seeds: Seeds) -> Seeds:
 def _one(job: Job, setting: Setting, seeds: Seeds) -> Spent:
     mask, start, role = beginning(job.ticket, job.level, setting)
     key = training_id(setting.identity, seeds, start, mask)
-    for folder in (job.ticket.folder.parent / "levels" / str(job.level), job.folder):
-        if (folder / "run.json").exists():
+    for folder in (job.drawn, job.folder):
+        if folder and (folder / "run.json").exists():
             run = open_run(folder)
             if run.manifest.training_id == key:
                 return Spent(job.ticket, job.level, job.seed, run, trained=False)
@@ -105,8 +105,14 @@ def beginning(ticket: Ticket, level: int, setting: Setting) -> tuple[Mask, State
         start = weights if init.role == "init" else setting.initial
         return full, State(start.weights, 0), "init"
     mask = Mask.from_arrays(ticket.mask_at(level))
-    step = init.step if setting.recipe.spend.schedule == "continue" else 0
+    step = 0 if restarts(setting.recipe) else init.step
     return mask, State(weights.weights, step), init.role
+
+
+def restarts(recipe: Recipe) -> bool:
+    """Whether a rewound ticket is trained for the whole schedule."""
+    drawn = recipe.draw.schedule if recipe.draw else "continue"
+    return (recipe.spend.schedule or drawn) == "restart"
 
 
 def _must_fit(weights: State, setting: Setting) -> None:
@@ -145,7 +151,9 @@ def table(spent: Sequence[Spent]) -> list[Row]:
     for one in spent:
         kind = "dense" if one.level == 0 else one.control or "ticket"
         groups.setdefault((kind, one.level), []).append(one)
-    dense = next((_mean(group, "test.accuracy") for (kind, _), group in groups.items() if kind == "dense"), None)
+    dense = next(
+        (_mean(group, "test.accuracy") for (kind, _), group in groups.items() if kind == "dense"), None
+    )
     return [_row(kind, level, group, dense) for (kind, level), group in groups.items()]
 
 
@@ -163,7 +171,18 @@ def _row(kind: str, level: int, group: Sequence[Spent], dense: float | None) -> 
     winning = {} if gap is None else {"003": gap >= 0, "004": gap >= -0.01}
     diverged = sum(one.run.manifest.status == "diverged" for one in group)
     folders = tuple(str(one.run.folder) for one in group)
-    return Row(kind, level, first.kept, first.prunable, len(group) - diverged, diverged, values, gap, winning, folders)
+    return Row(
+        kind,
+        level,
+        first.kept,
+        first.prunable,
+        len(group) - diverged,
+        diverged,
+        values,
+        gap,
+        winning,
+        folders,
+    )
 
 
 def _mean(group: Sequence[Spent], name: str) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.workspace import resolve
 from ticketctl.errors import UsageError
@@ -40,10 +41,13 @@ class Job:
     seed: int
     folder: Path
 
+    drawn: Path | None
+    """The draw's own run of this level, if recipe and seed are the draw's."""
+
     @property
     def ready(self) -> bool:
-        """Whether a run lies in its folder."""
-        return (self.folder / "run.json").exists()
+        """Whether the run is there already."""
+        return any((folder / "run.json").exists() for folder in (self.folder, self.drawn) if folder)
 
 
 @dataclass(frozen=True)
@@ -82,19 +86,24 @@ def prepare_spend(wanted: Wanted) -> Chosen:
 
 def jobs(tickets: Sequence[Ticket], levels: Sequence[int], seeds: Sequence[int], recipe: Recipe) -> list[Job]:
     """Every run of a spend: the dense net first, once per seed, then each ticket's levels."""
-    main = tickets[0]
-    dense = [0] if recipe.spend.dense or 0 in levels else []
-    found = [Job(main, 0, seed, run_folder(main, recipe, 0, seed)) for _ in dense for seed in seeds]
-    for ticket in tickets:
-        for level in levels:
-            if level:
-                found += [Job(ticket, level, seed, run_folder(ticket, recipe, level, seed)) for seed in seeds]
-    return found
+    dense = [(tickets[0], 0)] if recipe.spend.dense or 0 in levels else []
+    sparse = [(ticket, level) for ticket in tickets for level in levels if level]
+    return [_job(ticket, level, seed, recipe) for ticket, level in [*dense, *sparse] for seed in seeds]
+
+
+def _job(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Job:
+    draw = ticket.manifest.draw
+    sections = ("model", "data", "train", "keep", "seeds")
+    same = {key: to_record(recipe.record(*sections)).get(key) for key in sections}
+    same["data"]["name"] = draw.data.name
+    own = seed == draw.seeds["root"] and all(draw.recipe.get(key) == value for key, value in same.items())
+    drawn = ticket.folder.parent / "levels" / str(level) if own else None
+    return Job(ticket, level, seed, run_folder(ticket, recipe, level, seed), drawn)
 
 
 def run_folder(ticket: Ticket, recipe: Recipe, level: int, seed: int) -> Path:
     """`spends/<hash>/<level>-seed-<n>` beside the ticket; the hash is over what a spend is a function of."""
-    record = recipe.record("model", "data", "train", "spend", "keep", "seeds")
+    record = recipe.changed("model", "data", "train", "spend", "keep", "seeds")
     record["data"]["name"] = recipe.data.name.partition(":")[0]
     return ticket.folder.parent / "spends" / fingerprint(record) / f"{level}-seed-{seed}"
 
@@ -129,7 +138,9 @@ def _levels(text: str | None, ticket: Ticket) -> list[int]:
 def _controls(ticket: Ticket) -> list[Ticket]:
     """The controls beside a ticket."""
     folder = ticket.folder.parent / "controls"
-    found = [open_ticket(folder / kind / "ticket") for kind in CONTROLS if (folder / kind / "ticket").is_dir()]
+    found = [
+        open_ticket(folder / kind / "ticket") for kind in CONTROLS if (folder / kind / "ticket").is_dir()
+    ]
     if not found:
         raise UsageError(f"{ticket.folder}: drawn without controls; draw with --controls to have them")
     return found

@@ -13,7 +13,9 @@ BATCH = 500
 """Images per evaluation batch; it belongs to the bits of the loss."""
 
 
-def evaluate(model: nn.Module, images: Images, poll: Callable[[], None] = lambda: None) -> tuple[float, float]:
+def evaluate(
+    model: nn.Module, images: Images, poll: Callable[[], None] = lambda: None
+) -> tuple[float, float]:
     """Mean cross-entropy and accuracy in [0, 1]. `poll` is called between batches and may raise to stop."""
     was_training = model.training
     model.eval()

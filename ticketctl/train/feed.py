@@ -40,7 +40,9 @@ class Scaling:
 class Images:
     """A split on the device, in order, for evaluation."""
 
-    def __init__(self, split: Split, index: NDArray[np.int64] | None, scaling: Scaling, device: torch.device) -> None:
+    def __init__(
+        self, split: Split, index: NDArray[np.int64] | None, scaling: Scaling, device: torch.device
+    ) -> None:
         rows = slice(None) if index is None else index
         self.pixels = torch.from_numpy(np.ascontiguousarray(split.images[rows])).to(device)
         self.labels = torch.from_numpy(np.ascontiguousarray(split.labels[rows])).to(device)
@@ -95,7 +97,9 @@ def _windows(pixels: Tensor, padding: int) -> Tensor:
     return both.unfold(3, height, 1).unfold(4, width, 1)
 
 
-def crops(raw: NDArray[np.uint64], padding: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def crops(
+    raw: NDArray[np.uint64], padding: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Flip (0 or 1), rows and columns to cut off (0..2*padding), each [N], from one random word per image.
 
     The flip is the lowest bit; the offsets are the next two 24-bit fields scaled down, whose deviation from uniform

@@ -1,10 +1,10 @@
 """The folder of one training: a checkpoint while it runs, its results once it is done.
 
-    checkpoint.safetensors   weights, optimizer, memory, history, and in the header what they belong to
-    state-<step>.safetensors weights at a step that was asked for
-    best-<epoch>.safetensors weights of the best validation accuracy so far
-    final.safetensors        weights at the end, pruned ones exactly +0.0
-    record.safetensors       history and memory; written last: its presence means done
+checkpoint.safetensors   weights, optimizer, memory, history, and in the header what they belong to
+state-<step>.safetensors weights at a step that was asked for
+best-<epoch>.safetensors weights of the best validation accuracy so far
+final.safetensors        weights at the end, pruned ones exactly +0.0
+record.safetensors       history and memory; written last: its presence means done
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class FitFiles:
         tensors, _ = parse_tensors(read_bytes(path, limit=LIMIT), where=str(path))
         return State.from_tensors(tensors, step)
 
-    def write_checkpoint(self, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    def write_checkpoint(
+        self, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+    ) -> None:
         """The running training, replacing the checkpoint before it."""
         self._write("checkpoint.safetensors", key, notes, tensors)
 
@@ -80,7 +82,9 @@ class FitFiles:
         """Notes and tensors of the finished training, or None if it is not done."""
         return self._read("record.safetensors", key)
 
-    def _write(self, name: str, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    def _write(
+        self, name: str, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+    ) -> None:
         make_folder(self.folder)
         packed = {tensor_name: to_tensor(value) for tensor_name, value in tensors.items()}
         header = canonical_json({"key": key, **notes}).decode()
@@ -102,5 +106,3 @@ class FitFiles:
 def as_rows(rows: list[list[float]], columns: int) -> torch.Tensor:
     """History as float64 [E, C]; absent values are NaN."""
     return torch.from_numpy(np.array(rows, dtype=np.float64).reshape(len(rows), columns))
-
-

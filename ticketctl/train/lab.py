@@ -127,7 +127,9 @@ class Lab:
             raise DivergedError(f"{title}: {fit.why_diverged} ({files.final}); {advice}")
         return fit
 
-    def fit_in(self, files: FitFiles, start: State, mask: Mask | None, *, keep: tuple[int, ...], title: str) -> Fit:
+    def fit_in(
+        self, files: FitFiles, start: State, mask: Mask | None, *, keep: tuple[int, ...], title: str
+    ) -> Fit:
         """As `fit`, in a folder of the caller's; a training that diverged is returned, flagged."""
         steps = tuple(sorted({*self.keep, *keep}))
         mask = mask if mask is not None and mask.kept < mask.size else None  # nothing to hold at zero

@@ -56,7 +56,16 @@ class Bench:
     def columns(self) -> tuple[str, ...]:
         """Names of the values of one row of history."""
         exams = tuple(f"{name}.{value}" for name in self.exams for value in ("loss", "accuracy"))
-        return ("epoch", "step", "lr", "train.loss", "train.accuracy", *exams, "distance.masked", "distance.full")
+        return (
+            "epoch",
+            "step",
+            "lr",
+            "train.loss",
+            "train.accuracy",
+            *exams,
+            "distance.masked",
+            "distance.full",
+        )
 
 
 @dataclass(frozen=True)
@@ -246,7 +255,9 @@ class Loop:
             begin = self.order.start.weights[name].to(parameter.device)
             moved = (parameter.detach() - begin).double().square()
             full += float(moved.sum())
-            masked += float(moved[keep[name].to(parameter.device)].sum()) if name in keep else float(moved.sum())
+            masked += (
+                float(moved[keep[name].to(parameter.device)].sum()) if name in keep else float(moved.sum())
+            )
         return [math.sqrt(masked), math.sqrt(full)]
 
     def _remember_best(self, values: Mapping[str, float]) -> None:
@@ -296,7 +307,9 @@ class Loop:
     def _finish(self) -> None:
         """Results on disk; the record last, because it says that the rest is there."""
         if self.diverged and self.progress.seen:
-            self.bench.reporter.note(f"{self.order.title}: the loss is no longer finite at step {self.progress.step}")
+            self.bench.reporter.note(
+                f"{self.order.title}: the loss is no longer finite at step {self.progress.step}"
+            )
         if self.progress.step in self.order.keep:
             self._keep_state()
         self._write_best()
@@ -326,4 +339,6 @@ class Loop:
     def _poll(self) -> None:
         code = self.bench.stop()
         if code is not None:
-            raise StoppedError("stopped; everything so far is kept, and the same command goes on from here", code)
+            raise StoppedError(
+                "stopped; everything so far is kept, and the same command goes on from here", code
+            )

@@ -33,7 +33,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dic
     return found
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, torch.Tensor]
+) -> None:
     """Put back what `optimizer_tensors` took; nothing at all makes the optimizer fresh."""
     optimizer.state.clear()
     parameters = dict(model.named_parameters())
@@ -42,7 +44,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensor
             quantity, _, name = key.removeprefix(_PREFIX).partition(".")
             parameter = parameters[name]
             form = torch.preserve_format if value.dim() else torch.contiguous_format
-            target = torch.empty_like(parameter, memory_format=form) if value.dim() else torch.empty_like(value)
+            target = (
+                torch.empty_like(parameter, memory_format=form) if value.dim() else torch.empty_like(value)
+            )
             optimizer.state[parameter][quantity] = target.copy_(value)
 
 

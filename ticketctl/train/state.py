@@ -27,7 +27,10 @@ class State:
     @classmethod
     def of(cls, model: nn.Module, step: int) -> State:
         """A copy of the net's state."""
-        return cls({name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}, step)
+        return cls(
+            {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()},
+            step,
+        )
 
     def load_into(self, model: nn.Module) -> None:
         """Copy into the net's own tensors: addresses and memory formats stay."""
