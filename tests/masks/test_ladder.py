@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ticketctl.errors import UsageError
@@ -31,6 +31,7 @@ def test_percentages_are_those_of_the_ladder_table() -> None:
     assert {level: round(100 - counts[level] / 10**7, 2) for level in table} == table
 
 
+@settings(deadline=None)
 @given(st.integers(1000, 10**7), st.fractions(Fraction(1, 100), Fraction(1, 2)), st.integers(0, 10))
 def test_a_level_does_not_depend_on_how_many_rounds_follow(size: int, rate: Fraction, rounds: int) -> None:
     longer = ladder_counts(size, rate=rate, density=None, rounds=rounds)
@@ -91,6 +92,7 @@ def test_the_original_lenet_ladder_prunes_the_output_at_half_the_rate() -> None:
     assert levels == layer_ladder_counts(LENET, rate=FIFTH, rounds=3, head_rate=Fraction(1, 10))
 
 
+@settings(deadline=None)
 @given(
     st.fractions(Fraction(1, 100), 1), st.sampled_from([None, Fraction(0), Fraction(1, 10), Fraction(1, 5)])
 )
@@ -118,6 +120,7 @@ deaths = st.integers(0, 6).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(deaths)
 def test_rounds_of_death_count_the_levels_a_weight_survives(case: tuple[int, list[int]]) -> None:
     last, values = case
@@ -150,6 +153,7 @@ def test_254_rounds_fit_and_255_do_not() -> None:
         rounds_of_death([full] * 256)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 20), st.fractions(0, 25)), min_size=1, max_size=5), st.data())
 def test_apportioned_counts_sum_exactly_and_stay_within_the_caps(layers: list, data: st.DataObject) -> None:
     caps = {str(i): cap for i, (cap, _) in enumerate(layers)}

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ticketctl.masks.mask import Mask
@@ -24,6 +24,7 @@ def _mask(bits: int) -> Mask:
 masks = st.integers(0, 2**16 - 1)
 
 
+@settings(deadline=None)
 @given(masks, masks)
 def test_subset_and_intersection_are_those_of_bit_sets(left: int, right: int) -> None:
     assert (_mask(left) <= _mask(right)) == (left & ~right == 0)
@@ -31,6 +32,7 @@ def test_subset_and_intersection_are_those_of_bit_sets(left: int, right: int) ->
     assert _mask(left).equal(_mask(right)) == (left == right)
 
 
+@settings(deadline=None)
 @given(masks)
 def test_counts_and_density_are_the_number_of_ones(bits: int) -> None:
     mask = _mask(bits)
@@ -42,6 +44,7 @@ def test_counts_and_density_are_the_number_of_ones(bits: int) -> None:
     }
 
 
+@settings(deadline=None)
 @given(masks)
 def test_arrays_round_trip_and_share_no_memory(bits: int) -> None:
     mask = _mask(bits)

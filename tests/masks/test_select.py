@@ -167,6 +167,7 @@ def test_scores_and_mask_of_different_layers_are_refused() -> None:
         top_by_layer({"w": torch.ones(3)}, {"v": 1})
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**9), st.decimals("0.0001", 1, places=6))
 @example(11_159_232, Decimal("0.1"))
 @example(1000, Decimal("0.2"))

@@ -40,7 +40,7 @@ _PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a set's records are: files of `records` records each, in the archive's one folder; `pickled` is not read."""
+    """Where a set's records are: `records` in each train and test file, in the archive's one `folder`."""
 
     remote: Remote
     folder: str

@@ -37,6 +37,10 @@ class Scaling:
         return inputs.contiguous(memory_format=torch.channels_last)
 
 
+TABLE_BYTES = 512 << 20
+"""Images that are never augmented are kept as normalised floats up to this size: one lookup instead of arithmetic."""
+
+
 class Images:
     """A split on the device, in order, for evaluation."""
 
@@ -44,8 +48,8 @@ class Images:
         self, split: Split, index: NDArray[np.int64] | None, scaling: Scaling, device: torch.device
     ) -> None:
         rows = slice(None) if index is None else index
-        self.pixels = torch.from_numpy(np.ascontiguousarray(split.images[rows])).to(device)
-        self.labels = torch.from_numpy(np.ascontiguousarray(split.labels[rows])).to(device)
+        self.pixels = torch.from_numpy(np.array(split.images[rows])).to(device)
+        self.labels = torch.from_numpy(np.array(split.labels[rows])).to(device)
         self.scaling = scaling
 
     def __len__(self) -> int:
@@ -66,6 +70,7 @@ class Feed:
         self.height, self.width = images.pixels.shape[2:]
         if padding is not None:
             self.windows = _windows(images.pixels, padding)
+        self.table = _table(images) if padding is None else None
         self.order: Tensor = torch.empty(0, dtype=torch.int64)
 
     def __len__(self) -> int:
@@ -82,11 +87,24 @@ class Feed:
     def batch(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs [B, C, H, W] float32, labels [B], indices [B] of step `position` of this epoch."""
         index = self.order[position * self.batch_size : (position + 1) * self.batch_size]
+        labels = self.images.labels.index_select(0, index)
+        if self.table is not None:
+            return self.table.index_select(0, index), labels, index
         if self.padding is None:
-            pixels = self.images.pixels[index]
+            pixels = self.images.pixels.index_select(0, index)
         else:
             pixels = self.windows[self.flip[index], index, :, self.down[index], self.right[index]]
-        return self.images.scaling(pixels), self.images.labels[index], index
+        return self.images.scaling(pixels), labels, index
+
+
+def _table(images: Images) -> Tensor | None:
+    """All images as the net takes them, the same bits as batch by batch; None where that would be too large."""
+    if images.pixels.numel() * 4 > TABLE_BYTES:
+        return None
+    inputs = torch.empty(images.pixels.shape, device=images.pixels.device).contiguous(memory_format=torch.channels_last)
+    for start in range(0, len(images), 1024):
+        inputs[start : start + 1024] = images.scaling(images.pixels[start : start + 1024])
+    return inputs
 
 
 def _windows(pixels: Tensor, padding: int) -> Tensor:

@@ -1,0 +1,168 @@
+"""The engine against a reference loop and a bare loop, in one interleaved run of one thread.
+
+    python -m tests.benchmarks.engine [--nets lenet-300-100,resnet20,resnet18] [--rounds 5] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tests.benchmarks.harness import Timing, matmul_peak, take_turns
+from tests.benchmarks.reference_loop import BareLoop, ReferenceLoop
+from ticketctl.data.sets import Split
+from ticketctl.masks.mask import Mask
+from ticketctl.masks.prunable import policy, prunable
+from ticketctl.nets.build import build
+from ticketctl.nets.describe import layer_macs
+from ticketctl.nets.initialise import initialise_
+from ticketctl.progress import Silent
+from ticketctl.recipe import TrainSpec
+from ticketctl.seeds import Seeds
+from ticketctl.train.device import Place, has_bf16
+from ticketctl.train.feed import Feed, Images, Scaling
+from ticketctl.train.fitfiles import FitFiles
+from ticketctl.train.loop import Bench, Loop, Order
+from ticketctl.train.state import State
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A net, its images, and how many steps one turn takes."""
+
+    net: str
+    shape: tuple[int, int, int]
+    batch: int
+    steps: int
+    augment: bool
+
+
+CASES = {
+    "lenet-300-100": Case("lenet-300-100", (1, 28, 28), 128, 60, False),
+    "resnet20": Case("resnet20", (3, 32, 32), 128, 2, True),
+    "resnet18": Case("resnet18", (3, 32, 32), 64, 1, True),
+}
+
+
+class Rig:
+    """All variants of one case, over the same random images."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        draws = np.random.default_rng(0)
+        count = max(4096, case.batch * 8)
+        self.images = draws.integers(0, 256, (count, *case.shape), dtype=np.uint8)
+        self.labels = draws.integers(0, 10, count)
+
+    def model(self) -> nn.Module:
+        model = build(self.case.net, shape=self.case.shape, classes=10)
+        return initialise_(model, "kaiming-normal", Seeds(0))
+
+    def mask(self, model: nn.Module) -> Mask:
+        draws = torch.Generator().manual_seed(0)
+        weights = dict(model.named_parameters())
+        names = prunable(model, policy("default"))
+        return Mask({name: torch.rand(weights[name].shape, generator=draws) < 0.2 for name in names})
+
+    def engine(self, precision: str, *, masked: bool = True, folder: Path) -> Callable[[], None]:
+        """The steps of our own loop: data, augmentation, mask, forgetting record, boundary checks."""
+        model = self.model().to(memory_format=torch.channels_last)
+        spec = TrainSpec(epochs=1000, batch=self.case.batch, lr=0.1, momentum=0.9, weight_decay=1e-4, threads=1)
+        channels = self.case.shape[0]
+        scaling = Scaling.of((0.5,) * channels, (0.25,) * channels, CPU)
+        images = Images(Split(self.images, self.labels), None, scaling, CPU)
+        feed = Feed(images, batch=self.case.batch, padding=4 if self.case.augment else None, drop_last=True)
+        bench = Bench(model, feed, {}, spec, Place(CPU, precision), Silent(), lambda: None)
+        mask = self.mask(model) if masked else None
+        order = Order(State.of(model, 0), mask, Seeds(0), (), "bench", "bench")
+        loop = Loop(bench, order, FitFiles(folder))
+        return lambda: self.turn(loop)
+
+    def turn(self, loop: Loop) -> None:
+        for _ in range(self.case.steps):
+            loop.progress.rows = [[0.0, float(loop.progress.step)]]  # no evaluation inside the measurement
+            loop._at_boundary()
+            loop._step()
+
+    def reference(self) -> Callable[[], None]:
+        model = self.model()
+        masks = {name: keep.float() for name, keep in self.mask(model).keep.items()}
+        loop = ReferenceLoop(model, masks, self.images, self.labels, self.case.batch, self.case.augment)
+        return lambda: [loop.step() for _ in range(self.case.steps)] and None  # type: ignore[func-returns-value]
+
+    def bare(self, bf16: bool) -> Callable[[], None]:
+        model = self.model().to(memory_format=torch.channels_last)
+        inputs = torch.randn(self.case.batch, *self.case.shape).contiguous(memory_format=torch.channels_last)
+        loop = BareLoop(model, inputs, torch.from_numpy(self.labels[: self.case.batch]), bf16)
+        return lambda: [loop.step() for _ in range(self.case.steps)] and None  # type: ignore[func-returns-value]
+
+    def flop(self) -> float:
+        """Multiply-adds of a step, twice, forward and both backward products; the first layer has only one."""
+        macs = layer_macs(self.model(), self.case.shape)
+        first = next(iter(macs.values()))
+        return 2 * (3 * sum(macs.values()) - first) * self.case.batch
+
+
+def measure(case: Case, rounds: int) -> dict[str, Any]:
+    """All ratios of one net."""
+    rig, bf16 = Rig(case), has_bf16(CPU)
+    with tempfile.TemporaryDirectory() as folder:
+        variants = {
+            "reference": rig.reference(),
+            "bare f32": rig.bare(False),
+            "engine f32": rig.engine("f32", folder=Path(folder)),
+        }
+        if bf16:
+            variants["bare bf16"] = rig.bare(True)
+            variants["engine bf16"] = rig.engine("bf16", folder=Path(folder))
+            variants["engine bf16, no mask"] = rig.engine("bf16", masked=False, folder=Path(folder))
+        timings = take_turns(variants, rounds)
+    best = "bf16" if bf16 else "f32"
+    peak = matmul_peak(torch.bfloat16 if bf16 else torch.float32)
+    return {"net": case.net, "batch": case.batch, **_ratios(timings, case, best, rig.flop(), peak)}
+
+
+def _ratios(timings: dict[str, Timing], case: Case, best: str, flop: float, peak: float) -> dict[str, Any]:
+    images = case.batch * case.steps
+    engine = timings[f"engine {best}"].median
+    result = {
+        "microseconds per image": {name: 1e6 * one.median / images for name, one in timings.items()},
+        "spread": {name: one.most / one.least for name, one in timings.items()},
+        "over reference, f32": timings["reference"].median / timings["engine f32"].median,
+        f"over reference, {best}": timings["reference"].median / engine,
+        f"of bare loop, {best}": timings[f"bare {best}"].median / engine,
+        f"share of {best} matmul peak": flop * case.steps / engine / peak,
+    }
+    if "engine bf16, no mask" in timings:
+        result["mask cost"] = engine / timings["engine bf16, no mask"].median - 1
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nets", default=",".join(CASES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results = []
+    for net in options.nets.split(","):
+        results.append(measure(CASES[net], options.rounds))
+        print(json.dumps(results[-1], indent=1), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
