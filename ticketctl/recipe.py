@@ -208,13 +208,15 @@ class Recipe(Spec):
         names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds"}
         return self.model_dump(mode="json", include=names, exclude_none=True)
 
+    def changed(self, *sections: str) -> dict[str, Any]:
+        """As `record`, without what stands at its default: a key that is added later changes no old record."""
+        names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds"}
+        return self.model_dump(mode="json", include=names, exclude_defaults=True, exclude_none=True)
+
     @property
     def fingerprint(self) -> str:
         """Eight hex digits over what differs from the defaults, so that a new key renames no old run."""
-        names = {"model", "data", "train", "draw", "spend", "keep", "seeds"}
-        return fingerprint(
-            self.model_dump(mode="json", include=names, exclude_defaults=True, exclude_none=True)
-        )
+        return fingerprint(self.changed())
 
     def scaled(self, *, epochs: int | None = None, scale: Fraction | None = None) -> Recipe:
         """Stretched to `epochs`, or by `scale`: every phase, milestone and rewind point in proportion, at least 1."""

@@ -25,7 +25,7 @@ from ticketctl.artifacts.records import read_document, seal, to_record
 from ticketctl.artifacts.sense import check_run, check_ticket
 from ticketctl.errors import ArtifactError
 from ticketctl.store.documents import canonical_json, parse_json
-from ticketctl.store.files import read_bytes, write_atomic
+from ticketctl.store.files import MEMBER, read_bytes, write_atomic
 
 __all__ = [
     "RunManifest", "TicketManifest", "manifest_bytes", "parse_manifest", "read_provenance", "recipe_digest",
@@ -62,6 +62,7 @@ def parse_manifest(data: bytes, model: type[_M], *, where: str) -> _M:
         )
     value = parse_json(data, where=where, canonical=True)
     ticket = model is TicketManifest
+    _check_paths(value, where)
     manifest = read_document(
         value,
         model,
@@ -75,6 +76,15 @@ def parse_manifest(data: bytes, model: type[_M], *, where: str) -> _M:
     else:
         check_run(manifest, where)
     return manifest
+
+
+def _check_paths(value: Any, where: str) -> None:
+    """Names that leave the folder are told from other faults: somebody meant them."""
+    files = value.get("files") if isinstance(value, dict) else None
+    for entry in files if isinstance(files, list) else []:
+        path = entry.get("path") if isinstance(entry, dict) else None
+        if isinstance(path, str) and not MEMBER.fullmatch(path):
+            raise ArtifactError("E_PATH", f"{where}: {path[:80]!r} is not a plain path inside the folder")
 
 
 def write_provenance(folder: Path, record: Mapping[str, Any]) -> None:

@@ -14,7 +14,6 @@ from ticketctl.artifacts.models import (
     ticket_id,
 )
 from ticketctl.errors import ArtifactError
-from ticketctl.store.files import MEMBER
 
 RESERVED = ("ticket.json", "run.json", "provenance.json")
 
@@ -77,8 +76,8 @@ def _check_files(files: tuple[FileEntry, ...], parts: Mapping[str, str], where: 
     """Every part is listed once, under its role, and nothing else is."""
     paths = [entry.path for entry in files]
     for path in paths:
-        if not MEMBER.fullmatch(path) or path in RESERVED:
-            raise ArtifactError("E_PATH", f"{where}: {path!r} is not a plain path of a payload file")
+        if path in RESERVED:
+            raise ArtifactError("E_PATH", f"{where}: {path!r} is not a payload file")
     if paths != sorted(set(paths)):
         raise ArtifactError("E_MANIFEST", f"{where}: files are not sorted, or one is listed twice")
     if {entry.path: entry.role for entry in files} != dict(parts):

@@ -22,7 +22,7 @@ from ticketctl.masks.ladder import rounds_of_death
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
 from ticketctl.stages.controls import write_controls
-from ticketctl.stages.finished import asked, finished_draw
+from ticketctl.stages.finished import WORK, asked, finished_draw
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
 from ticketctl.stages.records import RunOf, cost_of, level_record, save_run
 from ticketctl.stages.sessions import Sessions
@@ -30,8 +30,6 @@ from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.store.files import make_folder
 from ticketctl.store.locks import locked
 from ticketctl.train.lab import Lab, Level, Target
-
-WORK = "work"
 
 
 @dataclass
@@ -57,8 +55,9 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
     """
     with locked(folder):
         wish, found = asked(recipe, seed), read_intent(folder)
-        done = finished_draw(recipe, seed, folder)
+        done = finished_draw(recipe, seed, folder, swept=False)
         if done is not None:
+            shutil.rmtree(folder / WORK, ignore_errors=True)  # a kill may have come between ticket and sweep
             return done
         if found is not None:
             check_intent(folder, found["asked"], wish)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ticketctl.artifacts.masks import mask_digest
 from ticketctl.artifacts.models import ticket_id
-from ticketctl.artifacts.run import Run, StateFile, write_run
+from ticketctl.artifacts.run import Run, StateFile, open_run, write_run
 from ticketctl.artifacts.series import Series
 from ticketctl.artifacts.weights import weights_digest
 from ticketctl.masks.collapse import collapse
@@ -39,8 +39,12 @@ class RunOf:
 
 
 def save_run(folder: Path, of: RunOf) -> Run:
-    """Write the run; its weights are linked, not copied, from the training's own folder."""
+    """Write the run, unless it lies there; its weights are linked, not copied, from the training's own folder."""
     make_folder(folder)
+    if (folder / "run.json").exists():
+        there = open_run(folder)
+        if there.manifest.training_id == of.fit.key:
+            return there
     setting, fit = of.setting, of.fit
     sparse = of.mask.kept < of.mask.size
     start = weights_digest(of.start.tensors())

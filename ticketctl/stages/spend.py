@@ -73,16 +73,26 @@ def _one(job: Job, setting: Setting, seeds: Seeds) -> Spent:
         if folder and (folder / "run.json").exists():
             run = open_run(folder)
             if run.manifest.training_id == key:
+                setting.bench.reporter.phase(
+                    _title(job), setting.recipe.train.epochs, setting.recipe.train.epochs
+                )
+                shutil.rmtree(
+                    job.folder / WORK, ignore_errors=True
+                )  # a kill may have come between run and sweep
                 return Spent(job.ticket, job.level, job.seed, run, trained=False)
     with locked(job.folder):
         run = _train(job, setting, seeds, mask, start, role)
     return Spent(job.ticket, job.level, job.seed, run, trained=True)
 
 
+def _title(job: Job) -> str:
+    kind = job.ticket.manifest.control.kind if job.ticket.manifest.control else "ticket"
+    return f"{kind if job.level else 'dense'} level {job.level}, seed {job.seed}"
+
+
 def _train(job: Job, setting: Setting, seeds: Seeds, mask: Mask, start: State, role: str) -> Run:
     lab = setting.lab(job.folder / WORK, seeds)
-    kind = job.ticket.manifest.control.kind if job.ticket.manifest.control else "ticket"
-    title = f"{kind if job.level else 'dense'} level {job.level}, seed {job.seed}"
+    title = _title(job)
     fit = lab.fit_in(FitFiles(job.folder / WORK), start, mask, keep=(), title=title)
     if fit.diverged:
         setting.bench.reporter.note(f"{title}: {fit.why_diverged}; kept, flagged, and left out of every mean")

@@ -41,8 +41,11 @@ def parse_json(data: bytes, *, where: str, code: str = "E_MANIFEST", canonical: 
         raise ArtifactError(code, f"{where}: nested too deeply") from None
     except ValueError as error:
         raise ArtifactError(code, f"{where}: not sound JSON: {error}") from None
-    if canonical and _canonical_or_none(value) != data:
-        raise ArtifactError(code, f"{where}: not in canonical form (sorted keys, no spaces), so it was changed by hand")
+    again = _canonical_or_none(value)
+    if again is None:
+        raise ArtifactError(code, f"{where}: not sound JSON: an infinite number, or half a surrogate pair")
+    if canonical and again != data:
+        raise ArtifactError(code, f"{where}: not in canonical form (sorted keys, no spaces): changed by hand")
     return value
 
 

@@ -47,7 +47,9 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise ArtifactError("E_PATH", f"{path}: not a regular file")
         if status.st_size > limit:
-            raise ArtifactError("E_FORMAT", f"{path}: {status.st_size} bytes, more than the {limit} allowed here")
+            raise ArtifactError(
+                "E_FORMAT", f"{path}: {status.st_size} bytes, more than the {limit} allowed here"
+            )
         # asks for what is there, not for `limit`: Python allocates what it asks for
         with open(handle, "rb", closefd=False) as file:
             data = file.read(status.st_size + 1)

@@ -32,7 +32,7 @@ NAME = re.compile(r"[A-Za-z0-9_.]{1,200}(:bits)?")
 
 SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4}
 SIZES |= {"U64": 8, "I64": 8, "F64": 8}
-_ALIGNED = ["F64", "I64", "U64", "F32", "I32", "U32", "BF16", "F16", "I16", "U16", "I8", "U8", "BOOL"]
+_ALIGNED = ["U64", "I64", "F64", "F32", "U32", "I32", "BF16", "F16", "U16", "I16", "I8", "U8", "BOOL"]
 _NUMPY = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4",
     "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8", "BF16": "<u2",
@@ -68,7 +68,9 @@ def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | No
     if metadata and len(metadata) > 1:
         raise ValueError("one metadata key at most")
     for name, tensor in tensors.items():
-        if not NAME.fullmatch(name) or name == "__metadata__":  # a tensor of that name makes the file unloadable
+        if (
+            not NAME.fullmatch(name) or name == "__metadata__"
+        ):  # a tensor of that name makes the file unloadable
             raise ValueError(f"not a tensor name: {name!r}")
         if memoryview(tensor.data).nbytes != math.prod(tensor.shape) * SIZES[tensor.dtype]:
             raise ValueError(f"{name}: the data do not fill the shape {tensor.shape}")
@@ -84,7 +86,9 @@ def parse_tensors(data: bytes, *, where: str) -> tuple[dict[str, Tensor], dict[s
         ArtifactError: E_FORMAT for whatever `pack_tensors` would not have written.
     """
     if len(data) < 8 or struct.unpack_from("<Q", data)[0] > min(MAX_HEADER, len(data) - 8):
-        raise ArtifactError("E_FORMAT", f"{where}: not a safetensors file, or cut short, or its header is over 1 MiB")
+        raise ArtifactError(
+            "E_FORMAT", f"{where}: not a safetensors file, or cut short, or its header is over 1 MiB"
+        )
     start = 8 + struct.unpack_from("<Q", data)[0]
     header = parse_json(data[8:start], where=f"{where}: header", code="E_FORMAT")
     if not isinstance(header, dict):
@@ -119,17 +123,25 @@ def _header(entries: list[tuple[str, str, tuple[int, ...]]], metadata: Mapping[s
 
 
 def _metadata(value: Any, where: str) -> dict[str, str]:
-    if not isinstance(value, dict) or len(value) > 1 or not all(isinstance(text, str) for text in value.values()):
+    if (
+        not isinstance(value, dict)
+        or len(value) > 1
+        or not all(isinstance(text, str) for text in value.values())
+    ):
         raise ArtifactError("E_FORMAT", f"{where}: metadata is one key with a string, or absent")
     return value
 
 
 def _entry(name: str, entry: Any, where: str) -> tuple[str, str, tuple[int, ...]]:
     if not NAME.fullmatch(name) or not isinstance(entry, dict):
-        raise ArtifactError("E_FORMAT", f"{where}: {name[:80]!r} is not a tensor name ([A-Za-z0-9_.], 200 at most)")
+        raise ArtifactError(
+            "E_FORMAT", f"{where}: {name[:80]!r} is not a tensor name ([A-Za-z0-9_.], 200 at most)"
+        )
     dtype, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(dtype, str) or dtype not in SIZES:
-        raise ArtifactError("E_FORMAT", f"{where}: {name}: dtype {str(dtype)[:40]!r} is not one of {', '.join(SIZES)}")
+        raise ArtifactError(
+            "E_FORMAT", f"{where}: {name}: dtype {str(dtype)[:40]!r} is not one of {', '.join(SIZES)}"
+        )
     if not isinstance(shape, list) or len(shape) > MAX_DIMS or not all(_is_dim(size) for size in shape):
         raise ArtifactError("E_FORMAT", f"{where}: {name}: the shape is not a list of up to {MAX_DIMS} sizes")
     if math.prod(size or 1 for size in shape) > MAX_ELEMENTS:  # [0, 2^62] too: numpy cannot shape it

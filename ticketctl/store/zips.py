@@ -39,7 +39,9 @@ def unpack_zip(data: bytes, *, where: str) -> dict[str, bytes]:
                 raise ArtifactError("E_STORE", f"{where}: more than {MAX_MEMBERS} members")
             for info in infos:  # before a byte is unpacked: stored means that no member can outgrow the file
                 if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-                    raise ArtifactError("E_STORE", f"{where}: a compressed member; members are stored as they are")
+                    raise ArtifactError(
+                        "E_STORE", f"{where}: a compressed member; members are stored as they are"
+                    )
             if sum(info.file_size for info in infos) > len(data):
                 raise ArtifactError("E_STORE", f"{where}: its members overlap")
             members = {info.filename: archive.read(info) for info in infos}

@@ -101,7 +101,9 @@ def _table(images: Images) -> Tensor | None:
     """All images as the net takes them, the same bits as batch by batch; None where that would be too large."""
     if images.pixels.numel() * 4 > TABLE_BYTES:
         return None
-    inputs = torch.empty(images.pixels.shape, device=images.pixels.device).contiguous(memory_format=torch.channels_last)
+    inputs = torch.empty(images.pixels.shape, device=images.pixels.device).contiguous(
+        memory_format=torch.channels_last
+    )
     for start in range(0, len(images), 1024):
         inputs[start : start + 1024] = images.scaling(images.pixels[start : start + 1024])
     return inputs

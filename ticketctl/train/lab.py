@@ -139,6 +139,9 @@ class Lab:
         if found is None:
             Loop(self.bench, order, files).run()
             found = files.read_record(key)
+        else:
+            epochs = self.bench.train.epochs
+            self.bench.reporter.phase(title, epochs, epochs)
         assert found is not None
         notes, tensors = found
         return Fit(files, key, order, self.bench.columns, notes, tensors["history"], tensors)

@@ -32,7 +32,10 @@ from ticketctl.train.schedule import learning_rates
 from ticketctl.train.state import State
 
 CHECKPOINT_SECONDS = 20.0
-"""Work that a kill -9 may cost. When it is written does not touch the bits."""
+"""Work that a kill -9 may cost, where writing is quick. When it is written does not touch the bits."""
+
+CHECKPOINT_SHARE = 0.01
+"""Writing takes no more of the time than this: for large nets on slow disks checkpoints are further apart."""
 
 REPORT_SECONDS = 1.0
 
@@ -126,6 +129,7 @@ class Loop:
         if self.binding:
             self.binding.apply_()
         self.last_written = self.last_reported = bench.clock()
+        self.writing_took = 0.0
         self.epoch_of_tables = -1
 
     # ------------------------------------------------------------------------------------------------ the course
@@ -158,7 +162,7 @@ class Loop:
         if self._row_is_due():
             self._end_epoch()
         now = self.bench.clock()
-        if now - self.last_written > CHECKPOINT_SECONDS:
+        if now - self.last_written > max(CHECKPOINT_SECONDS, self.writing_took / CHECKPOINT_SHARE):
             self.save()
         if now - self.last_reported > REPORT_SECONDS:
             self.last_reported = now
@@ -277,6 +281,7 @@ class Loop:
 
     def save(self) -> None:
         """Write the checkpoint. The best weights are written beside it only when they changed."""
+        began = self.bench.clock()
         self._write_best()
         tensors = dict(self._state().weights)
         tensors |= optimizer_tensors(self.optimizer, self.model)
@@ -284,6 +289,7 @@ class Loop:
         tensors["history"] = as_rows(self.progress.rows, len(self.bench.columns))
         self.files.write_checkpoint(self.order.key, self.progress.notes(), tensors)
         self.last_written = self.bench.clock()
+        self.writing_took = self.last_written - began
 
     def _resume(self) -> None:
         found = self.files.read_checkpoint(self.order.key)
