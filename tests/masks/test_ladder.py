@@ -1,4 +1,4 @@
-"""Ladders against the numbers in draw-methods 1.2 and 1.6, and against masks kept one by one."""
+"""Ladders against worked numbers, and against masks kept one by one."""
 
 from __future__ import annotations
 

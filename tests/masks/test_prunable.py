@@ -1,4 +1,4 @@
-"""Prunable sets against the table in draw-methods 1.1 and the counts in section 8."""
+"""Prunable sets against what the papers' code prunes and its counts."""
 
 from __future__ import annotations
 

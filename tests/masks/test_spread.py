@@ -48,7 +48,7 @@ def rigl_densities(sizes: dict[str, torch.Size], sparsity: float) -> dict[str, f
         dense |= {name for name in raw if raw[name] == largest}
 
 
-# draw-methods section 3, "ERK densities [M]"
+# computed with rigl's own program
 PUBLISHED = {
     ("lenet-300-100", "0.1"): {"fc1.weight": 0.0796, "fc2.weight": 0.2302, "fc3.weight": 1.0},
     ("lenet-300-100", "0.05"): {"fc1.weight": 0.0385, "fc2.weight": 0.1113, "fc3.weight": 0.9185},

@@ -1,4 +1,4 @@
-"""Sizes of the nets against the table in draw-methods section 8, torchvision, and torch's own FLOP counter."""
+"""Sizes of the nets against the papers' code, torchvision, and torch's own FLOP counter."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_imagenet_form_has_torchvisions_names_and_shapes(name: str) -> None:
     ("name", "data", "millions"),
     [
         ("lenet-300-100", (1, 28, 28, 10), 0.2662),
-        ("resnet18", C10, 555.4),  # reference/performance.md
+        ("resnet18", C10, 555.4),
         ("resnet20", C10, 40.8),  # open_lth's; the padded resnet20s has 40.6
         ("resnet20s", C10, 40.6),
     ],

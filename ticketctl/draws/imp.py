@@ -3,7 +3,7 @@
 Each round trains the masked net from the rewound weights to its end, ranks |w_T| over the weights still alive, and
 keeps round(N (1-rate)^level) of them; then every weight, bias and buffer goes back to the rewind point. `rewind = "0"`
 is the lottery-ticket procedure of Frankle & Carbin (2019), a later point is late rewinding (LTR; Frankle et al. 2020).
-The ranking uses the weights of the last epoch. Specification: papers 000-004; draw-methods 2.1 and 2.2.
+The ranking uses the weights of the last epoch. All of papers 000-004 draw this way.
 
 Choices: one rule for counts and ties (exact, lower flat index first); all levels see the same data order.
 """

@@ -1,7 +1,7 @@
 """Late rewinding: imp under the name that papers 002 and 003 use, with a rewind point required.
 
 The same procedure as `imp` with `rewind` set to a later point than 0 (`1000it`, `2ep`, `18%`).
-Specification: Frankle et al. (2020); draw-methods 2.2.
+Frankle et al. (2020).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """One-shot magnitude pruning: train once, keep the largest weights, rewind.
 
 The dense net is trained to its end, its weights are ranked by |w_T| over all layers, and the round(N d) largest are
-kept; the ticket starts from the initialisation or from the rewind point. Specification: paper 004 section 3, paper
-001 A1.4; draw-methods 2.3.
+kept; the ticket starts from the initialisation or from the rewind point. Paper 004 section 3, paper 001 A1.4.
 """
 
 from __future__ import annotations

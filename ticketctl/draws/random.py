@@ -1,7 +1,7 @@
 """Random pruning: keep weights by one random ranking over all layers.
 
 The counts per layer follow from the ranking (multinomial). Masks of smaller density are subsets of larger ones, and
-depend on the seed and the tensors' names alone. Specification: papers 001 A4 and 004; draw-methods 1.3 and 3.
+depend on the seed and the tensors' names alone. Papers 001 (A4) and 004.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The mask lies beside the weights as 0/1 floats in each weight's dtype, device and memory layout, and one
 `torch._foreach_mul_` after the optimizer's step applies it: no hooks, no reparametrisation, no copies of the
-model (`design.md` 3, `reference/draw-methods.md` 1.4). The buffers keep their addresses from round to round,
+model (docs/decisions/008-eager-cpu-graph-gpu.md). The buffers keep their addresses from round to round,
 so a captured CUDA graph stays true when a new mask is loaded.
 """
 

@@ -1,5 +1,5 @@
-"""Does a mask cut the net? Paths of kept weights from the input to the logits (`reference/draw-methods.md`
-1.9).
+"""Does a mask cut the net? Paths of kept weights from the input to the logits (layer
+collapse; Tanaka et al. 2020).
 
 A copy of the net is turned into one that counts nothing and only asks "is there a path": weights become the
 mask's zeros and ones, biases vanish, BatchNorm is the identity, every activation a ReLU, max-pooling an

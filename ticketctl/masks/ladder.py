@@ -2,7 +2,7 @@
 
 Level 0 is dense; a level is reached after a round that removes `rate` of the survivors. Counts follow the
 closed form `round_half_up(size * (1 - rate) ** level)`, so they depend on the level alone and not on how a
-run was resumed (`reference/draw-methods.md` 1.2, 1.6).
+run was resumed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is prunable: the convention a sparsity is measured by. Papers disagree, so it has a name.
 
-The table is `reference/draw-methods.md` 1.1. Biases and BatchNorm are never prunable. "90 % sparse" means
+Biases and BatchNorm are never prunable. "90 % sparse" means
 different nets under different policies; artifacts therefore list the names themselves.
 """
 

@@ -1,7 +1,7 @@
 """Which weights stay: the one place that counts and ranks. Every draw keeps an exact number by a stated tie
 rule.
 
-Rank, do not threshold (`reference/draw-methods.md` 1.2, 1.3): `kept_count` rounds half up in exact
+Rank, do not threshold: `kept_count` rounds half up in exact
 arithmetic, `top` keeps the largest scores, and of equal scores those with the lower flat index (layers in the
 order of the mapping given, C order inside). Pruned weights never enter the ranking. The result is that of a
 stable descending sort in float64, found without sorting.

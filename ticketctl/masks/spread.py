@@ -2,7 +2,7 @@
 
 Positions come from one fixed random ranking: raw words of the stream `draw` at (method, tensor name), the
 largest kept first. So a mask of fewer weights is a subset of one of more, on every machine and whatever other
-layers there are (`reference/draw-methods.md` 1.3 and 3).
+layers there are.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def random_ladder(shapes: Shapes, counts_per_level: Sequence[int], seeds: Seeds)
     _check(counts_per_level, sum(sizes.values()))
     ranking, masks = _ranking(shapes, "erk", seeds), [Mask.full(shapes)]
     for total in counts_per_level:
-        # Without rigl's floor the shares sum to the total exactly (draw-methods 3: ITOP's variant).
+        # Without rigl's floor the shares sum to the total exactly (as ITOP does).
         shares = _erk(shapes, Fraction(total, masks[0].size), masks[0].size - total)
         caps = {name: kept for name, (kept, _) in masks[-1].layers().items()}
         counts = apportion({name: shares[name] * sizes[name] for name in shapes}, caps, total)

@@ -3,7 +3,7 @@
 The numbers are a pure function of (root seed, tensor name): raw Philox words of the `init` stream at the
 tensor's name, turned into uniforms (53 bits) and by Box and Muller's transform into normals in float64, then
 rounded to the weight's dtype. numpy's and torch's own samplers are not used: neither promises the same
-numbers in its next version. Schemes: `reference/draw-methods.md` section 8, "Init".
+numbers in its next version. Schemes: those of the papers' released code.
 """
 
 from __future__ import annotations
