@@ -116,7 +116,7 @@ def test_what_it_names_exists(name: str) -> None:
         assert recipe.draw.prunable in POLICIES
         method_of(recipe)
         target_of(recipe)
-        assert 2 <= plan(recipe) <= 33
+        assert 1 <= plan(recipe) <= 33
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -231,7 +231,7 @@ def test_claims_are_complete_and_cite_their_own_paper(name: str) -> None:
 def test_claims_are_named_after_what_they_do(name: str) -> None:
     recipe = parsed(name)
     kind, rest = name.rpartition("/")[2].split("-", 1)
-    assert kind == (recipe.draw.method if recipe.draw else "dense")
+    assert kind == (recipe.draw.method if recipe.draw and recipe.draw.rounds != 0 else "dense")
     setting = f"-m{recipe.train.momentum:g}-b{recipe.train.batch}" if "/003-" in name else ""
     assert rest == f"{recipe.model.name}-{recipe.data.name}{setting}"
 
@@ -241,7 +241,7 @@ def test_nothing_leaks_in_from_base_or_method(name: str) -> None:
     """`draw --recipe NAME` lays the claim over the base and the method's recipe; both must vanish below it."""
     alone, drawn = parsed(name), draw_recipe(Typed(recipe=name)).recipe
     assert drawn.record("model", "data", "train") == alone.record("model", "data", "train")
-    if alone.draw:
+    if alone.draw and alone.draw.rounds:
         assert drawn.record("draw") == alone.record("draw")
 
 
@@ -332,7 +332,7 @@ def test_trainings_are_the_papers(name: str) -> None:
 @pytest.mark.parametrize("name", PAPERS)
 def test_draws_are_the_papers(name: str) -> None:
     draw = parsed(name).draw
-    if draw is None:
+    if draw is None or draw.rounds == 0:
         assert rows(DRAWS, name) == []
         return
     density = None if draw.density is None else str(draw.density)

@@ -134,7 +134,7 @@ class DrawSpec(Spec):
 
     method: str
     """The draw method, as in `ticketctl list methods`."""
-    rounds: Annotated[int, Field(ge=1, le=254)] | None = None
+    rounds: Annotated[int, Field(ge=0, le=254)] | None = None
     """Pruning rounds; the density follows from the method's rate."""
     density: Rational | None = None
     """Kept share of the prunable weights at the deepest level; wins over rounds."""
@@ -254,6 +254,10 @@ def _duration(text: str) -> Duration:
 # ---------------------------------------------------------------------------------------------- reading and merging
 
 
+OWN = ("summary", "source", "expected")
+"""What a recipe says of itself alone: a child with other values does not claim its parent's results."""
+
+
 def recipe_names() -> list[str]:
     """All shipped recipes, as users name them: `base/lenet-300-100-digits`."""
     shipped = room("recipes")
@@ -278,8 +282,9 @@ def _read(name: str, below: tuple[str, ...]) -> dict[str, Any]:
         return tables
     if not isinstance(parent, str):
         raise UsageError(f"recipe {name}: extends names one recipe, as text")
-    merged = merge(_read(parent, (*below, name)), tables)
-    return {**merged, "summary": tables.get("summary", ""), "source": tables.get("source", "")}
+    merged = lay(_read(parent, (*below, name)), tables)
+    own = {key: tables[key] for key in OWN if key in tables}
+    return {**{key: value for key, value in merged.items() if key not in OWN}, **own}
 
 
 def _find(name: str) -> Path:
@@ -298,6 +303,18 @@ def _tables(path: Path, name: str) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise UsageError(f"recipe {name}: not readable TOML: {error}") from None
+
+
+def lay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """As `merge`; besides, a density in `over` replaces rounds below it, and the reverse: one of them says how far."""
+    merged, said = merge(under, over), over.get("draw")
+    if not isinstance(said, Mapping) or {"rounds", "density"} <= said.keys():
+        return merged
+    hidden = "rounds" if "density" in said else "density" if "rounds" in said else None
+    merged["draw"] = {key: value for key, value in merged["draw"].items() if key != hidden}
+    if isinstance(merged.get("sources"), Mapping):
+        merged["sources"] = {key: value for key, value in merged["sources"].items() if key != f"draw.{hidden}"}
+    return merged
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.plugins import plugins
-from ticketctl.recipe import Recipe, assignments, merge, parse_recipe, read_recipe, recipe_names
+from ticketctl.recipe import Recipe, assignments, lay, merge, parse_recipe, read_recipe, recipe_names
 
 MODEL, DATA, METHOD = "lenet-300-100", "digits", "imp"
 """What is drawn when nothing is said: it runs in seconds, offline."""
@@ -50,26 +50,35 @@ def draw_recipe(typed: Typed) -> Choice:
     own = read_recipe(typed.recipe) if typed.recipe else {}
     typed_tables = merge(assignments(typed.sets), _flags(typed))
     said = merge(own, typed_tables)
+    unused = _unused_rounds(typed_tables)
     method = _name(said, "draw", "method") or METHOD
     _must_exist("draws", "method", method)
     tables, notes = _base(said, bool(typed.recipe))
+    notes = [*([] if _name(said, "draw", "method") else [f"method {METHOD}: none was named"]), *notes]
     if f"draw/{method}" in recipe_names():
         tables = merge(tables, read_recipe(f"draw/{method}"))
+        notes.append(f"recipe draw/{method}: what {method} takes where nothing else is said")
     tables = merge(tables, {"draw": {"method": method}})
     for layer in (own, typed_tables):
-        tables = _one_target(merge(tables, layer), layer)
+        tables = lay(tables, layer)
     recipe = parse_recipe(tables, where=typed.recipe or "recipe")
-    return Choice(recipe.scaled(epochs=typed.epochs, scale=typed.scale), tuple(notes))
+    return Choice(recipe.scaled(epochs=typed.epochs, scale=typed.scale), (*notes, *unused))
 
 
 def spend_recipe(typed: Typed, drawn: Mapping[str, Any]) -> Choice:
     """The recipe of a spend: the draw's own, then `--recipe`, `--set`, flags. Model and data are the ticket's.
 
     Raises:
-        UsageError: a key or value that cannot be, or another model than the ticket's.
+        UsageError: a key or value that cannot be, another model than the ticket's, or a key of `[draw]`.
     """
     own = read_recipe(typed.recipe) if typed.recipe else {}
-    tables = merge(merge(merge(drawn, own), assignments(typed.sets)), _flags(typed))
+    said = assignments(typed.sets)
+    if "draw" in said:
+        raise UsageError(
+            "--set draw…: the ticket is drawn already; a spend has train, data, spend, keep and seeds"
+        )
+    without = {key: value for key, value in own.items() if key != "draw"}  # a recipe may serve both commands
+    tables = merge(merge(merge(drawn, without), said), _flags(typed))
     wanted, has = _name(tables, "model", "name"), _name(drawn, "model", "name")
     if wanted != has:
         raise UsageError(f"the ticket is for {has}; it cannot be spent as {wanted}")
@@ -108,15 +117,11 @@ def _flags(typed: Typed) -> dict[str, Any]:
     return {**tables, "draw": said} if said else tables
 
 
-def _one_target(tables: dict[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Rounds said above a density of a lower layer replace it, and the reverse."""
-    said = layer.get("draw", {})
-    hidden = (
-        "density" if "rounds" in said and "density" not in said else "rounds" if "density" in said else None
-    )
-    if hidden is None:
-        return tables
-    return {**tables, "draw": {key: value for key, value in tables["draw"].items() if key != hidden}}
+def _unused_rounds(said: Mapping[str, Any]) -> list[str]:
+    draw = said.get("draw")
+    if not isinstance(draw, Mapping) or not {"density", "rounds"} <= draw.keys():
+        return []
+    return [f"rounds {draw['rounds']}: not used, the density says how far to prune"]
 
 
 def _name(tables: Mapping[str, Any], section: str, key: str) -> str | None:
@@ -139,13 +144,17 @@ def _base(said: Mapping[str, Any], has_recipe: bool) -> tuple[dict[str, Any], li
             *notes,
             f"recipe {name}: the base of {model} on {data}",
         ]
-    if has_recipe:
+    if has_recipe and "train" in said:
         return {"model": {"name": model}, "data": {"name": data}}, notes
     bases = [known for known in recipe_names() if known.startswith("base/")]
-    hint = near_miss(name, bases)
-    raise UsageError(f"no base recipe for {model} on {data}; {hint} Give one with --recipe NAME or FILE.toml")
+    same = [known for known in bases if known.startswith(f"base/{model}-")]
+    hint = near_miss(name, same or bases)
+    raise UsageError(
+        f"no base recipe for {model} on {data}; {hint} (or name one, or a file with its own [train], with --recipe)"
+    )
 
 
 def _must_exist(kind: str, noun: str, name: str) -> None:
     if name not in plugins(kind):
-        raise UsageError(f"no {noun} named {name!r}; {near_miss(name, plugins(kind))}")
+        begun = [known for known in plugins(kind) if name and known.startswith(name)]
+        raise UsageError(f"no {noun} named {name!r}; {near_miss(name, begun or plugins(kind))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.workspace import resolve
-from ticketctl.errors import UsageError
+from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.recipe import Recipe, fingerprint, merge
 from ticketctl.seeds import Seeds
 from ticketctl.stages.intent import read_intent
 from ticketctl.stages.request import Typed, spend_recipe
+from ticketctl.stages.unfinished import remembered
 
 CONTROLS = ("shuffled", "reinit", "random-erk")
 
@@ -30,6 +32,8 @@ class Wanted:
     controls: bool
     workspace: Path
     typed: Typed
+    argv: tuple[str, ...] = ()
+    """The command's arguments, by which an unfinished spend without a ticket's name is known again."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,15 @@ class Job:
     """The draw's own run of this level, if recipe and seed are the draw's."""
 
     @property
+    def found(self) -> Path | None:
+        """Where the run lies, if it is there already: among the draw's own, or as an earlier spend left it."""
+        places = (folder for folder in (self.drawn, self.folder) if folder)
+        return next((folder for folder in places if (folder / "run.json").exists()), None)
+
+    @property
     def ready(self) -> bool:
         """Whether the run is there already."""
-        return any((folder / "run.json").exists() for folder in (self.folder, self.drawn) if folder)
+        return self.found is not None
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,11 @@ class Chosen:
     jobs: tuple[Job, ...]
     draw_seeds: Seeds
     notes: tuple[str, ...]
+    ticket: Ticket
+    levels: tuple[int, ...]
+    seeds: tuple[int, ...]
+    given: Recipe
+    """The draw's recipe, from which `recipe` may differ."""
 
 
 def prepare_spend(wanted: Wanted) -> Chosen:
@@ -67,21 +82,43 @@ def prepare_spend(wanted: Wanted) -> Chosen:
         UsageError: no such ticket, level, key; controls that were not drawn.
         ArtifactError: the ticket is damaged.
     """
-    ticket, level = resolve(wanted.ticket, wanted.workspace)
+    ticket, level, notes = _meant(wanted)
     manifest = ticket.manifest
     if level is not None and wanted.levels is not None:
         raise UsageError("the ticket's name says a level, and so does --level; give one of them")
-    levels = _levels(wanted.levels, ticket) if level is None else [level]
+    levels = _levels(wanted.levels, ticket, wanted.workspace) if level is None else [level]
     drawn_seed = int(manifest.draw.seeds["root"])
     seeds = wanted.seeds or [drawn_seed]
-    choice = spend_recipe(wanted.typed, _drawn_tables(ticket))
+    drawn = _drawn_tables(ticket)
+    given, choice = spend_recipe(Typed(), drawn).recipe, spend_recipe(wanted.typed, drawn)
     tickets = [ticket, *(_controls(ticket) if wanted.controls else [])]
-    notes = [f"ticket {ticket.folder}: the newest"] if wanted.ticket is None else []
     notes += [f"level {levels[0]}: the deepest"] if level is None and wanted.levels is None else []
     notes += [f"seed {drawn_seed}: the draw's"] if wanted.seeds is None else []
     overrides = {key: value for key, value in manifest.draw.seeds.items() if key != "root"}
     todo = jobs(tickets, levels, seeds, choice.recipe)
-    return Chosen(choice.recipe, tuple(todo), Seeds(drawn_seed, overrides), (*notes, *choice.notes))
+    return Chosen(
+        choice.recipe,
+        tuple(todo),
+        Seeds(drawn_seed, overrides),
+        (*notes, *choice.notes),
+        ticket,
+        tuple(levels),
+        tuple(seeds),
+        given,
+    )
+
+
+def _meant(wanted: Wanted) -> tuple[Ticket, int | None, list[str]]:
+    """The ticket, the level that its name says, and what was chosen: unfinished work wins over the newest."""
+    if wanted.ticket:
+        return *resolve(wanted.ticket, wanted.workspace), []
+    begun = remembered(wanted.workspace, wanted.argv) if wanted.argv else None
+    if begun is not None:
+        with suppress(ArtifactError):
+            ticket = open_ticket(begun)
+            return ticket, None, [f"ticket {ticket.folder}: this command's own, which it has not finished"]
+    ticket, level = resolve(None, wanted.workspace)
+    return ticket, level, [f"ticket {ticket.folder}: the newest"]
 
 
 def jobs(tickets: Sequence[Ticket], levels: Sequence[int], seeds: Sequence[int], recipe: Recipe) -> list[Job]:
@@ -116,7 +153,7 @@ def _drawn_tables(ticket: Ticket) -> dict[str, Any]:
     return merge(tables, {"data": {"name": name}} if name else {})
 
 
-def _levels(text: str | None, ticket: Ticket) -> list[int]:
+def _levels(text: str | None, ticket: Ticket, workspace: Path) -> list[int]:
     manifest = ticket.manifest
     if text is None:
         return [manifest.level]
@@ -125,9 +162,13 @@ def _levels(text: str | None, ticket: Ticket) -> list[int]:
         return list(range(last + 1))
     found: list[int] = []
     for part in text.split(","):
+        if re.fullmatch(r"\s*[01]?\.[0-9]+\s*", part):
+            level = resolve(f"{ticket.folder}@{part.strip()}", workspace)[1]
+            found += [] if level is None else [level]
+            continue
         span = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", part)
-        if not span:
-            raise UsageError(f"--level {text!r}: write 12, 3,8-10 or all")
+        if not span or int(span[2] or span[1]) < int(span[1]):
+            raise UsageError(f"--level {text!r}: write 12, 3,8-10, 0.9648 (a sparsity) or all")
         found += range(int(span[1]), int(span[2] or span[1]) + 1)
     beyond = [level for level in found if level > last]
     if beyond or not found:
