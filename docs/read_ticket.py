@@ -15,12 +15,17 @@ import numpy as np
 
 
 def digest(kind, entries, prefix=b""):
-    """sha256 over names, shapes and content, as formats/README.md says."""
     total = hashlib.sha256(f"ticketctl.{kind}.v1\0".encode() + prefix)
     for name, shape, data in sorted(entries):
         total.update(struct.pack("<I", len(name)) + name.encode())
         total.update(struct.pack(f"<B{len(shape)}Q", len(shape), *shape) + data)
     return "sha256:" + total.hexdigest()
+
+
+def check(kind, about, entries, prefix=b""):
+    assert about["format"] == f"ticketctl.{kind}", about["format"]
+    assert about["format_version"].startswith("1."), about["format_version"]
+    assert digest(kind, entries, prefix) == about["digest"], f"not the {kind} it says it is"
 
 
 def read_mask(path):
@@ -29,18 +34,16 @@ def read_mask(path):
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
     about = json.loads(header["__metadata__"]["ticketctl"])
-    assert about["format"] == "ticketctl.mask" and about["format_version"].startswith("1.")
     keep, entries = {}, []
     for name, entry in about["tensors"].items():
         shape, place = entry["shape"], header[name + ":bits"]
         first, last = place["data_offsets"]
         packed = np.frombuffer(data[start + first : start + last], "u1").reshape(place["shape"])
         columns = math.prod(shape[1:]) if len(shape) > 1 else math.prod(shape)
-        keep[name] = (
-            np.unpackbits(packed, axis=1, count=columns, bitorder="little").astype(bool).reshape(shape)
-        )
+        bits = np.unpackbits(packed, axis=1, count=columns, bitorder="little")
+        keep[name] = bits.astype(bool).reshape(shape)
         entries.append((name, shape, packed.tobytes()))
-    assert digest("mask", entries) == about["digest"], "not the mask it says it is"
+    check("mask", about, entries)
     return keep
 
 
@@ -49,27 +52,17 @@ def read_ladder(path):
     from numcodecs import Blosc
 
     with zipfile.ZipFile(path) as archive:
-        about = json.loads(archive.read("zarr.json"))["attributes"]
-        assert about["format"] == "ticketctl.ladder" and about["format_version"].startswith("1.")
-        death = {}
-        for member in archive.namelist():
-            if member.count("/") == 2 and member.endswith("/zarr.json"):
-                shape = json.loads(archive.read(member))["shape"]
-                chunk = member.removesuffix("zarr.json") + "c"
-                names = sorted(
-                    (n for n in archive.namelist() if n == chunk or n.startswith(chunk + "/")), key=_row
-                )
-                parts = [np.frombuffer(Blosc().decode(archive.read(name)[:-4]), "u1") for name in names]
-                death[member.split("/")[1]] = np.concatenate(parts)[: math.prod(shape)].reshape(shape)
+        members = {name: archive.read(name) for name in archive.namelist()}
+    about, death = json.loads(members["zarr.json"])["attributes"], {}
+    for document in (name for name in members if name.count("/") == 2 and name.endswith("/zarr.json")):
+        shape, folder = json.loads(members[document])["shape"], document.removesuffix("zarr.json")
+        chunks = [name for name in members if name.startswith(folder + "c")]
+        chunks.sort(key=lambda name: [int(part) for part in name.split("/")[3:]])
+        parts = [np.frombuffer(Blosc().decode(members[name][:-4]), "u1") for name in chunks]
+        death[document.split("/")[1]] = np.concatenate(parts)[: math.prod(shape)].reshape(shape)
     entries = [(name, array.shape, array.tobytes()) for name, array in death.items()]
-    assert digest("ladder", entries, bytes([about["rounds"]])) == about["digest"], (
-        "not the ladder it says it is"
-    )
+    check("ladder", about, entries, bytes([about["rounds"]]))
     return about["rounds"], death
-
-
-def _row(name):
-    return [int(part) for part in name.split("/")[3:]]
 
 
 def read_manifest(path):
@@ -77,12 +70,11 @@ def read_manifest(path):
     manifest = json.loads(Path(path).read_bytes())
     rest = {key: value for key, value in manifest.items() if key != "manifest_digest"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    found = "sha256:" + hashlib.sha256(b"ticketctl.manifest_digest.v1\0" + text).hexdigest()
-    assert found == manifest["manifest_digest"], "changed by hand"
+    found = hashlib.sha256(b"ticketctl.manifest_digest.v1\0" + text).hexdigest()
+    assert manifest["manifest_digest"] == "sha256:" + found, "changed by hand"
     return manifest
 
 
 if __name__ == "__main__":
-    print(read_manifest(Path(sys.argv[1]) / "ticket.json")["ticket_id"])
     for layer, kept in read_mask(Path(sys.argv[1]) / "mask.safetensors").items():
         print(f"{layer}: {kept.sum()} of {kept.size} kept")

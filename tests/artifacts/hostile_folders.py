@@ -163,7 +163,7 @@ def shared_cases(manifest: str) -> Iterator[Case]:
     yield "escape", escape, "E_MANIFEST", "an escape sequence for the terminal"
     for name, path in (("traversal", "../x"), ("absolute", "/etc/passwd"), ("hidden", ".git/config")):
         spoil = fields_with(lambda f, path=path: f["files"][0].update(path=path))
-        yield name, spoil, "E_MANIFEST", f"lists {path}"
+        yield name, spoil, "E_PATH", f"lists {path}"
     yield (
         "listed-twice",
         fields_with(lambda f: f["files"].append(f["files"][-1])),

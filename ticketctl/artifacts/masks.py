@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ticketctl.artifacts.digests import content_digest
 from ticketctl.artifacts.records import (
@@ -27,6 +28,7 @@ from ticketctl.store.tensors import MAX_ELEMENTS, Tensor, pack_tensors, parse_te
 
 KEY = "ticketctl"
 SUFFIX = ":bits"
+MAX_PARAMETERS = 4096
 Keep = Mapping[str, NDArray[np.bool_]]
 
 
@@ -45,7 +47,7 @@ class MaskHeader(Part):
     encoding: Literal["bits"]
     bitorder: Literal["little"]
     digest: Digest
-    tensors: dict[Parameter, MaskEntry]
+    tensors: Annotated[dict[Parameter, MaskEntry], Field(max_length=MAX_PARAMETERS)]
 
 
 def encode_mask(keep: Keep) -> bytes:
@@ -142,8 +144,8 @@ def _stored(keep: Keep) -> dict[str, NDArray[np.bool_]]:
         if array.dtype != np.bool_ or array.ndim > 8:
             raise ValueError(f"{name}: a mask is a bool array of at most 8 dimensions")
     stored = {name: array for name, array in keep.items() if array.size}
-    if not stored:
-        raise ValueError("a mask of nothing")
+    if not 0 < len(stored) <= MAX_PARAMETERS:
+        raise ValueError(f"a mask has 1 to {MAX_PARAMETERS} parameters that are not empty, not {len(stored)}")
     return stored
 
 

@@ -24,6 +24,8 @@ from ticketctl.store.documents import canonical_json
 MAJOR, MINOR = 1, 0
 MAX_INT = (1 << 53) - 1
 """The largest whole number that every JSON reader keeps exactly."""
+MAX_VALUES = 60_000
+"""Keys and values of one document: a judge that lists millions of faults is a weapon."""
 
 DECIMAL = r"^(-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?|nan|-?inf)$"
 NUMBER = r"^(-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?|(0|[1-9][0-9]*)/[1-9][0-9]*|nan|-?inf)$"
@@ -176,45 +178,40 @@ def check_record(value: Any, *, where: str, code: str = "E_MANIFEST") -> None:
     Raises:
         ArtifactError: `code`.
     """
-    if isinstance(value, dict):
-        for key, child in value.items():
-            check_record(key, where=where, code=code)
-            check_record(child, where=where, code=code)
-    elif isinstance(value, list):
-        for child in value:
-            check_record(child, where=where, code=code)
-    elif isinstance(value, str):
+    left = [value]
+    for count, each in enumerate(left, start=1):  # grows while it is walked
+        if count > MAX_VALUES:
+            raise ArtifactError(code, f"{where}: more than {MAX_VALUES} values")
+        if isinstance(each, dict):
+            left += each.keys()
+            left += each.values()
+        elif isinstance(each, list):
+            left += each
+        else:
+            _check_value(each, where, code)
+
+
+def _check_value(value: Any, where: str, code: str) -> None:
+    if isinstance(value, str):
         if _CONTROL.search(value):
             raise ArtifactError(code, f"{where}: control characters in {value[:60]!r}")
     elif isinstance(value, float) or (isinstance(value, int) and abs(value) > MAX_INT):
+        shown = repr(value) if isinstance(value, float) else "a number"
         raise ArtifactError(
-            code, f"{where}: {value!r:.40}: numbers here are whole and below 2^53, others decimal strings"
+            code, f"{where}: {shown}: numbers are whole and below 2^53, others decimal strings"
         )
 
 
 def _validate(value: Any, model: type[_Model], *, minor: int, where: str, code: str) -> _Model:
     """Of a newer minor version, keys we do not know are left out, with a warning."""
-    while True:
-        try:
-            return model.model_validate_json(canonical_json(value))
-        except ValidationError as error:
-            faults = error.errors(include_url=False)
-        unknown = [fault["loc"] for fault in faults if fault["type"] == "extra_forbidden"]
-        if minor <= MINOR or not unknown:
-            first = faults[0]
-            place = ".".join(str(step) for step in first["loc"])[:120]
-            raise ArtifactError(code, f"{where}: {place}: {first['msg'][:200]}")
-        for path in unknown:
-            value = _without(value, path)
-        warnings.warn(
-            f"{where}: version 1.{minor} is newer than this reader; some of it is ignored", FormatWarning, 3
-        )
-
-
-def _without(value: Any, place: tuple[Any, ...]) -> Any:
-    head, rest = place[0], place[1:]
-    if isinstance(value, list):
-        return [_without(child, rest) if index == head else child for index, child in enumerate(value)]
-    if rest:
-        return {**value, head: _without(value[head], rest)}
-    return {key: child for key, child in value.items() if key != head}
+    newer = minor > MINOR
+    try:
+        found = model.model_validate_json(canonical_json(value), extra="ignore" if newer else "forbid")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(step) for step in first["loc"])[:120]
+        raise ArtifactError(code, f"{where}: {place}: {first['msg'][:200]}") from None
+    if newer:
+        said = f"{where}: version {MAJOR}.{minor} is newer than this reader; what it adds is ignored"
+        warnings.warn(said, FormatWarning, stacklevel=3)
+    return found

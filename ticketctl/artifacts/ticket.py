@@ -171,7 +171,7 @@ def write_ticket(
 
     Raises:
         ArtifactError: the manifest would contradict itself.
-        ValueError: the payload cannot be written as the formats want.
+        ValueError: the payload cannot be written as the formats want, or mask and ladder disagree.
         ResourceError: no space or no permission.
     """
     shapes = shapes_digest({name: tensor.shape for name, tensor in init.items()})
@@ -183,6 +183,8 @@ def write_ticket(
     parts["ladder"] = None
     if ladder is not None:
         ladder = complete(ladder, arch, parts["init"]["digest"])
+        if not 0 <= level <= ladder.rounds or mask_digest(ladder.mask(level)) != parts["mask"]["digest"]:
+            raise ValueError(f"the mask is not level {level} of the ladder")
         files.append(put(folder, LADDER, encode_ladder(ladder), "ladder"))
         identity = ladder_digest(ladder.death, ladder.rounds)
         parts["ladder"] = {"file": LADDER, "digest": identity, "rounds": ladder.rounds}

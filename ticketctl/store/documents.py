@@ -8,6 +8,9 @@ from typing import Any
 from ticketctl.errors import ArtifactError
 
 MAX_DEPTH = 16
+MAX_BYTES = 4 << 20
+MAX_COMMAS = 200_000
+"""Bounds the values of a document before any of them takes memory."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -31,8 +34,11 @@ def parse_json(data: bytes, *, where: str, code: str = "E_MANIFEST", canonical: 
         canonical: refuse bytes other than those `canonical_json` would write.
 
     Raises:
-        ArtifactError: not UTF-8, not JSON, a key twice, NaN or infinity, nested deeper than 16, or not canonical.
+        ArtifactError: over 4 MiB, not UTF-8, not JSON, a key twice, NaN or infinity, nested deeper than 16,
+            or not canonical.
     """
+    if len(data) > MAX_BYTES or data.count(b",") > MAX_COMMAS:
+        raise ArtifactError(code, f"{where}: a document of {len(data)} bytes, or of far too many values")
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
         if _depth(value) > MAX_DEPTH:

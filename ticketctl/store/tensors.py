@@ -63,19 +63,21 @@ def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | No
     """The canonical file that holds `tensors`.
 
     Raises:
-        ValueError: more than one metadata key, a name that the reader would refuse, or data of the wrong length.
+        ValueError: more than one metadata key, a name or number of tensors that the reader would refuse,
+            or data of the wrong length.
     """
     if metadata and len(metadata) > 1:
         raise ValueError("one metadata key at most")
     for name, tensor in tensors.items():
-        if (
-            not NAME.fullmatch(name) or name == "__metadata__"
-        ):  # a tensor of that name makes the file unloadable
+        # a tensor named __metadata__ would make a file that nothing loads
+        if not NAME.fullmatch(name) or name == "__metadata__":
             raise ValueError(f"not a tensor name: {name!r}")
         if memoryview(tensor.data).nbytes != math.prod(tensor.shape) * SIZES[tensor.dtype]:
             raise ValueError(f"{name}: the data do not fill the shape {tensor.shape}")
     order = sorted(tensors, key=lambda name: (_ALIGNED.index(tensors[name].dtype), name))
     header = _header([(name, tensors[name].dtype, tensors[name].shape) for name in order], metadata or {})
+    if len(header) > MAX_HEADER or len(tensors) > MAX_TENSORS:
+        raise ValueError(f"{len(tensors)} tensors, a header of {len(header)} bytes: more than a reader takes")
     return b"".join([header, *(tensors[name].data for name in order)])
 
 

@@ -1,0 +1,95 @@
+"""Every single bit, every truncation, every inserted byte of a small ticket: all are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.artifacts import make_corpus, samples
+from ticketctl.artifacts.ladder import decode_ladder, encode_ladder
+from ticketctl.artifacts.masks import decode_mask, encode_mask
+from ticketctl.artifacts.series import decode_series, encode_series
+from ticketctl.artifacts.ticket import Ticket, open_ticket
+from ticketctl.errors import ArtifactError
+
+READ: dict[str, Callable[[Ticket], Any]] = {
+    "mask.safetensors": Ticket.mask,
+    "rewind.safetensors": Ticket.init,
+    "ladder.zarr.zip": Ticket.ladder,
+    "ticket.json": lambda ticket: open_ticket(ticket.folder),
+}
+
+
+def flips(data: bytes) -> Iterator[bytes]:
+    """`data` with each of its bits flipped in turn."""
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        yield bytes(changed)
+
+
+def test_the_ticket_is_small_enough_to_flip_it_all(tmp_path: Path) -> None:
+    ticket = samples.ticket(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == READ.keys()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 16 << 10
+    assert all(read(ticket) is not None for read in READ.values())
+
+
+@pytest.mark.parametrize("name", READ)
+def test_every_flipped_bit_of_a_ticket_is_seen(tmp_path: Path, name: str) -> None:
+    ticket = samples.ticket(tmp_path)
+    path, read = tmp_path / name, READ[name]
+    data = path.read_bytes()
+    unseen = 0
+    with open(path, "r+b") as file:  # in place: a new file for each flip would cost more than the check
+        for changed in flips(data):
+            file.seek(0)
+            file.write(changed)
+            file.flush()
+            try:
+                read(ticket)
+                unseen += 1
+            except ArtifactError:
+                pass
+    assert unseen == 0
+
+
+ALONE = {
+    "mask": (lambda: encode_mask(samples.ladder().mask(2)), decode_mask, make_corpus.mask_truth),
+    "ladder": (lambda: encode_ladder(samples.full_ladder()), decode_ladder, make_corpus.ladder_truth),
+    "series": (lambda: encode_series(samples.series()), decode_series, make_corpus.series_truth),
+}
+
+
+def accepted_otherwise(kind: str, mutants: Iterator[bytes]) -> int:
+    """How many mutants are read as something else than the sound file."""
+    encode, decode, tell = ALONE[kind]
+    truth, wrong = tell(decode(encode(), where="")), 0
+    for mutant in mutants:
+        try:
+            wrong += tell(decode(mutant, where="")) != truth
+        except ArtifactError:
+            continue
+    return wrong
+
+
+@pytest.mark.filterwarnings("ignore::ticketctl.artifacts.records.FormatWarning")
+@pytest.mark.parametrize("kind", ["mask", "ladder"])
+def test_no_flipped_bit_of_a_lone_file_changes_its_meaning(kind: str) -> None:
+    assert accepted_otherwise(kind, flips(ALONE[kind][0]())) == 0
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_every_truncation_and_inserted_byte_is_refused(kind: str) -> None:
+    encode, decode, _ = ALONE[kind]
+    data = encode()
+    cut = (data[:end] for end in range(len(data)))
+    grown = (
+        data[:place] + bytes([value]) + data[place:] for place in range(len(data) + 1) for value in (0, 32)
+    )
+    for mutant in (*cut, *grown):
+        with pytest.raises(ArtifactError):
+            decode(mutant, where="")

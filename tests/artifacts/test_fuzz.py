@@ -1,0 +1,165 @@
+"""Damaged and forged files: nothing but ArtifactError comes out, and nothing is read as what it is not.
+
+`TICKETCTL_FUZZ=100000` runs as many mutants of each kind; the default is a few thousand in all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.artifacts import hostile_folders, hostile_stores, make_corpus, mutate, samples
+from ticketctl.artifacts.ladder import decode_ladder, encode_ladder
+from ticketctl.artifacts.manifest import SEAL, parse_manifest
+from ticketctl.artifacts.masks import decode_mask, encode_mask
+from ticketctl.artifacts.models import RunManifest, TicketManifest
+from ticketctl.artifacts.records import FormatWarning, seal
+from ticketctl.artifacts.series import decode_series, encode_series
+from ticketctl.artifacts.ticket import open_ticket
+from ticketctl.artifacts.verify import verify_run, verify_ticket
+from ticketctl.artifacts.weights import decode_weights
+from ticketctl.errors import ArtifactError
+from ticketctl.store.documents import canonical_json
+
+ASKED = int(os.environ.get("TICKETCTL_FUZZ", "0"))
+SLOWEST = 0.5
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ticketctl.artifacts.records.FormatWarning"),
+    pytest.mark.timeout(0),
+]
+
+FILES: dict[str, tuple[Any, ...]] = {
+    "mask": (lambda: encode_mask(samples.ladder().mask(2)), mutate.mask_of, decode_mask, make_corpus.mask_truth, 2000),
+    "ladder": (
+        lambda: encode_ladder(samples.full_ladder()), mutate.store_of, decode_ladder, make_corpus.ladder_truth, 1200,
+    ),
+    "series": (
+        lambda: encode_series(samples.series()), mutate.store_of, decode_series, make_corpus.series_truth, 800,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_mutants_are_refused_or_mean_the_same(kind: str) -> None:
+    encode, mutant_of, decode, tell, count = FILES[kind]
+    sound = encode()
+    truth, rng = tell(decode(sound, where="")), np.random.Generator(np.random.Philox(7))
+    refused = 0
+    for _ in range(ASKED or count):
+        mutant = mutant_of(sound, rng)
+        began = time.process_time()
+        try:
+            assert tell(decode(mutant, where="")) == truth
+        except ArtifactError:
+            refused += 1
+        assert time.process_time() - began < SLOWEST
+    assert refused > (ASKED or count) // 2
+
+
+def forged(fields: Any, rng: np.random.Generator) -> Any:
+    """A manifest changed in one to three places, its ids and its seal made to fit again."""
+    for _ in range(int(rng.integers(1, 4))):
+        fields = mutate.json_of(fields, rng)
+    try:
+        hostile_folders.reidentify(fields)
+        return seal(fields, SEAL)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return fields
+
+
+@pytest.mark.parametrize(("kind", "model"), [("ticket", TicketManifest), ("run", RunManifest)])
+def test_forged_manifests_are_refused_or_sound(tmp_path: Path, kind: str, model: Any) -> None:
+    make: Callable[[Path], Any] = getattr(samples, kind)
+    make(tmp_path)
+    fields, rng = (
+        json.loads((tmp_path / f"{kind}.json").read_bytes()),
+        np.random.Generator(np.random.Philox(8)),
+    )
+    accepted = 0
+    for _ in range(ASKED or 800):
+        data = mutate.text_of(forged(fields, rng))
+        try:
+            manifest = parse_manifest(data, model, where="")
+        except ArtifactError:
+            continue
+        accepted += 1
+        if json.loads(data)["format_version"] == "1.0":
+            assert canonical_json(manifest.model_dump(mode="json")) == data
+    assert accepted  # another licence, say, makes another sound manifest
+
+
+def test_forged_tickets_do_not_pass_as_another_content(tmp_path: Path) -> None:
+    ticket = samples.ticket(tmp_path)
+    told, rng = make_corpus.ticket_truth(ticket), np.random.Generator(np.random.Philox(9))
+    fields = json.loads((tmp_path / "ticket.json").read_bytes())
+    for _ in range(ASKED // 10 or 150):
+        (tmp_path / "ticket.json").write_bytes(mutate.text_of(forged(fields, rng)))
+        if all(check.ok for check in verify_ticket(tmp_path)):
+            again = make_corpus.ticket_truth(open_ticket(tmp_path))
+            del again["ticket_id"]
+            assert again == {key: value for key, value in told.items() if key in again} | {
+                "ladder": again["ladder"]
+            }
+
+
+@pytest.mark.parametrize("kind", ["ticket", "run"])
+def test_verify_never_raises(tmp_path: Path, kind: str) -> None:
+    getattr(samples, kind)(tmp_path)
+    verify, rng = (
+        {"ticket": verify_ticket, "run": verify_run}[kind],
+        np.random.Generator(np.random.Philox(10)),
+    )
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    for _ in range(ASKED // 10 or 100):
+        path = files[int(rng.integers(len(files)))]
+        sound = path.read_bytes()
+        path.write_bytes(mutate.bytes_of(sound, rng))
+        if path.read_bytes() != sound:
+            assert not all(check.ok for check in verify(tmp_path))
+        path.write_bytes(sound)
+
+
+def bombs() -> dict[str, tuple[Callable[..., Any], bytes]]:
+    tensor = b'"%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
+    many = b"{" + b"".join(tensor % number for number in range(100_000))[:-1] + b"}"
+    metadata = b'{"__metadata__":{"ticketctl":"' + b"a" * 20_000_000 + b'"}}'
+    zeros = [("zarr.json", bytes(40_000_000))]
+    deep = b"[" * 1_000_000
+    huge = hostile_stores.document(
+        encode_ladder(samples.full_ladder()), "death/fc1.weight/zarr.json", shape=[2**31] * 8
+    )
+    return {
+        "tensors": (decode_mask, len(many).to_bytes(8, "little") + many),
+        "metadata": (decode_mask, len(metadata).to_bytes(8, "little") + metadata),
+        "deep-header": (decode_weights, (900_000).to_bytes(8, "little") + deep[:900_000]),
+        "deep-manifest": (lambda data, where: parse_manifest(data, TicketManifest, where=where), deep),
+        "deflated": (decode_ladder, hostile_stores.zipped(zeros, deflate=True)),
+        "dimensions": (decode_ladder, huge),
+    }
+
+
+@pytest.mark.parametrize("name", bombs())
+def test_bombs_are_refused_fast_and_small(name: str) -> None:
+    decode, data = bombs()[name]
+    tracemalloc.start()
+    began = time.process_time()
+    with pytest.raises(ArtifactError):
+        decode(data, where="")
+    took, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert took < 1
+    assert peak < 32 << 20
+
+
+def test_the_newest_minor_is_read_with_a_warning() -> None:
+    newer = hostile_stores.attributes(encode_ladder(samples.full_ladder()), format_version="1.3", later=1)
+    with pytest.warns(FormatWarning, match="newer than this reader"):
+        decode_ladder(newer, where="")
