@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO
 
 import typer
 
@@ -20,7 +24,7 @@ from ticketctl.cli.output import print_error
 from ticketctl.cli.recipes import recipes
 from ticketctl.cli.spend import spend
 from ticketctl.cli.verify import verify
-from ticketctl.errors import ResourceError, StoppedError, TicketctlError
+from ticketctl.errors import ResourceError, StoppedError, TicketctlError, UsageError
 
 app = typer.Typer(
     name="ticketctl",
@@ -61,36 +65,93 @@ def _options(
     """Draw a lottery ticket once, spend it under any recipe."""
 
 
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+NO_SPACE |= {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBADF}
+"""Refusals of the machine; what else the system answers is a bug of ours until a subclass says otherwise."""
+
+
 def main() -> None:
     """Run the program; leaves by `SystemExit` with one of the documented exit codes."""
-    sys.exit(guarded(app))
+    sys.stdout, sys.stderr = _writable(sys.stdout), _writable(sys.stderr)
+    code = guarded(app)
+    with suppress(ValueError, OSError):  # the interpreter would flush again on its way out, and complain
+        _deafen(sys.stderr)
+    sys.exit(code)
 
 
-def guarded(run: Callable[[], object]) -> int:
+def guarded(run: Callable[..., object]) -> int:
     """Run, and turn whatever goes wrong into its line and exit code."""
     as_json = "--json" in sys.argv[1:]
     try:
-        run()
+        found = run(standalone_mode=False) if isinstance(run, typer.Typer) else run()
+        sys.stdout.flush()
+        if found == 130:  # typer answers Ctrl-C by this number
+            raise KeyboardInterrupt
+        return found if isinstance(found, int) else 0
     except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):
+            return _reader_gone()
         return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
-    except TicketctlError as error:
-        print_error(error, as_json)
+    except BrokenPipeError:
+        return _reader_gone()
+    except (Exception, KeyboardInterrupt) as problem:
+        error = _as_ours(problem)
+        try:
+            print_error(error, as_json)
+            sys.stdout.flush()
+        except OSError:
+            _deafen(sys.stdout)
         return error.exit_code
-    except KeyboardInterrupt:
-        print_error(StoppedError("stopped at once", 130), as_json)
-        return 130
-    except BrokenPipeError:  # the reader of our output has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except MemoryError:
-        print_error(ResourceError("out of memory; a smaller batch helps: --set train.batch=64"), as_json)
-        return 10
-    except Exception as error:  # the last resort: whatever gets here is a bug of ours
-        if os.environ.get("TICKETCTL_DEBUG"):
-            traceback.print_exc()
-        bug = TicketctlError(
-            f"a bug of ticketctl: {type(error).__name__}: {error} (TICKETCTL_DEBUG=1 shows where)"
-        )
-        print_error(bug, as_json)
-        return bug.exit_code
+
+
+def _as_ours(problem: BaseException) -> TicketctlError:
+    """The error of ours that says what `problem` means to the user."""
+    if isinstance(problem, TicketctlError):
+        return problem
+    if isinstance(problem, KeyboardInterrupt):
+        return StoppedError("stopped at once", 130)
+    if isinstance(problem, MemoryError):
+        return ResourceError("out of memory; a smaller batch helps: --set train.batch=64")
+    if isinstance(problem, typer.TyperException):
+        return UsageError(_of_typer(problem))
+    if isinstance(problem, OSError) and problem.errno in NO_SPACE:
+        return ResourceError(f"{problem.filename or 'the output, or a file'}: {problem.strerror}")
+    if os.environ.get("TICKETCTL_DEBUG"):
+        traceback.print_exception(problem)
+    what = f"{type(problem).__name__}: {problem}"
+    return TicketctlError(f"a bug of ticketctl: {what} (TICKETCTL_DEBUG=1 shows where)")
+
+
+def _of_typer(problem: typer.TyperException) -> str:
+    """Its message in one line, and the help that lists what there is."""
+    context = getattr(problem, "ctx", None)
+    if len(sys.argv) < 2 and context is not None:  # no command at all: the help is what was wanted
+        sys.stderr.write(context.get_help() + "\n\n")
+        return "which command?"
+    text = " ".join(problem.format_message().split()).removesuffix(".")
+    return f"{text} ({context.command_path} -h lists what there is)" if context is not None else text
+
+
+def _reader_gone() -> int:
+    """The reader of our output has enough: `ticketctl list | head -1` is no failure."""
+    _deafen(sys.stdout)
     return 0
+
+
+def _writable(stream: TextIO | None) -> TextIO:
+    """The stream, or a sink where it was closed; it shows what its encoding lacks as an escape."""
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper):
+        with suppress(OSError, ValueError):
+            stream.reconfigure(errors="backslashreplace")
+    return stream
+
+
+def _deafen(stream: TextIO) -> None:
+    """Lead a stream that cannot take what is left in its buffer to nowhere; one that can is left as it is."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

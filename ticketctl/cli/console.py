@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ticketctl.cli.output import note
 from ticketctl.progress import Reporter, Silent
 
 LINE_EVERY = 30.0
@@ -83,8 +84,7 @@ class Lines(_Job):
 
     def note(self, text: str) -> None:
         """Print."""
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        note(text)
 
     def download(self, name: str, done: int, total: int | None) -> None:
         """Print when it is time."""
@@ -103,6 +103,8 @@ class Bars(_Job):
         from rich.live import Live
 
         self.console = Console(stderr=True, highlight=False)
+        utf = self.console.encoding.startswith("utf")
+        self.signs = ("━", "╺", "─") if utf else ("#", "#", "-")
         self.live: Any = Live(console=self.console, transient=True, refresh_per_second=8)
 
     def epochs(self, done: float, values: Mapping[str, float]) -> None:
@@ -115,8 +117,9 @@ class Bars(_Job):
             self.note(f"[{self.fit}/{self.fits}] {self.name}:{shown(self.values)}")
             return
         filled = int(24 * done / self.total)
-        bar = "━" * filled + "╺" + "─" * (23 - filled)
-        self._draw(f"[{self.fit}/{self.fits}] {self.name} {bar} {done:.4g}/{self.total:g}{shown(self.values)} · "
+        full, tip, rest = self.signs
+        bar = full * filled + tip + rest * (23 - filled)
+        self._draw(f"[{self.fit}/{self.fits}] {self.name} {bar} {done:.4g}/{self.total:g}{shown(self.values)}, "
                    f"{duration(self.eta(done))} left")  # fmt: skip
 
     def note(self, text: str) -> None:

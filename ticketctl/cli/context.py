@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ticketctl.cli.console import watching
 from ticketctl.cli.signals import Stop
+from ticketctl.errors import UnavailableError
 
 if TYPE_CHECKING:
     from ticketctl.stages.setting import Surroundings
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 @contextmanager
 def surroundings(device: str, data_dir: Path | None, offline: bool, quiet: bool) -> Iterator[Surroundings]:
     """Signals are taken over before torch is imported, which takes seconds."""
+    if data_dir is not None and not data_dir.expanduser().is_dir():
+        raise UnavailableError(f"--data-dir {data_dir}: there is no such folder")
     stop = Stop().install()
     with watching(quiet) as reporter:
         from ticketctl.cli.devices import resolve

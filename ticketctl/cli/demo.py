@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.output import note, print_line
+from ticketctl.cli.output import note, print_line, visible
 
 
 def demo(
@@ -18,7 +18,7 @@ def demo(
 ) -> None:
     """Draw a winning ticket from real images and spend it beside its controls: offline, under two minutes."""
     from ticketctl.cli.context import surroundings
-    from ticketctl.cli.draw import _show
+    from ticketctl.cli.draw import show as show_draw
     from ticketctl.cli.spend import show
     from ticketctl.stages.finished import finished_draw
     from ticketctl.stages.request import Typed, draw_recipe, run_folder
@@ -31,11 +31,11 @@ def demo(
         from ticketctl.stages.draw import draw
         from ticketctl.stages.spend import spend, table
 
-        _show(finished_draw(choice.recipe, 0, folder) or draw(choice.recipe, 0, folder, around))
+        show_draw(finished_draw(choice.recipe, 0, folder) or draw(choice.recipe, 0, folder, around))
         note(f"2/2  ticketctl spend {folder} --controls --seed 0-2", quiet)
         chosen = prepare_spend(Wanted(str(folder), None, [0, 1, 2], True, workspace, Typed()))
         spent = list(spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, around))
     show(table(spent))
     for path in sorted({str(one.run.folder.parent) for one in spent}):
-        print_line(f"runs in {path}")
-    print_line(f"ticket in {folder / 'ticket'}")
+        print_line(visible(f"runs in {path}"))
+    print_line(visible(f"ticket in {folder / 'ticket'}"))

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ticketctl.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     import torch
+
+
+def check(name: str) -> str:
+    """A device's name, if it is one; whether this machine has it is another question.
+
+    Raises:
+        UsageError: another word.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name):
+        raise UsageError(f"no device named {name!r}; there is auto, cpu, cuda, cuda:N")
+    return name
 
 
 def resolve(name: str) -> torch.device:
@@ -19,11 +31,9 @@ def resolve(name: str) -> torch.device:
     """
     import torch
 
-    if name == "auto":
+    if check(name) == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or (kind == "cpu" and number):
-        raise UsageError(f"no device named {name!r}; there is auto, cpu, cuda, cuda:N")
     if kind == "cuda" and int(number or 0) >= (torch.cuda.device_count() if torch.cuda.is_available() else 0):
         raise UnavailableError(
             f"{name}: this machine has no such GPU (or this torch cannot use it); take --device cpu"

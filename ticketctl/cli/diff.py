@@ -7,20 +7,27 @@ from typing import Annotated
 import typer
 
 from ticketctl.cli import options as opt
+from ticketctl.cli.complete import tickets
 from ticketctl.cli.output import print_json, print_line, print_table
 
 
 def diff(
-    first: Annotated[str, typer.Argument(help="A ticket; NAME@LEVEL for a level of its ladder.")],
-    second: Annotated[str, typer.Argument(help="Another ticket of the same net.")],
+    first: Annotated[
+        str, typer.Argument(help="A ticket; NAME@LEVEL for a level of its ladder.", autocompletion=tickets)
+    ],
+    second: Annotated[str, typer.Argument(help="Another ticket of the same net.", autocompletion=tickets)],
+    level: Annotated[
+        str | None, typer.Option("--level", help="The level, or sparsity, of both; default: each one's own.")
+    ] = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
 ) -> None:
     """Compare two masks: kept counts and intersection over union, per layer and in all."""
     from ticketctl.artifacts.compare import compare
-    from ticketctl.artifacts.workspace import resolve
+    from ticketctl.cli.inspect import ticket_at
 
-    (one, level_one), (two, level_two) = resolve(first, workspace), resolve(second, workspace)
+    one, level_one = ticket_at(first, level, workspace)
+    two, level_two = ticket_at(second, level, workspace)
     same_start = one.manifest.init.digest == two.manifest.init.digest
     layers = compare(one.mask_at(level_one), two.mask_at(level_two))
     if json:

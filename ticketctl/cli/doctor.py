@@ -73,4 +73,5 @@ def _folder(what: str, folder: Path) -> tuple[str, str, str]:
     )
     free = shutil.disk_usage(above).free
     amiss = "" if os.access(above, os.W_OK) else "not writable"
+    amiss = amiss if above.is_dir() else f"{above} is a file"
     return what, f"{folder}, {free / 1e9:.1f} GB free", amiss or ("nearly full" if free < 1e9 else "")

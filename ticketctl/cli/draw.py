@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.output import note, percent, print_json, print_line, print_table
+from ticketctl.cli.devices import check
+from ticketctl.cli.output import note, percent, print_json, print_line, print_table, visible
 
 if TYPE_CHECKING:
     from ticketctl.artifacts.ticket import Ticket
@@ -50,6 +50,7 @@ def draw(
 
     ticketctl draw --sparsity 0.97 --seed 0-2 --set train.lr=0.03
     """
+    from ticketctl.stages.repeat import draw_line
     from ticketctl.stages.request import Typed, draw_recipe, run_folder
 
     typed = Typed(
@@ -62,26 +63,27 @@ def draw(
         density=opt.density_of(density, sparsity),
         rewind=rewind,
         epochs=epochs,
-        scale=Fraction(str(scale)) if scale else None,
+        scale=opt.scale_of(scale, epochs),
         controls=controls,
     )
+    check(device)
     choice = draw_recipe(typed)
     seeds = opt.seeds_of(seed) or [0]
-    for line in choice.notes:
+    for line in [*choice.notes, *(["seed 0: none was named"] if seed is None else [])]:
         note(line, quiet)
+    words = opt.where(workspace=workspace, out=out, device=device, data_dir=data_dir, offline=offline)
+    note(f"repeat with: {draw_line(typed, choice.recipe, seeds, words)}", quiet)
     results = []
     for one in seeds:
-        folder = run_folder(
-            choice.recipe, one, out if out is None or len(seeds) == 1 else out / f"seed-{one}", workspace
-        )
-        note(f"writes to {folder}; the same command goes on there after an interruption", quiet)
+        place = out if out is None or len(seeds) == 1 else out / f"seed-{one}"
+        folder = run_folder(choice.recipe, one, place, workspace)
         if dry_run:
             results.append(_estimate(choice.recipe, one, folder, device, data_dir, offline, quiet))
             continue
         ticket = _drawn(choice.recipe, one, folder, device, data_dir, offline, quiet)
         results.append(ticket_record(ticket))
         if not json:
-            _show(ticket)
+            show(ticket)
     if json:
         print_json(results)
     elif dry_run:
@@ -99,6 +101,7 @@ def _drawn(
     if done is not None:
         note("this ticket is already drawn", quiet)
         return done
+    note(f"writes to {folder}; the same command goes on there after an interruption", quiet)
     with surroundings(device, data_dir, offline, quiet) as around:
         from ticketctl.stages.draw import draw as run
 
@@ -149,7 +152,8 @@ def ticket_record(ticket: Ticket) -> dict[str, Any]:
     }
 
 
-def _show(ticket: Ticket) -> None:
+def show(ticket: Ticket) -> None:
+    """The levels of a drawn ticket, its id and its folder."""
     manifest = ticket.manifest
     rows = []
     for level in manifest.draw.levels:
@@ -160,6 +164,6 @@ def _show(ticket: Ticket) -> None:
         rows.append([str(level.level), str(level.kept), kept, *accuracy, state])
     print_table(["level", "kept", "density %", "val %", "test %", ""], rows, left=0)
     print_line(f"ticket {manifest.ticket_id}")
-    print_line(f"in     {ticket.folder}")
+    print_line(visible(f"in     {ticket.folder}"))
     if sys.stdout.isatty():
         print_line("spend it with: ticketctl spend")

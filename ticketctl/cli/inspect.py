@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.output import percent, print_json, print_line, print_table
+from ticketctl.cli.complete import things
+from ticketctl.cli.output import percent, print_json, print_line, print_table, visible
+from ticketctl.errors import UsageError
 
 if TYPE_CHECKING:
     from ticketctl.artifacts.run import Run
     from ticketctl.artifacts.ticket import Ticket
 
 Thing = Annotated[
-    str | None, typer.Argument(help="A ticket or run: path, id prefix or name. Default: newest ticket.")
+    str | None,
+    typer.Argument(
+        help="A ticket or run: path, id prefix or name. Default: newest ticket.", autocompletion=things
+    ),
+]
+Level = Annotated[
+    str | None,
+    typer.Option("--level", help="A level of the ticket, or a sparsity, as NAME@LEVEL in its name."),
 ]
 
 
 def inspect(
     thing: Thing = None,
+    level: Level = None,
     recipe: Annotated[bool, typer.Option("--show-recipe", help="Print its recipe as TOML instead.")] = False,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
@@ -28,40 +39,78 @@ def inspect(
     """Say what a ticket or run is, from its manifest. Never imports torch, never runs anything."""
     from ticketctl.artifacts.run import Run
 
-    found = find(thing, workspace)
-    record = dict(found.manifest.draw.recipe) if not isinstance(found, Run) else dict(found.manifest.recipe)
+    found, wanted = find(thing, level, workspace)
     if recipe:
-        from ticketctl.tomltext import toml_text
-
-        print_line(toml_text(record).rstrip())
+        _show_recipe(found, json)
     elif json:
-        print_json({"folder": str(found.folder), **found.manifest.model_dump(mode="json")})
+        asked = {} if isinstance(found, Run) or wanted is None else {"asked": level_record(found, wanted)}
+        print_json({"folder": str(found.folder), **asked, **found.manifest.model_dump(mode="json")})
     elif isinstance(found, Run):
         _show_run(found)
     else:
-        _show_ticket(found)
+        _show_ticket(found, wanted)
 
 
-def find(thing: str | None, workspace: Path) -> Ticket | Run:
-    """A ticket or a run, whatever the name leads to.
+def find(thing: str | None, level: str | None, workspace: Path) -> tuple[Ticket | Run, int | None]:
+    """A ticket or a run, whatever the name leads to, and the level of the ladder that was asked for.
 
     Raises:
-        UsageError: neither.
+        UsageError: neither, or no such level.
         ArtifactError: it is damaged.
     """
-    from ticketctl.artifacts.workspace import resolve, resolve_run
+    from ticketctl.artifacts.workspace import resolve_run
 
     if thing is not None:
         bare = Path(thing)
         is_run = any((base / "run.json").is_file() for base in (bare, workspace / thing))
         if is_run or thing.startswith("rn1") or bare.name == "run.json":
-            return resolve_run(thing, workspace)
-    return resolve(thing, workspace)[0]
+            if level is not None:
+                raise UsageError(f"{thing} is a run, of one level; --level is for tickets")
+            return resolve_run(thing, workspace), None
+    return ticket_at(thing, level, workspace)
 
 
-def _show_ticket(ticket: Ticket) -> None:
+def ticket_at(thing: str | None, level: str | None, workspace: Path) -> tuple[Ticket, int | None]:
+    """The ticket of a name, and its level: out of the name (`NAME@12`) or out of `--level`.
+
+    Raises:
+        UsageError: no such ticket or level, or both say one.
+        ArtifactError: it is damaged.
+    """
+    from ticketctl.artifacts.workspace import resolve
+
+    ticket, named = resolve(thing, workspace)
+    if level is None:
+        return ticket, named
+    if named is not None:
+        raise UsageError("the ticket's name says a level, and so does --level; give one of them")
+    if not re.fullmatch(r"[0-9]{1,3}|[01]?\.[0-9]+", level):
+        raise UsageError(f"--level {level!r}: write a level (12) or a sparsity (0.9648)")
+    return resolve(f"{ticket.folder}@{level}", workspace)
+
+
+def level_record(ticket: Ticket, level: int) -> dict[str, Any]:
+    """What a level of the ladder is."""
+    kept, prunable = ticket.kept_by_level()[level], ticket.manifest.mask.prunable
+    return {"level": level, "ticket_id": ticket.ticket_id_at(level), "kept": kept, "density": kept / prunable}
+
+
+def _show_recipe(found: Ticket | Run, json: bool) -> None:
+    from ticketctl.artifacts.run import Run
+    from ticketctl.tomltext import toml_text
+
+    record = found.manifest.recipe if isinstance(found, Run) else found.manifest.draw.recipe
+    if json:
+        print_json(record)
+    else:
+        print_line(toml_text(record).strip())
+
+
+def _show_ticket(ticket: Ticket, wanted: int | None) -> None:
     manifest = ticket.manifest
     mask, draw = manifest.mask, manifest.draw
+    asked = None if wanted is None else level_record(ticket, wanted)
+    kept = asked["kept"] if asked else mask.kept
     _pairs(
         ("ticket", manifest.ticket_id),
         ("folder", ticket.folder),
@@ -69,7 +118,8 @@ def _show_ticket(ticket: Ticket) -> None:
                 f"{manifest.arch.num_classes} classes"),
         ("data", f"{draw.data.name}, {draw.data.train} + {draw.data.validation} images, {draw.data.test} to test"),
         ("method", f"{draw.method}, {draw.rounds} rounds"),
-        ("mask", f"{mask.kept} of {mask.prunable} weights kept, density {mask.kept / mask.prunable:.5f}, {mask.scope}"),
+        ("level", f"{asked['level']}, which is {asked['ticket_id']}" if asked else None),
+        ("mask", f"{kept} of {mask.prunable} weights kept, density {kept / mask.prunable:.5f}, {mask.scope}"),
         ("start", f"{manifest.init.role}, step {manifest.init.step}"),
         ("control", f"{manifest.control.kind} of {manifest.control.of}" if manifest.control else None),
         ("cost", f"{draw.cost.steps} steps, {draw.cost.images} images"),
@@ -123,8 +173,6 @@ def _show_run(run: Run) -> None:
 def _pairs(*pairs: tuple[str, Any]) -> None:
     for name, value in pairs:
         if value is not None:
-            from ticketctl.cli.output import visible
-
             print_line(f"{name:<8}{visible(str(value))}")
 
 

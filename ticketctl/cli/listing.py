@@ -7,19 +7,29 @@ from typing import Annotated
 import typer
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.output import percent, print_json, print_line, print_table
+from ticketctl.cli.complete import listed, listed_name
+from ticketctl.cli.output import percent, print_json, print_line, print_table, visible
 from ticketctl.errors import UsageError, near_miss
 
 KINDS = {"methods": "draws", "models": "nets", "data": "data"}
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="tickets, runs, methods, models or data.")] = "tickets",
-    name: Annotated[str | None, typer.Argument(help="With methods: its docstring and keys.")] = None,
+    what: Annotated[
+        str, typer.Argument(help="tickets, runs, methods, models or data.", autocompletion=listed)
+    ] = "tickets",
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="One method, model or data set: what it does, and its keys.", autocompletion=listed_name
+        ),
+    ] = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
 ) -> None:
     """List the tickets and runs of the workspace, or what ticketctl can draw with."""
+    if name is not None and what in ("tickets", "runs"):
+        raise UsageError(f"list {what} takes no name; `ticketctl inspect {name}` says what one is")
     if what == "tickets":
         _tickets(workspace, json)
     elif what == "runs":
@@ -48,7 +58,7 @@ def _tickets(workspace: opt.Workspace, json: bool) -> None:
     if json:
         print_json(records)
     elif not records:
-        print_line(f"no tickets below {workspace}; `ticketctl draw` makes one")
+        print_line(visible(f"no tickets below {workspace}; `ticketctl draw` makes one"))
     else:
         rows = [
             [str(r["ticket_id"])[:11], str(r["name"]), str(r["control"] or r["method"]),
@@ -81,7 +91,7 @@ def _runs(workspace: opt.Workspace, json: bool) -> None:
     if json:
         print_json(records)
     elif not rows:
-        print_line(f"no runs below {workspace}; `ticketctl draw` and `ticketctl spend` make them")
+        print_line(visible(f"no runs below {workspace}; `ticketctl draw` and `ticketctl spend` make them"))
     else:
         print_table(["run", "name", "density %", "test %", "status"], rows, left=2)
 
@@ -89,11 +99,14 @@ def _runs(workspace: opt.Workspace, json: bool) -> None:
 def _plugins(kind: str, name: str | None, json: bool) -> None:
     from ticketctl.plugins import describe, plugins
 
-    if name is not None:
-        print_line(describe(kind, name))
-        return
     known = plugins(kind)
-    if json:
+    if name is not None:
+        text = describe(kind, name)
+        if json:
+            print_json({"name": name, "help": known[name].help, "description": text})
+        else:
+            print_line(text)
+    elif json:
         print_json([{"name": plugin.name, "help": plugin.help} for plugin in known.values()])
     else:
         print_table(["name", "what it is"], [[plugin.name, plugin.help] for plugin in known.values()], left=2)

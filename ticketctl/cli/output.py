@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ticketctl.errors import TicketctlError
@@ -21,9 +22,14 @@ def print_json(result: Any) -> None:
 def print_error(error: TicketctlError, as_json: bool) -> None:
     """One line on stderr, and the object of `--json` where it was asked for."""
     if as_json:
-        fault = {"code": error.code, "exit_code": error.exit_code, "message": str(error)}
-        _json({"schema": SCHEMA, "ok": False, "result": None, "error": fault})
-    sys.stderr.write(f"ticketctl: {visible(str(error))}\n")
+        print_failure(None, error)
+    note(f"ticketctl: {' '.join(str(error).split())}")
+
+
+def print_failure(result: Any, error: TicketctlError) -> None:
+    """The one object of `--json` for a command that failed, with what it found out all the same."""
+    fault = {"code": error.code, "exit_code": error.exit_code, "message": str(error)}
+    _json({"schema": SCHEMA, "ok": False, "result": _finite(result), "error": fault})
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
@@ -44,9 +50,11 @@ def print_line(text: str) -> None:
 
 
 def note(text: str, quiet: bool = False) -> None:
-    """A line beside the result, on stderr."""
+    """A line beside the result, on stderr; nothing fails because nobody reads it."""
     if not quiet:
-        sys.stderr.write(visible(text) + "\n")
+        with suppress(OSError, ValueError):
+            sys.stderr.write(visible(text) + "\n")
+            sys.stderr.flush()
 
 
 def visible(text: str) -> str:
@@ -60,7 +68,7 @@ def percent(value: float | None) -> str:
 
 
 def _json(value: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
 
 
 def _finite(value: Any) -> Any:

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from ticketctl.cli.complete import recipes as complete
 from ticketctl.cli.options import Json
 from ticketctl.cli.output import print_json, print_line, print_table
 
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="Print this recipe, merged with those it extends.")
+        str | None,
+        typer.Argument(help="Print this recipe, merged with those it extends.", autocompletion=complete),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -30,7 +32,7 @@ def recipes(
         if json:
             print_json(tables)
         else:
-            print_line(toml_text(tables).rstrip())
+            print_line(toml_text(tables).strip())
         return
     rows = []
     for known in recipe_names():

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.output import note, percent, print_json, print_line, print_table
+from ticketctl.cli.complete import tickets
+from ticketctl.cli.devices import check
+from ticketctl.cli.output import note, percent, print_failure, print_json, print_line, print_table, visible
+from ticketctl.errors import DivergedError
 
 if TYPE_CHECKING:
     from ticketctl.stages.spend import Row
 
+BESIDE = {"--dry-run", "--json", "--quiet", "-q"}
+"""Options that do not change what is spent."""
+
 Level = Annotated[
-    str | None, typer.Option("--level", help="A level, several (3,8-10), or all. Default: the deepest.")
+    str | None,
+    typer.Option(
+        "--level", help="A level, several (3,8-10), a sparsity (0.97), or all. Default: the deepest."
+    ),
 ]
 Ticket = Annotated[
     str | None,
-    typer.Argument(help="Path, id prefix or name; NAME@12 a level, NAME@0.97 a sparsity. Default: newest."),
+    typer.Argument(
+        help="Path, id prefix or name; NAME@12 a level, NAME@0.97 a sparsity. Default: newest.",
+        autocompletion=tickets,
+    ),
 ]
 
 
@@ -56,36 +69,55 @@ def spend(
 
     ticketctl spend resnet20-cifar10/imp-1a2b3c4d/seed-0@0.89 --set train.batch=256
     """
+    from ticketctl.stages.repeat import spend_line
     from ticketctl.stages.request import Typed
+    from ticketctl.stages.unfinished import remembering
     from ticketctl.stages.wallet import Wanted, prepare_spend
 
+    argv = tuple(word for word in sys.argv[1:] if word not in BESIDE)
+    scaling = opt.scale_of(scale, epochs)
     wanted = Wanted(
         ticket=ticket,
         levels=level,
         seeds=opt.seeds_of(seed),
         controls=controls,
         workspace=workspace,
-        typed=Typed(data=data, recipe=recipe, sets=set_ or (), epochs=epochs, scale=_fraction(scale)),
+        typed=Typed(data=data, recipe=recipe, sets=set_ or (), epochs=epochs, scale=scaling),
+        argv=argv,
     )
+    check(device)
     chosen = prepare_spend(wanted)
-    for line in chosen.notes:
-        note(line, quiet)
+    folder = chosen.ticket.folder
+    words = opt.where(
+        workspace=workspace, device=device, data=data, data_dir=data_dir, offline=offline, controls=controls
+    )
+    line = spend_line(folder, chosen.levels, chosen.seeds, chosen.given, chosen.recipe, words)
+    for text in [*chosen.notes, f"repeat with: {line}"]:
+        note(text, quiet)
     if dry_run:
         _show_plan(chosen, json)
         return
     from ticketctl.cli.context import surroundings
 
-    with surroundings(device, data_dir, offline, quiet) as around:
+    memory = nullcontext() if ticket else remembering(workspace, argv, folder)
+    with memory, surroundings(device, data_dir, offline, quiet) as around:
         from ticketctl.stages.spend import as_record, spend, table
 
         spent = list(spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, around))
         rows = table(spent)
+    failure = (
+        None if any(row.n for row in rows) else DivergedError("no run stayed finite; try a lower train.lr")
+    )
     if json:
-        print_json([as_record(row) for row in rows])
-        return
-    show(rows)
-    for one in sorted({str(run.run.folder.parent) for run in spent}):
-        print_line(f"runs in {one}")
+        records = [as_record(row) for row in rows]
+        print_failure(records, failure) if failure else print_json(records)
+    else:
+        show(rows)
+        for one in sorted({str(run.run.folder.parent) for run in spent}):
+            print_line(visible(f"runs in {one}"))
+    if failure:
+        note(f"ticketctl: {failure}")
+        raise typer.Exit(failure.exit_code)
 
 
 def show(rows: Sequence[Row]) -> None:
@@ -119,7 +151,7 @@ def _show_plan(chosen: Any, json: bool) -> None:
 
     record: Mapping[str, Any] = chosen.recipe.record("model", "data", "train", "spend", "keep", "seeds")
     runs = [
-        {"level": job.level, "seed": job.seed, "folder": str(job.folder), "ready": job.ready}
+        {"level": job.level, "seed": job.seed, "folder": str(job.found or job.folder), "ready": job.ready}
         for job in chosen.jobs
     ]
     if json:
@@ -131,7 +163,3 @@ def _show_plan(chosen: Any, json: bool) -> None:
         for run in runs
     ]
     print_table(["run", "level", "seed", ""], [[str(cell) for cell in row] for row in rows])
-
-
-def _fraction(scale: float | None) -> Fraction | None:
-    return Fraction(str(scale)) if scale else None

@@ -1,0 +1,115 @@
+"""inspect, verify, diff, list, recipes, doctor."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Program
+
+
+def _name(drawn: Path) -> str:
+    return next(drawn.glob("runs/*/*/seed-0")).relative_to(drawn / "runs").as_posix()
+
+
+def test_inspect_a_ticket(read: Program) -> None:
+    lines = read("inspect").out.splitlines()
+    labels = [line[:8].strip() for line in lines[: lines.index("")]]
+    assert labels == ["ticket", "folder", "net", "data", "method", "mask", "start", "cost", "bytes", "seed"]
+    assert lines[2] == "net     lenet-300-100, 1 channels 8x8, 10 classes"
+    assert lines[5] == "mask    32128 of 50200 weights kept, density 0.64000, global"
+    assert lines[lines.index("") + 1] == "level   kept  density %  on a path  test %"
+
+
+def test_inspect_a_level(read: Program, drawn: Path) -> None:
+    by_name = read("inspect", f"{_name(drawn)}@1")
+    assert "mask    40160 of 50200 weights kept, density 0.80000, global" in by_name.out
+    assert re.search(r"^level   1, which is tk1[a-z2-7]{29}$", by_name.out, re.MULTILINE)
+    assert read("inspect", "--level", "1").out == by_name.out
+    assert read("inspect", "--level", "0.2").out == by_name.out
+    asked = read("inspect", "--level", "1", "--json").json["result"]["asked"]
+    assert (asked["level"], asked["kept"], asked["density"]) == (1, 40160, 0.8)
+
+
+def test_inspect_a_run(read: Program, drawn: Path) -> None:
+    answer = read("inspect", f"{_name(drawn)}/levels/1")
+    assert re.match(r"run     rn1[a-z2-7]{29}\n", answer.out)
+    assert "status  done" in answer.out
+    assert "test.accuracy" in answer.out
+    assert read("inspect", f"{_name(drawn)}/levels/1", "--json").json["result"]["level"] == 1
+
+
+def test_recipe_of_a_ticket(read: Program) -> None:
+    tables = tomllib.loads(read("inspect", "--show-recipe").out)
+    assert tables["draw"]["rounds"] == 2
+    assert read("inspect", "--show-recipe", "--json").json["result"] == tables
+
+
+def test_verify(read: Program, drawn: Path) -> None:
+    lines = read("verify").out.splitlines()
+    assert lines[0].split() == ["check", "detail"]
+    assert all(line.split()[1] == "ok" for line in lines[1:-1])
+    assert re.fullmatch(r"ticket .*/seed-0/ticket: sound", lines[-1])
+    result = read("verify", f"{_name(drawn)}/levels/2", "--json").json["result"]
+    assert (result["kind"], result["sound"]) == ("run", True)
+
+
+def test_diff(read: Program, drawn: Path) -> None:
+    name = _name(drawn)
+    lines = read("diff", f"{name}@1", name).out.splitlines()
+    assert lines[0] == "layer       weights  first keeps  second keeps  both keep     IoU"
+    assert lines[-2].split() == ["all", "50200", "40160", "32128", "32128", "0.8000"]
+    assert lines[-1] == "start weights: the same"
+    total = read("diff", name, f"{name}/controls/shuffled", "--level", "1", "--json").json["result"][
+        "layers"
+    ][-1]
+    assert (total["first"], total["second"]) == (40160, 40160)
+
+
+def test_list(read: Program) -> None:
+    lines = read("list").out.splitlines()
+    assert lines[0].split() == ["ticket", "name", "method", "density", "%"]
+    assert sorted(line.split()[2] for line in lines[1:]) == ["imp", "random-erk", "reinit", "shuffled"]
+    runs = read("list", "runs", "--json").json["result"]
+    assert {run["level"] for run in runs} == {0, 1, 2}
+    assert len(read("list", "runs").out.splitlines()) == 4
+
+
+@pytest.mark.parametrize("kind", ["methods", "models", "data"])
+def test_list_plugins(bare: Program, kind: str) -> None:
+    found = bare("list", kind, "--json").json["result"]
+    assert found == sorted(found, key=lambda plugin: plugin["name"])
+    assert [line.split()[0] for line in bare("list", kind).out.splitlines()[1:]] == [
+        plugin["name"] for plugin in found
+    ]
+    one = found[0]["name"]
+    record = bare("list", kind, one, "--json").json["result"]
+    assert record == {**found[0], "description": bare("list", kind, one).out.rstrip("\n")}
+
+
+def test_keys_of_a_method(bare: Program) -> None:
+    assert "\nKeys of [draw]:\n  rate = " in bare("list", "methods", "imp").out
+
+
+def test_recipes(bare: Program) -> None:
+    found = {recipe["name"]: recipe["summary"] for recipe in bare("recipes", "--json").json["result"]}
+    assert {"base/lenet-300-100-digits", "draw/imp", "draw/omp"} <= set(found)
+    assert all(found.values())
+    tables = tomllib.loads(bare("recipes", "draw/imp").out)
+    assert tables == bare("recipes", "draw/imp", "--json").json["result"]
+
+
+def test_empty_workspace(bare: Program) -> None:
+    assert bare("list").out == "no tickets below runs; `ticketctl draw` makes one\n"
+    assert bare("list", "--json").json["result"] == []
+    assert bare("list", "runs").out.startswith("no runs below runs")
+    assert bare("spend").complaint == "ticketctl: no ticket below runs; make one with `ticketctl draw`"
+
+
+def test_doctor(bare: Program) -> None:
+    found = {row["what"]: row for row in bare("doctor", "--json").json["result"]}
+    assert {"ticketctl", "python", "torch", "device", "workspace", "cache"} <= set(found)
+    assert "is a file" in bare("doctor", "--workspace", "/etc/passwd").out

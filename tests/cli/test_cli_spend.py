@@ -1,0 +1,155 @@
+"""`ticketctl spend`: tables, levels, the line that repeats it, and unfinished work."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Program, ask
+from ticketctl.stages.unfinished import remembered, remembering
+
+
+def test_table_of_a_spend(cli: Program) -> None:
+    answer = cli("spend", "--level", "all")
+    lines = answer.out.splitlines()
+    assert lines[0] == "net     level  density %  n  val %  test %  ± sd  vs dense  winning"
+    assert [line.split()[:4] for line in lines[1:4]] == [
+        ["dense", "0", "100.00", "1"],
+        ["ticket", "1", "80.00", "1"],
+        ["ticket", "2", "64.00", "1"],
+    ]
+    assert lines[4].startswith("winning: 003 = not below dense; 004 =") or lines[4].startswith("runs in ")
+    assert lines[-1].startswith("runs in runs/lenet-300-100-digits/imp-")
+    assert lines[-1].endswith("/seed-0/levels")
+
+
+def test_choices_are_said(cli: Program) -> None:
+    lines = cli("spend", "--dry-run").err.splitlines()
+    assert lines[0].endswith("/seed-0/ticket: the newest")
+    assert lines[1:3] == ["level 2: the deepest", "seed 0: the draw's"]
+    assert lines[3].endswith("/seed-0/ticket --level 2 --seed 0 --workspace runs")
+
+
+def test_the_printed_line_repeats_it(cli: Program) -> None:
+    first = cli("spend", "--json", "--level", "0.2,2", "--seed", "1-2", "--set", "train.lr=0.03",
+                "--set", "train.schedule=constant", "--controls")  # fmt: skip
+    assert first.code == 0, first.err
+    assert "--level 1,2 --seed 1,2" in first.repeat
+    assert first.repeat.endswith("--controls --set train.lr=0.03 --set train.schedule=constant")
+    again = cli(*shlex.split(first.repeat)[1:], "--json")
+    assert again.out == first.out
+    kinds = [(row["kind"], row["level"], row["n"]) for row in first.json["result"]]
+    assert kinds[:3] == [("dense", 0, 2), ("ticket", 1, 2), ("ticket", 2, 2)]
+    assert {kind for kind, _, _ in kinds} == {"dense", "ticket", "shuffled", "reinit", "random-erk"}
+    keys = {"kind", "level", "kept", "prunable", "density", "n", "diverged", "gap", "winning", "runs"}
+    assert keys <= set(first.json["result"][0])
+
+
+def test_plan_says_where_the_run_lies(cli: Program) -> None:
+    plan = cli("spend", "--dry-run", "--json").json["result"]["runs"]
+    assert [(run["ready"], run["folder"].split("/")[-2:]) for run in plan] == [
+        (True, ["levels", "0"]),
+        (True, ["levels", "2"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["NAME@9"], "no level 9; there is 0 (sparsity 0.0000), 1 (sparsity 0.2000), 2 (sparsity 0.3600)"),
+        (["NAME@0.9"], "no level at sparsity 0.9"),
+        (["NAME@1", "--level", "1"], "says a level, and so does --level"),
+        (["--level", "9"], "this ticket has levels 0 to 2"),
+        (["--level", "x"], "write 12, 3,8-10, 0.9648 (a sparsity) or all"),
+        (["--level", "2-1"], "write 12"),
+        (["--level", ""], "write 12"),
+        (["--seed", "x"], "write 0, 0-2 or 42,1099"),
+        (["--set", "train.lrr=1"], "did you mean 'lr'?"),
+        (["--set", "draw.rate=0.3"], "the ticket is drawn already"),
+        (["--set", "model.name=resnet20"], "the ticket is for lenet-300-100"),
+        (["--recipe", "base/lenet-300-100-digit"], "did you mean 'base/lenet-300-100-digits'?"),
+        (["--device", "gpu"], "no device named 'gpu'"),
+        (["--epochs", "2", "--scale", "2"], "give one of them"),
+        (["nope"], "no ticket 'nope' here or below runs"),
+        (["tk1zzzz"], "no ticket 'tk1zzzz'"),
+        (["/etc/passwd"], "no ticket '/etc/passwd'"),
+    ],
+)
+def test_what_cannot_be_spent(read: Program, drawn: Path, words: list[str], says: str) -> None:
+    name = next(drawn.glob("runs/*/*/seed-0")).relative_to(drawn / "runs").as_posix()
+    before = sorted(drawn.rglob("*"))
+    answer = read("spend", *(word.replace("NAME", name) for word in words), "--json")
+    assert answer.code == 2
+    assert answer.json["error"]["code"] == "E_USAGE"
+    assert says in answer.complaint
+    assert sorted(drawn.rglob("*")) == before
+
+
+def test_names_of_one_ticket(read: Program, drawn: Path) -> None:
+    folder = next(drawn.glob("runs/*/*/seed-0/ticket"))
+    ident = read("inspect", "--json").json["result"]["ticket_id"]
+    short = folder.parent.relative_to(drawn / "runs").as_posix()
+    for name in (str(folder), f"{folder}/ticket.json", f"runs/{short}", short, ident, ident[:9]):
+        assert read("spend", name, "--dry-run").repeat.split()[2].endswith("/seed-0/ticket"), name
+    assert " --level 1 " in read("spend", f"{short}@1", "--dry-run").repeat
+    assert " --level 1 " in read("spend", f"{short}@0.2", "--dry-run").repeat
+
+
+def test_all_diverged_is_exit_4(cli: Program) -> None:
+    answer = cli("spend", "--set", "train.lr=1e30", "--json")
+    assert answer.code == 4
+    assert answer.json["error"]["code"] == "E_DIVERGED"
+    assert [row["diverged"] for row in answer.json["result"]] == [1, 1]
+
+
+def test_unfinished_wins_over_newest(home: Path) -> None:
+    """A spend is refused for want of its folder; meanwhile another ticket is drawn; the same command goes on."""
+    old = next(home.glob("runs/*/*/seed-0"))
+    words = ("spend", "--set", "train.lr=0.02")
+    (old / "spends").write_text("a file in the way")
+    stopped = ask(home, *words)
+    assert stopped.code == 10, stopped.err
+    assert "spends" in stopped.complaint
+    (note,) = (home / "runs" / ".unfinished").iterdir()
+    assert json.loads(note.read_text()) == {
+        "argv": list(words),
+        "ticket": old.relative_to(home / "runs").as_posix() + "/ticket",
+    }
+    assert ask(home, "draw", "--method", "random", "--density", "0.5", "--epochs", "1").code == 0
+    (old / "spends").unlink()
+    assert "random-" in ask(home, "spend", "--dry-run").err.splitlines()[0]
+    planned = ask(home, *words, "--dry-run", "--json").err.splitlines()[0]
+    assert planned.endswith(f"{old.name}/ticket: this command's own, which it has not finished")
+    done = ask(home, *words)
+    assert done.code == 0, done.err
+    assert f"runs in {(old / 'spends').relative_to(home)}/" in done.out
+    assert not (home / "runs" / ".unfinished").exists()
+    assert "random-" in ask(home, *words, "--dry-run").err.splitlines()[0]
+
+
+def test_notes_that_lead_nowhere_are_passed_over(home: Path, ticket: Path) -> None:
+    runs, argv = home / "runs", ("spend", "\udcff")
+    with pytest.raises(OSError, match="stopped"), remembering(runs, argv, ticket):
+        raise OSError("stopped")
+    assert remembered(runs, argv) == ticket
+    (note,) = (runs / ".unfinished").iterdir()
+    sound = json.loads(note.read_text())
+    for content in ("", "[]", "{}", json.dumps({**sound, "ticket": "../../etc"}), json.dumps({**sound, "argv": ["x"]}),
+                    json.dumps({**sound, "ticket": 3}), "\x00"):  # fmt: skip
+        note.write_text(content)
+        assert remembered(runs, argv) is None, content
+    note.write_text(json.dumps(sound))
+    shutil.rmtree(ticket)
+    assert remembered(runs, argv) is None
+    note.unlink()
+    note.mkdir()
+    assert remembered(runs, argv) is None
+
+
+def test_a_refused_spend_leaves_no_note(cli: Program, home: Path) -> None:
+    assert cli("spend", "--data", "mnistt").code == 2
+    assert not (home / "runs" / ".unfinished").exists()

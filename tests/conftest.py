@@ -1,0 +1,87 @@
+"""For all tests: no network beyond this machine, a cache of their own, one thread, and the long ones on request."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class NetworkUsedError(RuntimeError):
+    """A test went beyond this machine. Not an OSError, so that no code under test mistakes it for bad weather."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = bool(config.getoption("--slow"))
+    for item in items:
+        if item.get_closest_marker("slow") and not wanted:
+            item.add_marker(pytest.mark.skip(reason="slow: takes minutes; give --slow"))
+        if item.get_closest_marker("gpu") and not _has_cuda():
+            item.add_marker(pytest.mark.skip(reason="gpu: no CUDA device here"))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stays_here() -> Iterator[None]:
+    """Refuse every connection and every name but those of this machine."""
+    connect, connect_ex, lookup = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def checked(self: socket.socket, address: Any) -> None:
+        _must_be_here(address[0] if isinstance(address, tuple) else None)
+        return connect(self, address)
+
+    def checked_ex(self: socket.socket, address: Any) -> int:
+        _must_be_here(address[0] if isinstance(address, tuple) else None)
+        return connect_ex(self, address)
+
+    def looked_up(host: Any, *rest: Any, **more: Any) -> Any:
+        _must_be_here(host)
+        return lookup(host, *rest, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", checked)
+        patch.setattr(socket.socket, "connect_ex", checked_ex)
+        patch.setattr(socket, "getaddrinfo", looked_up)
+        yield
+
+
+def _must_be_here(host: Any) -> None:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost", socket.gethostname()):
+        return
+    try:
+        here = ipaddress.ip_address(str(name).partition("%")[0]).is_loopback
+    except ValueError:
+        here = False
+    if not here:
+        raise NetworkUsedError(f"a test wanted to reach {name}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Decoded data sets of the tests are not those of the user."""
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TICKETCTL_CACHE", str(cache))
+        yield cache
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """The thread count belongs to the bits, and a test may have changed it. Tests without torch do not import it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

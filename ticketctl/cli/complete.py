@@ -1,0 +1,102 @@
+"""What the shell may complete after Tab: names only, found without importing torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+
+DEVICES = (("auto", "the GPU if there is one"), ("cpu", ""), ("cuda", "the first GPU"))
+
+Found = list[tuple[str, str]]
+
+
+def methods(incomplete: str) -> Found:
+    """Draw methods with their line of help."""
+    return _plugins("draws", incomplete)
+
+
+def models(incomplete: str) -> Found:
+    """Nets with their line of help."""
+    return _plugins("nets", incomplete)
+
+
+def data(incomplete: str) -> Found:
+    """Data sets with their line of help."""
+    return _plugins("data", incomplete)
+
+
+def recipes(incomplete: str) -> Found:
+    """Shipped recipes, and the TOML files at hand."""
+    from ticketctl.recipe import recipe_names
+
+    typed = Path(incomplete)
+    folder = typed if incomplete.endswith("/") else typed.parent
+    try:
+        own = sorted(path.as_posix() for path in folder.glob("*.toml"))
+    except OSError:
+        own = []
+    return _begun([*((name, "") for name in recipe_names()), *((name, "a file") for name in own)], incomplete)
+
+
+def settings(incomplete: str) -> Found:
+    """Keys of a recipe, each with its `=`."""
+    from ticketctl.recipe import Recipe
+
+    found: Found = []
+    for section, table in Recipe.model_fields.items():
+        kinds = [table.annotation, *getattr(table.annotation, "__args__", ())]
+        keys = [key for kind in kinds for key in getattr(kind, "model_fields", ()) if key != "params"]
+        found += [(f"{section}.{key}=", "") for key in keys]
+    return _begun(found, incomplete)
+
+
+def devices(incomplete: str) -> Found:
+    """Words that `--device` takes."""
+    return _begun(DEVICES, incomplete)
+
+
+def tickets(ctx: typer.Context, incomplete: str) -> Found:
+    """Names of the tickets in the workspace, the newest first."""
+    from ticketctl.artifacts.workspace import ticket_folders
+
+    root = _workspace(ctx)
+    names = (folder.relative_to(root).as_posix().removesuffix("/ticket") for folder in ticket_folders(root))
+    return _begun([(name, "") for name in names], incomplete)
+
+
+def things(ctx: typer.Context, incomplete: str) -> Found:
+    """Names of the tickets and runs in the workspace, the newest first."""
+    from ticketctl.artifacts.workspace import run_folders
+
+    root = _workspace(ctx)
+    runs = [(folder.relative_to(root).as_posix(), "") for folder in run_folders(root)]
+    return [*tickets(ctx, incomplete), *_begun(runs, incomplete)]
+
+
+def listed(incomplete: str) -> Found:
+    """What `list` lists."""
+    kinds = ("tickets", "runs", "methods", "models", "data")
+    return _begun([(kind, "") for kind in kinds], incomplete)
+
+
+def listed_name(ctx: typer.Context, incomplete: str) -> Found:
+    """Names of the kind that `list` was asked for."""
+    kind = {"methods": "draws", "models": "nets", "data": "data"}.get(str(ctx.params.get("what")))
+    return _plugins(kind, incomplete) if kind else []
+
+
+def _plugins(kind: str, incomplete: str) -> Found:
+    from ticketctl.plugins import plugins
+
+    return _begun([(plugin.name, plugin.help) for plugin in plugins(kind).values()], incomplete)
+
+
+def _begun(found: Iterable[tuple[str, str]], incomplete: str) -> Found:
+    return [(name, text) for name, text in found if name.startswith(incomplete)]
+
+
+def _workspace(ctx: typer.Context) -> Path:
+    return Path(ctx.params.get("workspace") or os.environ.get("TICKETCTL_WORKSPACE") or "runs")
