@@ -18,7 +18,7 @@ NAMES = [path.relative_to(PACKAGE).as_posix() for path in MODULES]
 
 MODULE_LINES, FUNCTION_LINES = 300, 45
 
-LONGER = {"recipe.py", "train/loop.py"}
+LONGER: set[str] = set()
 """Modules over 300 lines when this test was written: each is to be split, and none is to join them."""
 
 LONGER_FUNCTIONS = {

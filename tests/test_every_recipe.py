@@ -15,7 +15,8 @@ from ticketctl.duration import Duration
 from ticketctl.masks.prunable import POLICIES
 from ticketctl.nets.initialise import SCHEMES
 from ticketctl.plugins import plugins
-from ticketctl.recipe import Recipe, merge, parse_recipe, read_recipe, recipe_names
+from ticketctl.recipe import Recipe
+from ticketctl.recipe_files import merge, parse_recipe, read_recipe, recipe_names
 from ticketctl.shipped import room
 from ticketctl.stages.draw import method_of, plan, target_of
 from ticketctl.stages.request import Typed, draw_recipe, spend_recipe

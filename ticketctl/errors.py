@@ -107,10 +107,14 @@ class StoppedError(TicketctlError):
         self.exit_code = exit_code
 
 
+_SHOWN = 12
+
+
 def near_miss(word: str, allowed: Iterable[str]) -> str:
-    """Say what was allowed, the nearest first: `did you mean 'snip'?` or the whole list."""
+    """Say what was allowed: the nearest (`did you mean 'snip'?`), or the list, cut short where it is long."""
     names = sorted(allowed)
     close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
-    return "there is " + ", ".join(names) if names else "there is none"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return "there is " + ", ".join(names[:_SHOWN]) + more if names else "there is none"

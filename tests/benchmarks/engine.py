@@ -1,6 +1,6 @@
 """The engine against a reference loop and a bare loop, in one interleaved run of one thread.
 
-    python -m tests.benchmarks.engine [--nets lenet-300-100,resnet20,resnet18] [--rounds 5] [--json FILE]
+python -m tests.benchmarks.engine [--nets lenet-300-100,resnet20,resnet18] [--rounds 5] [--json FILE]
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from ticketctl.nets.initialise import initialise_
 from ticketctl.progress import Silent
 from ticketctl.recipe import TrainSpec
 from ticketctl.seeds import Seeds
+from ticketctl.train.bench import Bench, Order
 from ticketctl.train.device import Place, has_bf16
 from ticketctl.train.feed import Feed, Images, Scaling
 from ticketctl.train.fitfiles import FitFiles
-from ticketctl.train.loop import Bench, Loop, Order
+from ticketctl.train.loop import Loop
 from ticketctl.train.state import State
 
 CPU = torch.device("cpu")
@@ -78,7 +79,9 @@ class Rig:
     def engine(self, precision: str, *, masked: bool = True, folder: Path) -> Callable[[], None]:
         """The steps of our own loop: data, augmentation, mask, forgetting record, boundary checks."""
         model = self.model().to(memory_format=torch.channels_last)
-        spec = TrainSpec(epochs=1000, batch=self.case.batch, lr=0.1, momentum=0.9, weight_decay=1e-4, threads=1)
+        spec = TrainSpec(
+            epochs=1000, batch=self.case.batch, lr=0.1, momentum=0.9, weight_decay=1e-4, threads=1
+        )
         channels = self.case.shape[0]
         scaling = Scaling.of((0.5,) * channels, (0.25,) * channels, CPU)
         images = Images(Split(self.images, self.labels), None, scaling, CPU)
@@ -91,7 +94,8 @@ class Rig:
 
     def turn(self, loop: Loop) -> None:
         for _ in range(self.case.steps):
-            loop.progress.rows = [[0.0, float(loop.progress.step)]]  # no evaluation inside the measurement
+            row = [0.0, float(loop.progress.step), *([0.0] * (len(loop.bench.columns) - 2))]
+            loop.progress.rows = [row]  # this step has its row: no evaluation inside the measurement
             loop._at_boundary()
             loop._step()
 

@@ -75,7 +75,9 @@ class BareLoop:
 
     def __init__(self, model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, bf16: bool) -> None:
         self.model, self.inputs, self.labels, self.bf16 = model.train(), inputs, labels, bf16
-        self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, fused=True)
+        self.optimizer = torch.optim.SGD(
+            model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, fused=True
+        )
 
     def step(self) -> None:
         """One batch, always the same."""

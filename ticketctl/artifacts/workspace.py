@@ -90,6 +90,8 @@ def folder_of(spec: str | None, root: Path) -> tuple[Path, str]:
         UsageError: nothing of that name; says what there is.
     """
     folder = _place(spec or "", root)
+    if folder is None and spec and (match := _SUFFIX.fullmatch(spec)):
+        folder = _place(match["name"], root)  # a level is verified with its whole ticket
     if folder is not None:
         return folder, "ticket"
     if spec:
@@ -171,6 +173,8 @@ def _levels(kept: Mapping[int, int], prunable: int) -> str:
 
 
 def _unknown(kind: str, spec: str | None, root: Path, folders: Iterable[Path]) -> UsageError:
+    if spec and spec.startswith("hf://"):
+        return UsageError(f"{spec}: this version does not read the Hub; give the folder of a {kind}")
     names = [str(folder.relative_to(root).as_posix()).removesuffix("/ticket") for folder in folders]
     if not names:
         return UsageError(

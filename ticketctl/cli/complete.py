@@ -30,7 +30,7 @@ def data(incomplete: str) -> Found:
 
 def recipes(incomplete: str) -> Found:
     """Shipped recipes, and the TOML files at hand."""
-    from ticketctl.recipe import recipe_names
+    from ticketctl.recipe_files import recipe_names
 
     typed = Path(incomplete)
     folder = typed if incomplete.endswith("/") else typed.parent

@@ -136,7 +136,7 @@ def seeds_of(text: str | None) -> list[int] | None:
         return None
     seeds: list[int] = []
     for part in text.split(","):
-        found = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
+        found = re.fullmatch(r"\s*(\d{1,15})(?:-(\d{1,15}))?\s*", part)
         if (
             not found
             or int(found[2] or found[1]) < int(found[1])

@@ -23,7 +23,7 @@ def recipes(
 
     Example: ticketctl recipes base/lenet-300-100-digits > mine.toml
     """
-    from ticketctl.recipe import read_recipe, recipe_names
+    from ticketctl.recipe_files import read_recipe, recipe_names
     from ticketctl.shipped import room
     from ticketctl.tomltext import toml_text
 

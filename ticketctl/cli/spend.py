@@ -126,6 +126,8 @@ def show(rows: Sequence[Row]) -> None:
     print_table(["net", "level", "density %", "n", "val %", "test %", "± sd", "vs dense", "winning"], cells)
     if any(row.winning for row in rows):
         print_line("winning: 003 = not below dense; 004 = at most one point below dense (mean test accuracy)")
+        if min(row.n for row in rows) < 2:
+            print_line("one seed shows a direction, no more: --seed 0-2 gives a mean and a deviation")
 
 
 def _cells(row: Row) -> list[str]:

@@ -76,15 +76,25 @@ def _budgets(lab: Lab, target: Target, params: MagnitudeParams) -> Sequence[int 
     )
 
 
+def wanted_density(target: Target, method: str) -> Fraction:
+    """The density a one-shot method is to reach.
+
+    Raises:
+        UsageError: none was given.
+    """
+    if target.density is None:
+        raise UsageError(f"{method} prunes once: give --density or --sparsity instead of --rounds")
+    return target.density
+
+
 def wanted_count(lab: Lab, target: Target, method: str) -> int:
     """How many weights a one-shot method is to keep.
 
     Raises:
         UsageError: no density was given.
     """
-    if target.density is None:
-        raise UsageError(f"{method} prunes once: give --density or --sparsity instead of --rounds")
-    return kept_count(sum(shape.numel() for shape in lab.shapes.values()), target.density)
+    size = sum(shape.numel() for shape in lab.shapes.values())
+    return kept_count(size, wanted_density(target, method))
 
 
 def ladder_trainings(target: Target, params: MagnitudeParams) -> int:

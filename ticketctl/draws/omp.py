@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ticketctl.draws._ladder import dense_level, magnitudes, trained, wanted_count
+from ticketctl.draws._ladder import dense_level, magnitudes, trained, wanted_count, wanted_density
 from ticketctl.masks.select import top
 from ticketctl.train.lab import Lab, Level, Target
 
@@ -30,5 +30,10 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
 
 
 def trainings(target: Target, params: Params) -> int:
-    """How many trainings this takes: the dense net and the ticket."""
+    """How many trainings this takes: the dense net and the ticket.
+
+    Raises:
+        UsageError: no density was given.
+    """
+    wanted_density(target, "omp")
     return 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ticketctl.draws._ladder import dense_level, trained, wanted_count
+from ticketctl.draws._ladder import dense_level, trained, wanted_count, wanted_density
 from ticketctl.masks.spread import random_masks
 from ticketctl.train.lab import Lab, Level, Target
 
@@ -29,5 +29,10 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
 
 
 def trainings(target: Target, params: Params) -> int:
-    """How many trainings this takes: the dense net and the ticket."""
+    """How many trainings this takes: the dense net and the ticket.
+
+    Raises:
+        UsageError: no density was given.
+    """
+    wanted_density(target, "random")
     return 2

@@ -40,6 +40,7 @@ class Ladders:
     levels: list[dict[str, Any]] = field(default_factory=list)
     accuracy: list[float | None] = field(default_factory=list)
     steps: int = 0
+    images: int = 0
     last: Level | None = None
 
 
@@ -53,24 +54,32 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
         LockedError: another process draws there.
         DivergedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
     """
+    setting = _settled(recipe, seed, folder, around)
     with locked(folder):
-        wish, found = asked(recipe, seed), read_intent(folder)
         done = finished_draw(recipe, seed, folder, swept=False)
-        if done is not None:
-            shutil.rmtree(folder / WORK, ignore_errors=True)  # a kill may have come between ticket and sweep
-            return done
-        if found is not None:
-            check_intent(folder, found["asked"], wish)
-            recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update=found["settled"])})
-        setting = prepare(recipe, seeds_of(recipe, seed), around)
-        _begin(folder, found, wish, setting)
-        sessions = Sessions(folder / WORK, around)
-        ladders = Ladders()
-        for number, level in enumerate(_levels(setting, folder)):
-            _take(ladders, number, level, setting, folder)
-        ticket = _seal(ladders, setting, seed, folder, sessions)
+        if done is None:
+            _begin(folder, asked(recipe, seed), setting)
+            sessions, ladders = Sessions(folder / WORK, around), Ladders()
+            for number, level in enumerate(_levels(setting, folder)):
+                _take(ladders, number, level, setting, folder)
+            done = _seal(ladders, setting, seed, folder, sessions)
         shutil.rmtree(folder / WORK, ignore_errors=True)
-        return ticket
+        return done
+
+
+def _settled(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Setting:
+    """Everything that can be refused is refused here, before a file is written.
+
+    Precision and threads belong to the bits: what was settled when a draw began holds to its end.
+    """
+    found = read_intent(folder)
+    if found is not None:
+        check_intent(folder, found["asked"], asked(recipe, seed))
+        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update=found["settled"])})
+    plan(recipe)
+    setting = prepare(recipe, seeds_of(recipe, seed), around)
+    setting.rewind_step()
+    return setting
 
 
 def plan(recipe: Recipe) -> int:
@@ -83,16 +92,16 @@ def plan(recipe: Recipe) -> int:
     return int(method.trainings(target_of(recipe), params))
 
 
-def _begin(folder: Path, found: dict[str, Any] | None, wish: dict[str, Any], setting: Setting) -> None:
-    """Write down what this folder is for; on resume, refuse to go on with anything else.
-
-    Precision and threads belong to the bits: what was settled when the draw began holds to its end.
-    """
-    settled = {"precision": setting.recipe.train.precision, "threads": setting.recipe.train.threads}
-    versions = {"ticketctl": __version__, "torch": setting.bench.place.describe()["torch"]}
-    device = setting.bench.place.device.type
-    wanted = {"asked": wish, "settled": settled, "versions": versions, "data": setting.data.fingerprint}
-    wanted["device"] = device
+def _begin(folder: Path, wish: dict[str, Any], setting: Setting) -> None:
+    """Write down what this folder is for; on resume, refuse to go on with anything else."""
+    wanted = {
+        "asked": wish,
+        "settled": {"precision": setting.recipe.train.precision, "threads": setting.recipe.train.threads},
+        "versions": {"ticketctl": __version__, "torch": setting.bench.place.describe()["torch"]},
+        "data": setting.data.fingerprint,
+        "device": setting.bench.place.device.type,
+    }
+    found = read_intent(folder)
     if found is None:
         write_intent(folder, wanted)
     else:
@@ -130,7 +139,9 @@ def method_of(recipe: Recipe) -> tuple[ModuleType, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"draw.{place}: {first['msg']}, not {str(first['input'])[:60]!r}") from None
+        raise UsageError(
+            f"draw.{place}: {first['msg'].removeprefix('Value error, ')}, not {str(first['input'])[:60]!r}"
+        ) from None
 
 
 def target_of(recipe: Recipe) -> Target:
@@ -159,13 +170,15 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
     ladders.masks.append(level.mask)
     ladders.levels.append(record)
     ladders.accuracy.append(metrics.get("test.accuracy"))
-    ladders.steps += level.fit.steps if level.fit else 0
+    if level.fit is not None:
+        ladders.steps += level.fit.steps
+        ladders.images += cost_of(level.fit.steps, setting, level.fit.order.start.step)["images"]
     ladders.last = level
     assert setting.recipe.draw is not None
     if level.fit is not None and setting.recipe.draw.keep == "all":
         dense = level.mask.kept == level.mask.size
         start = setting.initial if dense else level.start
-        role = "rewind" if start.step and not dense else "init"
+        role = "rewind" if setting.rewind_step() and not dense else "init"
         target = folder / "levels" / str(number)
         save_run(target, RunOf(setting, setting.seeds, level.fit, level.mask, number, start, role))
 
@@ -213,5 +226,5 @@ def _draw_record(ladders: Ladders, setting: Setting, seed: int) -> dict[str, Any
         "data": setting.data_record,
         "seeds": {"root": seed, **setting.seeds.override},
         "levels": ladders.levels,
-        "cost": cost_of(ladders.steps, setting),
+        "cost": {**cost_of(ladders.steps, setting), "images": ladders.images},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import Ticket, open_ticket
@@ -30,6 +31,6 @@ def finished_draw(recipe: Recipe, seed: int, folder: Path, *, swept: bool = True
     return open_ticket(folder / "ticket")
 
 
-def asked(recipe: Recipe, seed: int) -> dict[str, object]:
+def asked(recipe: Recipe, seed: int) -> dict[str, Any]:
     """What a draw was asked for, as its intent keeps it."""
     return {"recipe": to_record(recipe.changed()), "seed": seed}

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ticketctl.errors import UsageError
-from ticketctl.recipe import Recipe, assignments
+from ticketctl.recipe import Recipe
+from ticketctl.recipe_files import assignments
 from ticketctl.stages.request import Typed, draw_recipe
 from ticketctl.tomltext import toml_text
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.plugins import plugins
-from ticketctl.recipe import Recipe, assignments, lay, merge, parse_recipe, read_recipe, recipe_names
+from ticketctl.recipe import Recipe
+from ticketctl.recipe_files import assignments, lay, merge, parse_recipe, read_recipe, recipe_names
 
 MODEL, DATA, METHOD = "lenet-300-100", "digits", "imp"
 """What is drawn when nothing is said: it runs in seconds, offline."""

@@ -23,10 +23,10 @@ from ticketctl.nets.initialise import initialise_
 from ticketctl.progress import Reporter
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
+from ticketctl.train.bench import Bench
 from ticketctl.train.device import Place, settle
 from ticketctl.train.feed import Feed, Images, Scaling
 from ticketctl.train.lab import Lab
-from ticketctl.train.loop import Bench
 from ticketctl.train.state import State
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +15,14 @@ import torch
 
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import Ticket
-from ticketctl.errors import UsageError
+from ticketctl.errors import LockedError, ResourceError, UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
 from ticketctl.stages.records import RunOf, save_run
 from ticketctl.stages.setting import Setting, Surroundings, prepare
 from ticketctl.stages.wallet import Job
-from ticketctl.store.locks import locked
+from ticketctl.store.locks import OWNER, locked
 from ticketctl.train.fitfiles import FitFiles
 from ticketctl.train.lab import training_id
 from ticketctl.train.state import State
@@ -62,8 +65,10 @@ def spend(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surrou
 
 def seeds_for(recipe: Recipe, seed: int, draw_seeds: Seeds) -> Seeds:
     """Order and augmentation follow the spend's seed; initialisation and split stay those of the draw."""
-    drawn = {stream: draw_seeds.of(stream) for stream in ("init", "split")}
-    return Seeds(seed, {**drawn, **recipe.seeds.model_dump(exclude_none=True)})
+    kept = {stream: draw_seeds.of(stream) for stream in ("init", "split")}
+    # a stream at its root is not written down: the run would have another id than the draw's own
+    apart = {stream: root for stream, root in kept.items() if root != seed}
+    return Seeds(seed, {**apart, **recipe.seeds.model_dump(exclude_none=True)})
 
 
 def _one(job: Job, setting: Setting, seeds: Seeds) -> Spent:
@@ -76,13 +81,18 @@ def _one(job: Job, setting: Setting, seeds: Seeds) -> Spent:
                 setting.bench.reporter.phase(
                     _title(job), setting.recipe.train.epochs, setting.recipe.train.epochs
                 )
-                shutil.rmtree(
-                    job.folder / WORK, ignore_errors=True
-                )  # a kill may have come between run and sweep
+                _sweep(job.folder)
                 return Spent(job.ticket, job.level, job.seed, run, trained=False)
     with locked(job.folder):
         run = _train(job, setting, seeds, mask, start, role)
     return Spent(job.ticket, job.level, job.seed, run, trained=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Take away what a kill between a run and its end left there, unless somebody is at work."""
+    if (folder / WORK).exists() or (folder / OWNER).exists():
+        with suppress(LockedError, ResourceError), locked(folder):
+            shutil.rmtree(folder / WORK, ignore_errors=True)
 
 
 def _title(job: Job) -> str:
@@ -115,8 +125,20 @@ def beginning(ticket: Ticket, level: int, setting: Setting) -> tuple[Mask, State
         start = weights if init.role == "init" else setting.initial
         return full, State(start.weights, 0), "init"
     mask = Mask.from_arrays(ticket.mask_at(level))
-    step = 0 if restarts(setting.recipe) else init.step
+    step = 0 if restarts(setting.recipe) else entry(ticket, setting)
     return mask, State(weights.weights, step), init.role
+
+
+def entry(ticket: Ticket, setting: Setting) -> int:
+    """The step of this schedule at which a ticket enters it: as far into it as it left the draw's own.
+
+    The same step under the draw's recipe; under more epochs or another batch the same share, with a step to go.
+    """
+    init, train = ticket.manifest.init, ticket.manifest.draw.recipe.get("train")
+    total = setting.recipe.train.epochs * setting.bench.feed.steps_per_epoch
+    epochs = train.get("epochs") if isinstance(train, dict) else None
+    step = round(Fraction(init.epoch) / epochs * total) if isinstance(epochs, int) else init.step
+    return max(0, min(step, total - 1))
 
 
 def restarts(recipe: Recipe) -> bool:

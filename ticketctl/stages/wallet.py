@@ -13,7 +13,8 @@ from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.workspace import resolve
 from ticketctl.errors import ArtifactError, UsageError
-from ticketctl.recipe import Recipe, fingerprint, merge
+from ticketctl.recipe import Recipe, fingerprint
+from ticketctl.recipe_files import merge
 from ticketctl.seeds import Seeds
 from ticketctl.stages.intent import read_intent
 from ticketctl.stages.request import Typed, spend_recipe

@@ -89,7 +89,7 @@ class Feed:
         index = self.order[position * self.batch_size : (position + 1) * self.batch_size]
         labels = self.images.labels.index_select(0, index)
         if self.table is not None:
-            return self.table.index_select(0, index), labels, index
+            return self.table.index_select(0, index).permute(0, 3, 1, 2), labels, index
         if self.padding is None:
             pixels = self.images.pixels.index_select(0, index)
         else:
@@ -98,14 +98,17 @@ class Feed:
 
 
 def _table(images: Images) -> Tensor | None:
-    """All images as the net takes them, the same bits as batch by batch; None where that would be too large."""
+    """All images [N, H, W, C] as the net takes them, the same bits as batch by batch; None where that is too large.
+
+    Rows of this layout are copied whole, and seen from [B, C, H, W] they are channels last; a lookup in a
+    channels-last tensor itself would answer in the other layout.
+    """
     if images.pixels.numel() * 4 > TABLE_BYTES:
         return None
-    inputs = torch.empty(images.pixels.shape, device=images.pixels.device).contiguous(
-        memory_format=torch.channels_last
-    )
+    count, channels, height, width = images.pixels.shape
+    inputs = torch.empty((count, height, width, channels), device=images.pixels.device)
     for start in range(0, len(images), 1024):
-        inputs[start : start + 1024] = images.scaling(images.pixels[start : start + 1024])
+        inputs[start : start + 1024] = images.scaling(images.pixels[start : start + 1024]).permute(0, 2, 3, 1)
     return inputs
 
 

@@ -21,8 +21,9 @@ from ticketctl.masks.mask import Mask
 from ticketctl.seeds import Seeds
 from ticketctl.store.documents import canonical_json
 from ticketctl.store.tensors import pack_tensors
+from ticketctl.train.bench import Bench, Order
 from ticketctl.train.fitfiles import FitFiles
-from ticketctl.train.loop import Bench, Loop, Order
+from ticketctl.train.loop import Loop
 from ticketctl.train.state import State, to_tensor
 
 
@@ -47,7 +48,12 @@ class Fit:
     @property
     def why_diverged(self) -> str:
         """One line on a training that diverged."""
-        return f"the loss is not finite after step {self.notes['step']}; the last finite weights are kept"
+        step = self.notes["step"]
+        if self.notes.get("cause") == "weights":
+            return (
+                f"weights or statistics are not finite after step {step}; those from before training are kept"
+            )
+        return f"the loss is not finite after step {step}; the last finite weights are kept"
 
     @property
     def steps(self) -> int:
@@ -63,11 +69,13 @@ class Fit:
         return self.files.read_state(self.files.state(step), step)
 
     def metrics(self) -> dict[str, float]:
-        """The last row of history, and the row of the best validation epoch as `best_val.…`."""
+        """The last row of history, and the row of the best validation epoch as `best_val.…`, without the steps."""
         rows = [dict(zip(self.columns, row, strict=True)) for row in self.history.tolist()]
         best = [row for row in rows if row["epoch"] == self.notes["best_epoch"]]
         found = {f"best_val.{name}": value for name, value in (best[0] if best else {}).items()}
-        return {name: value for name, value in {**rows[-1], **found}.items() if not math.isnan(value)}
+        left_out = ("epoch", "step", "lr", "best_val.step", "best_val.lr")
+        both = {**rows[-1], **found}
+        return {name: value for name, value in both.items() if name not in left_out and not math.isnan(value)}
 
 
 @dataclass(frozen=True)

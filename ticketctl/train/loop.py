@@ -8,28 +8,20 @@ from the seed, so the steps that follow are the same bits.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from ticketctl.errors import StoppedError
 from ticketctl.masks.bind import Binding
-from ticketctl.masks.mask import Mask
-from ticketctl.progress import Reporter
-from ticketctl.recipe import TrainSpec
-from ticketctl.seeds import Seeds
-from ticketctl.train.device import Place
+from ticketctl.train.bench import Bench, Order, Progress
 from ticketctl.train.evaluate import evaluate
-from ticketctl.train.feed import Feed, Images
 from ticketctl.train.fitfiles import FitFiles, as_rows
 from ticketctl.train.memory import Memory
 from ticketctl.train.optimizer import optimizer_for, optimizer_tensors, restore_optimizer, set_rate
 from ticketctl.train.schedule import learning_rates
-from ticketctl.train.state import State
+from ticketctl.train.state import State, Statistics
 
 CHECKPOINT_SECONDS = 20.0
 """Work that a kill -9 may cost, where writing is quick. When it is written does not touch the bits."""
@@ -38,75 +30,6 @@ CHECKPOINT_SHARE = 0.01
 """Writing takes no more of the time than this: for large nets on slow disks checkpoints are further apart."""
 
 REPORT_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What all fits of one draw or spend share."""
-
-    model: nn.Module
-    feed: Feed
-    exams: Mapping[str, Images]
-    """Evaluation sets by name: `val` (if any) and `test`."""
-    train: TrainSpec
-    place: Place
-    reporter: Reporter
-    stop: Callable[[], int | None]
-    """The exit code to leave with, once somebody asked to stop."""
-    clock: Callable[[], float] = time.monotonic
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the values of one row of history."""
-        exams = tuple(f"{name}.{value}" for name in self.exams for value in ("loss", "accuracy"))
-        return (
-            "epoch",
-            "step",
-            "lr",
-            "train.loss",
-            "train.accuracy",
-            *exams,
-            "distance.masked",
-            "distance.full",
-        )
-
-
-@dataclass(frozen=True)
-class Order:
-    """One training to do."""
-
-    start: State
-    mask: Mask | None
-    seeds: Seeds
-    keep: tuple[int, ...]
-    """Steps at which the weights are kept."""
-    key: str
-    """Names this training; a checkpoint of another is refused."""
-    title: str
-
-
-@dataclass
-class Progress:
-    """Where a training stands, apart from the net's own tensors."""
-
-    step: int
-    loss: float = 0.0
-    """Sum over the images of the current epoch."""
-    seen: int = 0
-    """Images presented in the current epoch."""
-    rows: list[list[float]] = field(default_factory=list)
-    best_epoch: int | None = None
-    best_accuracy: float = -1.0
-
-    def notes(self) -> dict[str, Any]:
-        """For a checkpoint; floats travel as text, exactly."""
-        return {
-            "step": self.step,
-            "loss": self.loss.hex(),
-            "seen": self.seen,
-            "best_epoch": self.best_epoch,
-            "best_accuracy": self.best_accuracy.hex(),
-        }
 
 
 class Loop:
@@ -121,7 +44,9 @@ class Loop:
         self.memory = Memory(len(bench.feed), bench.place.device)
         self.progress = Progress(order.start.step)
         self.best: State | None = None
-        self.diverged = False
+        self.diverged: str | None = None
+        """What left the finite numbers: `loss` or `weights`."""
+        self.statistics = Statistics(self.model)
         order.start.load_into(self.model)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
@@ -157,6 +82,8 @@ class Loop:
     def _at_boundary(self) -> None:
         """Everything that happens between two steps."""
         self._poll()
+        if (self._row_is_due() or self.progress.step in self.order.keep) and not self._is_finite():
+            return  # such weights are neither measured nor kept
         if self.progress.step in self.order.keep:
             self._keep_state()
         if self._row_is_due():
@@ -172,13 +99,15 @@ class Loop:
         """One batch: forward, backward, update, and the pruned weights back to zero."""
         position = self._tables()
         inputs, labels, index = self.bench.feed.batch(position)
+        self.statistics.remember()
         with self.bench.place.autocast():
             logits = self.model(inputs)
         loss = nn.functional.cross_entropy(logits.float(), labels)
         loss.backward()
         value = float(loss.detach())
         if not math.isfinite(value):
-            self.diverged = True  # the weights are still those before this step: finite
+            self.statistics.restore()
+            self.diverged = "loss"  # the net is still the one before this step
             return
         self.memory.see(index, logits.detach(), labels)
         set_rate(self.optimizer, self.rates[self.progress.step])
@@ -312,17 +241,20 @@ class Loop:
 
     def _finish(self) -> None:
         """Results on disk; the record last, because it says that the rest is there."""
-        if self.diverged and self.progress.seen:
+        if not self._is_finite():  # then the last that are known to be are those before the first step
+            self.order.start.load_into(self.model)
+            if self.binding:
+                self.binding.apply_()
+        if self.diverged:
             self.bench.reporter.note(
-                f"{self.order.title}: the loss is no longer finite at step {self.progress.step}"
+                f"{self.order.title}: the {self.diverged} left the finite numbers at step {self.progress.step}"
             )
-        if self.progress.step in self.order.keep:
-            self._keep_state()
         self._write_best()
         self.files.write_state(self.files.final, self._state())
         notes = {
             "step": self.progress.step,
             "status": "diverged" if self.diverged else "done",
+            "cause": self.diverged,
             "best_epoch": self.progress.best_epoch,
             "steps": self.progress.step - self.order.start.step,
         }
@@ -330,6 +262,13 @@ class Loop:
         tensors = {"history": as_rows(self.progress.rows, len(self.bench.columns))}
         tensors |= {name: memory[name] for name in ("memory.events", "memory.epochs")}
         self.files.write_record(self.order.key, notes, tensors)
+
+    def _is_finite(self) -> bool:
+        """Whether all weights and statistics are; BatchNorm can hide from the loss that they are not."""
+        finite = State(self.model.state_dict()).finite
+        if not finite:
+            self.diverged = "weights"
+        return finite
 
     def _write_best(self) -> None:
         if self.best is not None and self.progress.best_epoch is not None:

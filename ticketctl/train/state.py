@@ -32,6 +32,11 @@ class State:
             step,
         )
 
+    @property
+    def finite(self) -> bool:
+        """Whether no value is NaN or infinite."""
+        return all(bool(value.isfinite().all()) for value in self.weights.values())
+
     def load_into(self, model: nn.Module) -> None:
         """Copy into the net's own tensors: addresses and memory formats stay."""
         with torch.no_grad():
@@ -46,6 +51,28 @@ class State:
     def from_tensors(cls, tensors: Mapping[str, Tensor], step: int) -> State:
         """As read."""
         return cls({name: from_tensor(tensor) for name, tensor in tensors.items()}, step)
+
+
+class Statistics:
+    """A net's buffers as they were before a forward pass in train mode, which moves them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        by_dtype: dict[torch.dtype, list[torch.Tensor]] = {}
+        for buffer in model.buffers():
+            by_dtype.setdefault(buffer.dtype, []).append(buffer)
+        self.pairs = [(now, [buffer.clone() for buffer in now]) for now in by_dtype.values()]
+
+    @torch.no_grad()
+    def remember(self) -> None:
+        """Take them down; costs nothing where there are none."""
+        for now, before in self.pairs:
+            torch._foreach_copy_(before, now)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put them back."""
+        for now, before in self.pairs:
+            torch._foreach_copy_(now, before)
 
 
 def to_tensor(value: torch.Tensor) -> Tensor:

@@ -1,0 +1,161 @@
+"""Recipe files: finding, reading, laying one over another, and checking the result.
+
+Precedence, lowest first: the defaults in `ticketctl.recipe`, `base/<model>-<data>`, the draw's or spend's recipe,
+`--recipe` and its parents, `--set`, flags. An unknown key or a value of the wrong kind is refused, with the near miss.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ticketctl.errors import UsageError, near_miss
+from ticketctl.recipe import DataSpec, DrawSpec, ModelSpec, Recipe, TrainSpec
+from ticketctl.shipped import room
+
+OWN = ("summary", "source", "expected")
+"""What a recipe says of itself alone: a child with other values does not claim its parent's results."""
+
+
+def recipe_names() -> list[str]:
+    """All shipped recipes, as users name them: `base/lenet-300-100-digits`."""
+    shipped = room("recipes")
+    return sorted(path.relative_to(shipped).with_suffix("").as_posix() for path in shipped.rglob("*.toml"))
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The tables of a recipe file or shipped recipe, merged over those it extends.
+
+    Raises:
+        UsageError: no such recipe, not TOML, or parents that go in a circle.
+    """
+    return _read(name, ())
+
+
+def _read(name: str, below: tuple[str, ...]) -> dict[str, Any]:
+    if name in below:
+        raise UsageError(f"recipe {name}: extends itself, by way of {' -> '.join(below)}")
+    tables = _tables(_find(name), name)
+    parent = tables.pop("extends", None)
+    if parent is None:
+        return tables
+    if not isinstance(parent, str):
+        raise UsageError(f"recipe {name}: extends names one recipe, as text")
+    merged = lay(_read(parent, (*below, name)), tables)
+    own = {key: tables[key] for key in OWN if key in tables}
+    return {**{key: value for key, value in merged.items() if key not in OWN}, **own}
+
+
+def _find(name: str) -> Path:
+    path = Path(name)
+    if name.endswith(".toml") and path.is_file():
+        return path
+    if name not in recipe_names():
+        raise UsageError(
+            f"no recipe {name!r}; {near_miss(name, recipe_names())} (a file of your own ends in .toml)"
+        )
+    return room("recipes") / f"{name}.toml"
+
+
+def _tables(path: Path, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+        raise UsageError(f"recipe {name}: not readable TOML: {error}") from None
+
+
+def lay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """As `merge`; besides, a density in `over` replaces rounds below it, and the reverse: one of them says how far."""
+    merged, said = merge(under, over), over.get("draw")
+    if not isinstance(said, Mapping) or {"rounds", "density"} <= said.keys():
+        return merged
+    hidden = "rounds" if "density" in said else "density" if "rounds" in said else None
+    merged["draw"] = {key: value for key, value in merged["draw"].items() if key != hidden}
+    if isinstance(merged.get("sources"), Mapping):
+        merged["sources"] = {
+            key: value for key, value in merged["sources"].items() if key != f"draw.{hidden}"
+        }
+    return merged
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `under`, table by table; neither is changed."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = (
+            merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
+def assignments(items: Sequence[str]) -> dict[str, Any]:
+    """Tables from `--set train.lr=0.05` items. A value is TOML; what is no TOML value is taken as text.
+
+    Raises:
+        UsageError: no `=`, or an empty key.
+    """
+    tables: dict[str, Any] = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise UsageError(f"--set {item!r}: write KEY=VALUE, for example --set train.lr=0.05")
+        nested: Any = _value(text)
+        for part in reversed(parts):
+            nested = {part: nested}
+        tables = merge(tables, nested)
+    return tables
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text.strip()
+
+
+def parse_recipe(tables: Mapping[str, Any], *, where: str) -> Recipe:
+    """Check merged tables and make the recipe.
+
+    Raises:
+        UsageError: an unknown key (with the near miss), a missing one, or a value of the wrong kind, with its place.
+    """
+    tables = dict(tables)
+    if isinstance(tables.get("draw"), Mapping):
+        tables["draw"] = _with_params(tables["draw"])
+    try:
+        return Recipe.model_validate(tables)
+    except ValidationError as error:
+        raise UsageError(f"{where}: {_one_line(error)}") from None
+
+
+def _with_params(draw: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of `[draw]` that are not common to all methods belong to the method, which checks them itself."""
+    common = {key: value for key, value in draw.items() if key in DrawSpec.model_fields and key != "params"}
+    own = {key: value for key, value in draw.items() if key not in DrawSpec.model_fields}
+    return {**common, "params": {**draw.get("params", {}), **own}}
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"no key {key}; {near_miss(str(first['loc'][-1]), _siblings(first['loc']))}"
+    if first["type"] == "missing":
+        return f"{key} is not given; add --set {key}=… or a --recipe that has it"
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}, not {str(first['input'])[:60]!r}"
+
+
+def _siblings(place: tuple[int | str, ...]) -> list[str]:
+    spec: Any = Recipe
+    for part in place[:-1]:
+        field = spec.model_fields.get(part) if hasattr(spec, "model_fields") else None
+        spec = {"model": ModelSpec, "data": DataSpec, "train": TrainSpec, "draw": DrawSpec}.get(
+            str(part)
+        ) or (field.annotation if field else None)
+    return list(spec.model_fields) if hasattr(spec, "model_fields") else []
