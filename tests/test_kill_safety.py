@@ -252,10 +252,6 @@ def test_a_full_disk_at_any_operation_costs_nothing_that_was_there(tmp_path: Pat
     assert assert_a_full_disk_costs_nothing(tmp_path / "one", iter(range(1000))) > 50
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="store.files.link_or_copy writes its copy through the link it made, and so into the finished file itself",
-)
 def test_a_link_that_cannot_be_renamed_never_costs_its_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,9 +282,6 @@ def test_a_link_that_cannot_be_renamed_never_costs_its_source(
     assert source.read_bytes() == b"hours of training"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="store.locks.locked writes the owner's file with a bare OSError: exit 70"
-)
 def test_a_lock_that_cannot_name_its_owner_is_refused_with_exit_code_10(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,7 +107,7 @@ class StoppedError(TicketctlError):
         self.exit_code = exit_code
 
 
-_SHOWN = 12
+_SHOWN = 20
 
 
 def near_miss(word: str, allowed: Iterable[str]) -> str:

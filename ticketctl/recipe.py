@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -231,18 +232,21 @@ class Recipe(Spec):
             return self
         train = self.train.model_copy(
             update={
-                "epochs": max(1, round(self.train.epochs * factor)),
+                "epochs": _stretched(self.train.epochs, factor),
                 "milestones": tuple(str(_duration(text).scaled(factor)) for text in self.train.milestones),
                 "warmup": str(_duration(self.train.warmup).scaled(factor)),
             }
         )
-        keep = KeepSpec(
-            epochs=tuple(sorted({max(1, round(e * factor)) if e else 0 for e in self.keep.epochs}))
-        )
+        keep = KeepSpec(epochs=tuple(sorted({_stretched(e, factor) if e else 0 for e in self.keep.epochs})))
         draw = self.draw and self.draw.model_copy(
             update={"rewind": str(_duration(self.draw.rewind).scaled(factor))}
         )
         return self.model_copy(update={"train": train, "keep": keep, "draw": draw})
+
+
+def _stretched(epochs: int, factor: Fraction) -> int:
+    """Rounded as durations are, half up, so that a milestone at the end stays there."""
+    return max(1, math.floor(epochs * factor + Fraction(1, 2)))
 
 
 def fingerprint(record: Mapping[str, Any]) -> str:

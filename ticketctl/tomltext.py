@@ -19,7 +19,7 @@ def toml_text(tables: Mapping[str, Any], prefix: str = "") -> str:
 
 
 def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _string(key)
 
 
 def _value(value: Any) -> str:
@@ -29,4 +29,9 @@ def _value(value: Any) -> str:
         return "[" + ", ".join(_value(item) for item in value) + "]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + "}"
-    return repr(value) if isinstance(value, int | float) else json.dumps(str(value), ensure_ascii=False)
+    return repr(value) if isinstance(value, int | float) else _string(str(value))
+
+
+def _string(text: str) -> str:
+    """A basic string: JSON's form, and DEL escaped, which TOML wants."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

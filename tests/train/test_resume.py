@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,28 @@ def test_checkpoints_follow_the_clock(tmp_path: Path, monkeypatch: pytest.Monkey
     assert checkpoints(ALWAYS) == list(range(13))
     rare = checkpoints(loop.CHECKPOINT_SECONDS / 4)
     assert 1 < len(rare) < 6
+
+
+def test_checkpoints_that_take_long_are_further_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five seconds a write and half a minute a step: no more than one hundredth of the time is spent on writing."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 0.01)
+    written: list[float] = []
+    clock = small.Clock(0.0)
+
+    def slow(self: fitfiles.FitFiles, key: str, notes: Any, tensors: Any) -> None:
+        clock.now += 5.0
+        written.append(clock.now)
+
+    def pass_time() -> None:
+        clock.now += 30.0
+
+    monkeypatch.setattr(fitfiles.FitFiles, "write_checkpoint", slow)
+    bench = small.bench(small.train_spec(epochs=20), stop=pass_time, clock=clock)
+    small.lab(tmp_path, bench).fit(small.weights(), None)
+    assert len(written) > 2
+    assert all(later - earlier >= 500 for earlier, later in pairwise(written))
 
 
 def test_a_finished_training_is_answered_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,8 @@ def link_or_copy(source: Path, target: Path) -> None:
             temporary.unlink()
         sync_folder(target.parent)
     except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()  # or the copy would be written through the link, into the source itself
         write_atomic(target, source.read_bytes())
 
 

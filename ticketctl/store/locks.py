@@ -39,12 +39,19 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise ResourceError(f"{folder}: cannot be written: {error.strerror}") from None
     try:
-        sweep_temporaries(folder)
-        (folder / OWNER).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        _enter(folder)
         yield
     finally:
         (folder / OWNER).unlink(missing_ok=True)
         lock.release()
+
+
+def _enter(folder: Path) -> None:
+    try:
+        sweep_temporaries(folder)
+        (folder / OWNER).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    except OSError as error:
+        raise ResourceError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
 def _owner(folder: Path) -> str:
