@@ -124,10 +124,11 @@ class DieAt:
         DieAt.count += 1
         if mine and not self.after:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = self.original(*arguments, **options)
-        if mine:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+        try:
+            return self.original(*arguments, **options)
+        finally:  # it may have failed, as taking away what is not there does
+            if mine:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 # ------------------------------------------------------------------------------------------------------- the runs

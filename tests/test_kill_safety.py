@@ -40,11 +40,11 @@ def marathon(*arguments: str) -> dict[str, Any]:
 
 
 def test_killed_at_random_moments_it_ends_in_the_same_bytes() -> None:
-    """Draws and spends; 25 kills at random moments, and around every 35th write, sync and rename of each."""
-    summary = marathon("--kills", "25", "--points", "--every", "35")
+    """Draws and spends; 25 kills at random moments, and around every 100th write, sync and rename of each."""
+    summary = marathon("--kills", "25", "--points", "--every", "100")
     assert summary["identical"] == summary["runs"] > 10
     assert summary["kills"] - summary["at_points"] >= 25
-    assert summary["at_points"] >= 8
+    assert summary["at_points"] >= 5
 
 
 @pytest.mark.slow
@@ -53,8 +53,8 @@ def test_killed_a_hundred_times_and_around_every_write_it_ends_in_the_same_bytes
     summary = marathon("--kills", "100", "--points", "--seed", "1")
     assert summary["identical"] == summary["runs"]
     assert summary["kills"] - summary["at_points"] >= 100
-    assert summary["at_points"] > 120
-    assert summary["left_orphans"] > 20  # they hit where it hurts
+    assert summary["at_points"] > 500
+    assert summary["left_orphans"] > 100  # they hit where it hurts
 
 
 def test_what_a_killed_writer_left_is_swept_at_the_next_start(tmp_path: Path) -> None:
@@ -136,10 +136,13 @@ def test_a_draw_that_is_stopped_says_so_and_the_same_command_goes_on(
     assert "Traceback" not in said
     assert "the same command goes on" in said
     assert (work / "work" / "fits" / "001" / "checkpoint.safetensors").exists()
-    again = begin(command, tmp_path)
-    output, said = again.communicate(timeout=120)
-    assert again.returncode == 0, said
-    assert "ticket tk1" in output
+    if number == signal.SIGTERM:
+        again = begin(command, tmp_path)
+        output, said = again.communicate(timeout=120)
+        assert again.returncode == 0, said
+        assert "ticket tk1" in output
+    else:  # the same without another cold start
+        tiny.run_draw(draw_recipe(TYPED).recipe, 0, work, tiny.around(tmp_path / "cache"))
     assert tiny.files_below(work) == undisturbed
 
 

@@ -57,7 +57,7 @@ def same(one, other):
 
 def test_a_kept_set_is_the_decoded_one_and_is_not_decoded_again(opened, folder, monkeypatch, tmp_path):
     first = opened(f"imagefolder:{folder}")
-    monkeypatch.setattr("ticketctl.data.folder.decode_all", None)
+    monkeypatch.setattr("ticketctl.data.folder.decode_splits", None)
     assert same(first, opened(f"imagefolder:{folder}"))
     assert len(kept(tmp_path)) == 1
 

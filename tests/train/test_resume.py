@@ -266,6 +266,18 @@ def test_another_training_is_not_continued(tmp_path: Path) -> None:
         small.lab(tmp_path, bench).fit(small.weights(seed=1), None)
 
 
+def test_a_checkpoint_of_other_versions_is_not_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spend has no record of what it was begun with but this."""
+    with pytest.raises(StoppedError):
+        Case(MOMENTUM).draw(tmp_path, StopAt(8))
+    monkeypatch.setattr(fitfiles, "_VERSIONS", {"ticketctl": "0.1.0", "torch": "9.9"})
+    with pytest.raises(MismatchError, match=r"9\.9") as refused:
+        Case(MOMENTUM).draw(tmp_path)
+    assert refused.value.exit_code == 8
+
+
 def test_memory_and_best_state_survive_a_stop_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
     case = Case({**MOMENTUM, "epochs": 4})
     truth = case.draw(tmp_path / "truth")

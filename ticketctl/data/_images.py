@@ -11,11 +11,43 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ticketctl.data._members import Members
+from ticketctl.data.sets import Decoded, Split
 from ticketctl.errors import UnavailableError, UsageError
+from ticketctl.progress import Reporter
+
+Rows = list[tuple[str, str]]
+"""(class, member's name) of each image."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # Pillow knows many more, some of which start programs
 _MAX_PIXELS = 1 << 26
+
+
+def decode_splits(
+    members: Members,
+    train: Rows,
+    test: Rows,
+    reporter: Reporter,
+    *,
+    size: int | None = None,
+    colour: bool = False,
+) -> Decoded:
+    """Both splits, images in the order of their rows; the classes are the sorted labels of `train`.
+
+    Raises:
+        UsageError, UnavailableError: as `decode_all`.
+    """
+    reporter.note(f"decoding {len(train) + len(test)} images in {members.where}")
+    images = decode_all(members, [name for _, name in train + test], size=size, colour=colour)
+    classes = sorted({label for label, _ in train})
+    number = {label: index for index, label in enumerate(classes)}
+    labels = np.array([number[label] for label, _ in train + test], dtype=np.int64)
+    return Decoded(
+        train=Split(images[: len(train)], labels[: len(train)]),
+        test=Split(images[len(train) :], labels[len(train) :]),
+        classes=tuple(classes),
+        augment="none" if images.shape[1] == 1 else "crop-flip",
+    )
 
 
 def decode_all(

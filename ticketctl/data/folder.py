@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
-from ticketctl.data._images import SUFFIXES, decode_all
+from ticketctl.data._images import SUFFIXES, Rows, decode_splits
 from ticketctl.data._members import FolderMembers
 from ticketctl.data._sources import place, stat_identity
-from ticketctl.data.sets import Decoded, Found, Source, Split
+from ticketctl.data.sets import Decoded, Found, Source
 from ticketctl.errors import UnavailableError, UsageError
 
 NAMES = {"imagefolder": "your own images: imagefolder:PATH with PATH/{train,test}/CLASS/*.png"}
@@ -40,7 +38,7 @@ def find(name: str, source: Source) -> Found:
     return Found(identity, partial(_read, members, train, test, size, source))
 
 
-def _rows(members: FolderMembers, part: str) -> list[tuple[str, str]]:
+def _rows(members: FolderMembers, part: str) -> Rows:
     """(class, name) of each image of a part."""
     paths = [name.split("/") for name in members.names if name.lower().endswith(SUFFIXES)]
     return sorted((path[1], "/".join(path)) for path in paths if len(path) == 3 and path[0] == part)
@@ -48,22 +46,12 @@ def _rows(members: FolderMembers, part: str) -> list[tuple[str, str]]:
 
 def _read(
     members: FolderMembers,
-    train: list[tuple[str, str]],
-    test: list[tuple[str, str]],
+    train: Rows,
+    test: Rows,
     size: int | None,
     source: Source,
 ) -> Decoded:
-    classes = sorted({label for label, _ in train})
-    strange = sorted({label for label, _ in test} - set(classes))
+    strange = sorted({label for label, _ in test} - {label for label, _ in train})
     if strange:
         raise UsageError(f"{members.where}: class {strange[0]!r} has test images and no train images")
-    source.reporter.note(f"decoding {len(train) + len(test)} images in {members.where}")
-    images = decode_all(members, [name for _, name in train + test], size=size)
-    number = {label: index for index, label in enumerate(classes)}
-    labels = np.array([number[label] for label, _ in train + test], dtype=np.int64)
-    return Decoded(
-        train=Split(images[: len(train)], labels[: len(train)]),
-        test=Split(images[len(train) :], labels[len(train) :]),
-        classes=tuple(classes),
-        augment="none" if images.shape[1] == 1 else "crop-flip",
-    )
+    return decode_splits(members, train, test, source.reporter, size=size)

@@ -12,12 +12,10 @@ import re
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from ticketctl.data._images import decode_all
+from ticketctl.data._images import Rows, decode_splits
 from ticketctl.data._members import FolderMembers, Members, ZipMembers
 from ticketctl.data._sources import place, stat_identity
-from ticketctl.data.sets import Decoded, Found, Source, Split
+from ticketctl.data.sets import Decoded, Found, Source
 from ticketctl.errors import UnavailableError
 
 NAMES = {"tinyimagenet": "TinyImageNet: 100,000 + 10,000 colour 64x64, tinyimagenet:PATH (folder or zip)"}
@@ -27,9 +25,6 @@ COUNTS = (100_000, 10_000)
 _ANNOTATIONS = "val/val_annotations.txt"
 _TRAIN = re.compile(r"train/(n\d{8})/images/[^/]+\.JPEG")
 _VAL = re.compile(r"([A-Za-z0-9_]+\.JPEG)\t(n\d{8})(\t.*)?")
-
-Rows = list[tuple[str, str]]
-"""(WordNet id, member's name) of each image."""
 
 
 def find(name: str, source: Source) -> Found:
@@ -62,20 +57,10 @@ def _read(members: Members, source: Source) -> Decoded:
     if (len(train), len(test)) != COUNTS:
         seen = f"{len(train)} train and {len(test)} val images"
         raise UnavailableError(f"{members.where}: {seen}, but TinyImageNet has {COUNTS[0]} and {COUNTS[1]}")
-    classes = sorted({label for label, _ in train})
-    strange = sorted({label for label, _ in test} - set(classes))
+    strange = sorted({label for label, _ in test} - {label for label, _ in train})
     if strange:
         raise UnavailableError(f"{members.where}: {_ANNOTATIONS}: {strange[0]} has no train images")
-    source.reporter.note(f"decoding {sum(COUNTS)} images in {members.where}")
-    images = decode_all(members, [name for _, name in train + test], colour=True)
-    number = {label: index for index, label in enumerate(classes)}
-    labels = np.array([number[label] for label, _ in train + test], dtype=np.int64)
-    return Decoded(
-        train=Split(images[: len(train)], labels[: len(train)]),
-        test=Split(images[len(train) :], labels[len(train) :]),
-        classes=tuple(classes),
-        augment="crop-flip",
-    )
+    return decode_splits(members, train, test, source.reporter, colour=True)
 
 
 def _annotated(members: Members) -> Rows:

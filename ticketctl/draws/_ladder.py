@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -76,25 +76,33 @@ def _budgets(lab: Lab, target: Target, params: MagnitudeParams) -> Sequence[int 
     )
 
 
-def wanted_density(target: Target, method: str) -> Fraction:
-    """The density a one-shot method is to reach.
+def one_shot(lab: Lab, target: Target, method: str, choose: Callable[[Fit, int], Mask]) -> Iterator[Level]:
+    """Level 0, dense (it passes through the rewind point and is the baseline), and level 1, the mask of `choose`.
 
-    Raises:
-        UsageError: none was given.
+    `choose` is given the dense training and the exact count to keep.
     """
-    if target.density is None:
-        raise UsageError(f"{method} prunes once: give --density or --sparsity instead of --rounds")
-    return target.density
+    size = sum(shape.numel() for shape in lab.shapes.values())
+    count = kept_count(size, _density(target, method))
+    dense = dense_level(lab)
+    yield dense
+    assert dense.fit is not None
+    yield trained(lab, choose(dense.fit, count), dense, 1)
 
 
-def wanted_count(lab: Lab, target: Target, method: str) -> int:
-    """How many weights a one-shot method is to keep.
+def one_shot_trainings(target: Target, method: str) -> int:
+    """How many trainings a one-shot method takes: the dense net and the ticket.
 
     Raises:
         UsageError: no density was given.
     """
-    size = sum(shape.numel() for shape in lab.shapes.values())
-    return kept_count(size, wanted_density(target, method))
+    _density(target, method)
+    return 2
+
+
+def _density(target: Target, method: str) -> Fraction:
+    if target.density is None:
+        raise UsageError(f"{method} prunes once: give --density or --sparsity instead of --rounds")
+    return target.density
 
 
 def ladder_trainings(target: Target, params: MagnitudeParams) -> int:

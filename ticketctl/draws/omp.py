@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ticketctl.draws._ladder import dense_level, magnitudes, trained, wanted_count, wanted_density
+from ticketctl.draws._ladder import magnitudes, one_shot, one_shot_trainings
 from ticketctl.masks.select import top
 from ticketctl.train.lab import Lab, Level, Target
 
@@ -21,19 +21,9 @@ class Params:
 
 def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
     """Level 0, dense, and level 1."""
-    count = wanted_count(lab, target, "omp")
-    dense = dense_level(lab)
-    yield dense
-    assert dense.fit is not None
-    mask = top(magnitudes(lab, dense.fit), count)
-    yield trained(lab, mask, dense, 1)
+    return one_shot(lab, target, "omp", lambda dense, count: top(magnitudes(lab, dense), count))
 
 
 def trainings(target: Target, params: Params) -> int:
-    """How many trainings this takes: the dense net and the ticket.
-
-    Raises:
-        UsageError: no density was given.
-    """
-    wanted_density(target, "omp")
-    return 2
+    """How many trainings this takes."""
+    return one_shot_trainings(target, "omp")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ticketctl.draws._ladder import dense_level, trained, wanted_count, wanted_density
+from ticketctl.draws._ladder import one_shot, one_shot_trainings
 from ticketctl.masks.spread import random_masks
 from ticketctl.train.lab import Lab, Level, Target
 
@@ -20,19 +20,10 @@ class Params:
 
 
 def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
-    """Level 0, dense (it passes through the rewind point and is the baseline), and level 1."""
-    count = wanted_count(lab, target, "random")
-    dense = dense_level(lab)
-    yield dense
-    mask = random_masks(lab.shapes, [count], lab.seeds)[0]
-    yield trained(lab, mask, dense, 1)
+    """Level 0, dense, and level 1."""
+    return one_shot(lab, target, "random", lambda _, count: random_masks(lab.shapes, [count], lab.seeds)[0])
 
 
 def trainings(target: Target, params: Params) -> int:
-    """How many trainings this takes: the dense net and the ticket.
-
-    Raises:
-        UsageError: no density was given.
-    """
-    wanted_density(target, "random")
-    return 2
+    """How many trainings this takes."""
+    return one_shot_trainings(target, "random")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ticketctl import __version__
 from ticketctl.errors import MismatchError
 from ticketctl.store.documents import canonical_json, parse_json
 from ticketctl.store.files import make_folder, read_bytes, write_atomic
@@ -25,6 +26,8 @@ from ticketctl.train.state import State, from_tensor, to_tensor
 
 LIMIT = 1 << 40
 _KEY = "ticketctl"
+_VERSIONS = {"ticketctl": __version__, "torch": torch.__version__}
+"""Bits are promised on one machine and one version of each."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,22 @@ class FitFiles:
     def write_checkpoint(
         self, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
     ) -> None:
-        """The running training, replacing the checkpoint before it."""
-        self._write("checkpoint.safetensors", key, notes, tensors)
+        """The running training, replacing the checkpoint before it; it is for these versions alone."""
+        self._write("checkpoint.safetensors", key, {**notes, "versions": _VERSIONS}, tensors)
 
     def read_checkpoint(self, key: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
         """Notes and tensors of the running training, or None if it has none.
 
         Raises:
-            MismatchError: it belongs to another training than `key`.
+            MismatchError: it belongs to another training than `key`, or was begun with other versions.
         """
-        return self._read("checkpoint.safetensors", key)
+        found = self._read("checkpoint.safetensors", key)
+        versions = found[0].pop("versions", None) if found else _VERSIONS
+        if versions != _VERSIONS:
+            raise MismatchError(
+                f"{self.folder}: begun with {versions}, this is {_VERSIONS}; remove it to begin again"
+            )
+        return found
 
     def write_record(self, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
         """The finished training; its checkpoint goes."""
@@ -98,7 +107,8 @@ class FitFiles:
         notes = parse_json(metadata.get(_KEY, "{}").encode(), where=str(path))
         if not isinstance(notes, dict) or notes.pop("key", None) != key:
             raise MismatchError(
-                f"{path}: belongs to another training (recipe, data, seed or version differ); use another --out"
+                f"{path}: belongs to another training (recipe, data or seed differ); "
+                f"remove {self.folder} to begin again"
             )
         return notes, {tensor_name: from_tensor(tensor) for tensor_name, tensor in tensors.items()}
 
