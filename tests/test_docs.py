@@ -371,7 +371,7 @@ def test_every_environment_variable_is_in_the_docs() -> None:
 def test_every_control_and_stream_is_in_the_docs() -> None:
     for path, wanted in (
         ("masks/prunable.py", "POLICIES"),
-        ("stages/controls.py", "KINDS"),
+        ("artifacts/models.py", "CONTROL_KINDS"),
         ("seeds.py", "STREAMS"),
     ):
         tree = ast.parse((ROOT / "ticketctl" / path).read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     field_validator,
+    model_validator,
 )
 
 from ticketctl.duration import Duration
@@ -113,6 +114,12 @@ class TrainSpec(Spec):
     @classmethod
     def _are_durations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(_duration(text)) for text in value)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> TrainSpec:
+        if self.nesterov and (self.momentum == 0 or self.optimizer != "sgd"):
+            raise ValueError("nesterov needs sgd with momentum above 0")
+        return self
 
     @field_validator("warmup")
     @classmethod
@@ -216,9 +223,14 @@ class Recipe(Spec):
         return self.model_dump(mode="json", include=names, exclude_none=True)
 
     def changed(self, *sections: str) -> dict[str, Any]:
-        """As `record`, without what stands at its default: a key that is added later changes no old record."""
+        """As `record`, without what stands at its default: a key that is added later changes no old record.
+
+        Controls are left out as well: they are made beside a draw, before or after, and are no part of it.
+        """
         names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds"}
-        return self.model_dump(mode="json", include=names, exclude_defaults=True, exclude_none=True)
+        found = self.model_dump(mode="json", include=names, exclude_defaults=True, exclude_none=True)
+        found.get("draw", {}).pop("controls", None)
+        return found
 
     @property
     def fingerprint(self) -> str:

@@ -149,6 +149,7 @@ class Stub:
         self.ends = ends
         self.asked: list[Mask] = []
         self.shapes = {name: value.shape for name, value in ends[0].items()}
+        self.head = list(self.shapes)[-1]
         self.initial = State({name: torch.zeros_like(value) for name, value in ends[0].items()}, 0)
 
     def full(self) -> Mask:
@@ -181,6 +182,7 @@ def test_layers_ranked_alone_keep_their_own_share() -> None:
     """The output layer at half the rate, as the original code does."""
     end = {"a": torch.arange(1.0, 11.0), "head": torch.arange(1.0, 11.0) / 100}
     lab: Any = Stub([end, end, end])
+    lab.head = "head"
     params = _ladder.MagnitudeParams(Fraction(2, 5), "layer", Fraction(1, 5))
     levels = list(imp.draw(lab, target=Target(rounds=2), params=params))
     assert [level.mask.layers() for level in levels[1:]] == [

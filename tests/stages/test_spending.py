@@ -6,15 +6,17 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.stages import tiny
-from ticketctl.artifacts.run import Run
+from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import Ticket, open_ticket
-from ticketctl.errors import StoppedError, UsageError
+from ticketctl.errors import MismatchError, StoppedError, UsageError
+from ticketctl.stages import spend as spend_stage
 from ticketctl.stages.spend import as_record, table
 from ticketctl.train.loop import Loop
 
@@ -305,3 +307,16 @@ def test_what_a_kill_between_run_and_sweep_leaves_is_swept(tmp_path: Path, monke
     monkeypatch.undo()
     tiny.spend(folder, levels="1", seeds=[1])
     assert not list(folder.rglob("work"))
+
+
+def test_a_run_of_another_training_is_never_overwritten(drawn: tuple[Ticket, Path], tmp_path: Path) -> None:
+    """The same folder, the same recipe, but the data changed underneath: refused, and the old run stays whole."""
+    job = SimpleNamespace(folder=tmp_path, drawn=None)
+    (tmp_path / "run.json").write_bytes((drawn[0].folder.parent / "levels" / "1" / "run.json").read_bytes())
+    for entry in open_run(drawn[0].folder.parent / "levels" / "1").manifest.files:
+        target = tmp_path / entry.path
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes((drawn[0].folder.parent / "levels" / "1" / entry.path).read_bytes())
+    with pytest.raises(MismatchError, match="another training"):
+        spend_stage._there(job, "0" * 64)  # type: ignore[arg-type]
+    assert open_run(tmp_path).manifest.status == "done"

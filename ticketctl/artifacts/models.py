@@ -139,6 +139,10 @@ class DrawPart(Part):
     parents: tuple[Parent, ...]
 
 
+CONTROL_KINDS = ("shuffled", "reinit", "random-erk")
+"""What a ticket is compared with: its mask permuted, other weights, another mask."""
+
+
 class Control(Part):
     """This ticket is a control of another."""
 

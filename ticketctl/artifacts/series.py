@@ -32,9 +32,10 @@ class Series:
     """One training: E rows of scalars (the first may be epoch 0, before training), N training examples.
 
     `scalars` is f4 [E, C], NaN where nothing was measured; `epoch` i4 [E]; `step` i8 [E]; `forget_count` u2
-    [N]; `correct_bits` u1 [T, ceil(N / 8)], whose row i belongs to training epoch i + 1 (T is the number of
-    epochs trained, not E; bits as `np.packbits(correct, axis=-1, bitorder="little")`); `samples` is N, may be
-    left out when `forget_count` is there; `sample_digest` says which examples, in which order.
+    [N]; `correct_bits` u1 [T, ceil(N / 8)], whose row i belongs to the epoch that ends at row i + 1 of
+    `scalars` (T is the number of epochs trained, not E; bits as `np.packbits(correct, axis=-1,
+    bitorder="little")`); `samples` is N, and may be left out when `forget_count` is there; `sample_digest` says
+    which examples, in which order.
     """
 
     columns: tuple[str, ...]

@@ -110,8 +110,8 @@ def _as_ours(problem: BaseException) -> TicketctlError:
         return problem
     if isinstance(problem, KeyboardInterrupt):
         return StoppedError("stopped at once", 130)
-    if isinstance(problem, MemoryError):
-        return ResourceError("out of memory; a smaller batch helps: --set train.batch=64")
+    if isinstance(problem, MemoryError) or _ran_out_of_memory(problem):
+        return ResourceError("out of memory; a smaller batch helps (--set train.batch=64), or smaller data")
     if isinstance(problem, typer.TyperException):
         return UsageError(_of_typer(problem))
     if isinstance(problem, OSError) and problem.errno in NO_SPACE:
@@ -120,6 +120,12 @@ def _as_ours(problem: BaseException) -> TicketctlError:
         traceback.print_exception(problem)
     what = f"{type(problem).__name__}: {problem}"
     return TicketctlError(f"a bug of ticketctl: {what} (TICKETCTL_DEBUG=1 shows where)")
+
+
+def _ran_out_of_memory(problem: BaseException) -> bool:
+    """Whether torch says so: its CPU allocator raises a bare RuntimeError."""
+    said = str(problem).lower()
+    return isinstance(problem, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
 
 
 def _of_typer(problem: typer.TyperException) -> str:

@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING
 
 from ticketctl.cli.console import watching
 from ticketctl.cli.signals import Stop
-from ticketctl.errors import UnavailableError
+from ticketctl.errors import StoppedError, UnavailableError
 
 if TYPE_CHECKING:
     from ticketctl.stages.setting import Surroundings
 
 
 @contextmanager
-def surroundings(device: str, data_dir: Path | None, offline: bool, quiet: bool) -> Iterator[Surroundings]:
-    """Signals are taken over before torch is imported, which takes seconds."""
+def surroundings(
+    device: str, data_dir: Path | None, offline: bool, quiet: bool, stop: Stop | None = None
+) -> Iterator[Surroundings]:
+    """Signals are taken over before torch is imported, which takes seconds; or they were, by `stop`.
+
+    Raises:
+        UnavailableError: no such data folder or device.
+        StoppedError: somebody asked to stop before this began.
+    """
+    stop = stop or Stop().install()
+    if stop.code is not None:
+        raise StoppedError("stopped; the same command goes on from here", stop.code)
     if data_dir is not None and not data_dir.expanduser().is_dir():
         raise UnavailableError(f"--data-dir {data_dir}: there is no such folder")
-    stop = Stop().install()
     with watching(quiet) as reporter:
         from ticketctl.cli.devices import resolve
         from ticketctl.data.load import default_cache

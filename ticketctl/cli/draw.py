@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ticketctl.cli import options as opt
 from ticketctl.cli.devices import check
 from ticketctl.cli.output import note, percent, print_json, print_line, print_table, visible
+from ticketctl.cli.signals import Stop
 
 if TYPE_CHECKING:
     from ticketctl.artifacts.ticket import Ticket
@@ -73,14 +74,14 @@ def draw(
         note(line, quiet)
     words = opt.where(workspace=workspace, out=out, device=device, data_dir=data_dir, offline=offline)
     note(f"repeat with: {draw_line(typed, choice.recipe, seeds, words)}", quiet)
-    results = []
+    results, stop = [], Stop().install()
     for one in seeds:
         place = out if out is None or len(seeds) == 1 else out / f"seed-{one}"
         folder = run_folder(choice.recipe, one, place, workspace)
         if dry_run:
             results.append(_estimate(choice.recipe, one, folder, device, data_dir, offline, quiet))
             continue
-        ticket = _drawn(choice.recipe, one, folder, device, data_dir, offline, quiet)
+        ticket = _drawn(choice.recipe, one, folder, device, data_dir, offline, quiet, stop)
         results.append(ticket_record(ticket))
         if not json:
             show(ticket)
@@ -92,7 +93,14 @@ def draw(
 
 
 def _drawn(
-    recipe: Recipe, seed: int, folder: Path, device: str, data_dir: Path | None, offline: bool, quiet: bool
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    device: str,
+    data_dir: Path | None,
+    offline: bool,
+    quiet: bool,
+    stop: Stop,
 ) -> Ticket:
     from ticketctl.cli.context import surroundings
     from ticketctl.stages.finished import finished_draw
@@ -102,7 +110,7 @@ def _drawn(
         note("this ticket is already drawn", quiet)
         return done
     note(f"writes to {folder}; the same command goes on there after an interruption", quiet)
-    with surroundings(device, data_dir, offline, quiet) as around:
+    with surroundings(device, data_dir, offline, quiet, stop) as around:
         from ticketctl.stages.draw import draw as run
 
         return run(recipe, seed, folder, around)

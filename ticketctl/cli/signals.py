@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
+from contextlib import suppress
 from types import FrameType
 
 
@@ -27,4 +28,5 @@ class Stop:
         if number == signal.SIGINT and self.code is not None:
             raise KeyboardInterrupt
         self.code = 130 if number == signal.SIGINT else 75
-        sys.stderr.write("\nstopping after this step; the same command goes on from there\n")
+        with suppress(OSError):  # whoever read our log may have been stopped by the same signal
+            os.write(2, b"\nstopping after this step; the same command goes on from there\n")

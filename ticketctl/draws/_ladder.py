@@ -69,8 +69,12 @@ def _budgets(lab: Lab, target: Target, params: MagnitudeParams) -> Sequence[int 
     sizes = {name: shape.numel() for name, shape in lab.shapes.items()}
     rate, rounds, density = params.rate, target.rounds, target.density
     if params.scope == "global":
+        if params.head_rate is not None:
+            raise UsageError('draw.head_rate goes with draw.scope = "layer"')
         return ladder_counts(sum(sizes.values()), rate=rate, rounds=rounds, density=density)
-    head = next(reversed(sizes)) if params.head_rate is not None else None
+    head = lab.head if params.head_rate is not None else None
+    if params.head_rate is not None and lab.head not in sizes:
+        raise UsageError("draw.head_rate: the output layer is not prunable here; leave the key out")
     return layer_ladder_counts(
         sizes, rate=rate, rounds=rounds, density=density, head=head, head_rate=params.head_rate
     )

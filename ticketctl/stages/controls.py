@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ticketctl.artifacts.ladder import Ladder
-from ticketctl.artifacts.masks import mask_digest
-from ticketctl.artifacts.models import ticket_id
-from ticketctl.artifacts.ticket import write_ticket
+from ticketctl.artifacts.ticket import Ticket, write_ticket
 from ticketctl.masks.ladder import level_mask, rounds_of_death
 from ticketctl.masks.mask import Mask
 from ticketctl.masks.shuffle import shuffle_death
@@ -23,44 +21,47 @@ from ticketctl.seeds import Seeds
 from ticketctl.stages.records import level_record
 from ticketctl.stages.setting import Setting
 from ticketctl.store.files import make_folder
-from ticketctl.train.lab import Level
 from ticketctl.train.state import State
 
-KINDS = ("shuffled", "reinit", "random-erk")
 Death = Mapping[str, NDArray[np.uint8]]
 
 
-def write_controls(
-    folder: Path, death: Death, last: Level, setting: Setting, fields: Mapping[str, Any], init: str
-) -> None:
-    """Write all three below `folder`.
+def write_control(folder: Path, kind: str, ticket: Ticket, setting: Setting) -> None:
+    """Write the control `kind` of a ticket, a function of the ticket and the draw's seed, into `folder`.
 
     `shuffled`: the rounds of death permuted inside each layer. `reinit`: the same ladder over a new initialisation,
     trained from step 0. `random-erk`: as many weights at every level, spread by ERK.
+
+    Raises:
+        StoppedError: asked to stop; what is written is whole, and the next call writes the rest.
     """
-    of = ticket_id(setting.arch, init, mask_digest(last.mask.to_arrays()))
-    rounds = len(fields["draw"]["levels"]) - 1
-    start = last.start
-    for kind, ladder, weights in (
-        ("shuffled", shuffle_death(death, setting.seeds), start),
-        ("reinit", death, fresh_start(setting)),
-        ("random-erk", _erk(death, rounds, setting), start),
-    ):
-        target = folder / kind / "ticket"
-        make_folder(target)
-        step = setting.rewind_step() if kind != "reinit" else 0
-        draw = {**fields["draw"], "levels": _levels(ladder, rounds, setting), "parents": [of]}
-        write_ticket(
-            target,
-            **{**fields, "draw": draw},
-            keep=level_mask(ladder, rounds).to_arrays(),
-            init=weights.tensors(),
-            ladder=Ladder(ladder, rounds, (), (), ()),
-            control={"kind": kind, "of": of},
-            init_role="rewind" if step else "init",
-            init_step=step,
-            init_epoch=repr(step / setting.bench.feed.steps_per_epoch) if step else "0",
-        )
+    make_folder(folder)
+    manifest, ladder = ticket.manifest, ticket.ladder()
+    assert ladder is not None
+    death = _death(kind, ladder, setting)
+    fresh = kind == "reinit"
+    draw = manifest.draw.model_dump(mode="json")
+    write_ticket(
+        folder,
+        arch=manifest.arch.model_dump(mode="json"),
+        draw=draw | {"levels": _levels(death, ladder.rounds, setting), "parents": [manifest.ticket_id]},
+        excluded=manifest.mask.excluded,
+        scope=manifest.mask.scope,
+        level=manifest.level,
+        keep=level_mask(death, manifest.level).to_arrays(),
+        init=fresh_start(setting).tensors() if fresh else ticket.init(),
+        ladder=Ladder(death, ladder.rounds, (), (), ()),
+        control={"kind": kind, "of": manifest.ticket_id},
+        init_role="init" if fresh else manifest.init.role,
+        init_step=0 if fresh else manifest.init.step,
+        init_epoch="0" if fresh else manifest.init.epoch,
+    )
+
+
+def _death(kind: str, ladder: Ladder, setting: Setting) -> Death:
+    if kind == "shuffled":
+        return shuffle_death(ladder.death, setting.seeds)
+    return ladder.death if kind == "reinit" else _erk(ladder, setting)
 
 
 def fresh_start(setting: Setting) -> State:
@@ -73,11 +74,14 @@ def fresh_start(setting: Setting) -> State:
     return State.of(model, 0)
 
 
-def _erk(death: Death, rounds: int, setting: Setting) -> Death:
-    counts = [level_mask(death, level).kept for level in range(1, rounds + 1)]
-    return rounds_of_death([Mask.full(setting.shapes), *random_ladder(setting.shapes, counts, setting.seeds)])
+def _erk(ladder: Ladder, setting: Setting) -> Death:
+    masks = random_ladder(setting.shapes, ladder.kept[1:], setting.seeds)
+    return rounds_of_death([Mask.full(setting.shapes), *masks])
 
 
 def _levels(death: Death, rounds: int, setting: Setting) -> list[dict[str, Any]]:
-    masks = (level_mask(death, level) for level in range(rounds + 1))
-    return [level_record(number, mask, setting, {}) for number, mask in enumerate(masks)]
+    found = []
+    for level in range(rounds + 1):
+        setting.poll()
+        found.append(level_record(level, level_mask(death, level), setting, {}))
+    return found

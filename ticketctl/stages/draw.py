@@ -16,13 +16,12 @@ from ticketctl import __version__, plugins
 from ticketctl.artifacts.ladder import Ladder
 from ticketctl.artifacts.manifest import write_provenance
 from ticketctl.artifacts.ticket import Ticket, write_ticket
-from ticketctl.artifacts.weights import weights_digest
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.masks.ladder import rounds_of_death
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
-from ticketctl.stages.controls import write_controls
-from ticketctl.stages.finished import WORK, asked, finished_draw
+from ticketctl.stages.controls import write_control
+from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
 from ticketctl.stages.records import RunOf, cost_of, level_record, save_run
 from ticketctl.stages.sessions import Sessions
@@ -30,6 +29,7 @@ from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.store.files import make_folder
 from ticketctl.store.locks import locked
 from ticketctl.train.lab import Lab, Level, Target
+from ticketctl.train.schedule import learning_rates
 
 
 @dataclass
@@ -56,13 +56,15 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
     """
     setting = _settled(recipe, seed, folder, around)
     with locked(folder):
-        done = finished_draw(recipe, seed, folder, swept=False)
+        done = drawn(recipe, seed, folder)
         if done is None:
             _begin(folder, asked(recipe, seed), setting)
             sessions, ladders = Sessions(folder / WORK, around), Ladders()
             for number, level in enumerate(_levels(setting, folder)):
                 _take(ladders, number, level, setting, folder)
             done = _seal(ladders, setting, seed, folder, sessions)
+        for kind in missing_controls(recipe, folder):
+            write_control(folder / CONTROLS / kind / "ticket", kind, done, setting)
         shutil.rmtree(folder / WORK, ignore_errors=True)
         return done
 
@@ -79,6 +81,7 @@ def _settled(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> S
     plan(recipe)
     setting = prepare(recipe, seeds_of(recipe, seed), around)
     setting.rewind_step()
+    learning_rates(setting.recipe.train, setting.bench.feed.steps_per_epoch)
     return setting
 
 
@@ -159,6 +162,7 @@ def target_of(recipe: Recipe) -> Target:
 
 def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder: Path) -> None:
     """Check a level, note it, and write its run."""
+    setting.poll()
     if ladders.masks and not level.mask <= ladders.masks[-1]:
         raise AssertionError(f"level {number} keeps weights that level {number - 1} had lost")
     metrics = level.fit.metrics() if level.fit else {}
@@ -184,7 +188,7 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
 
 
 def _seal(ladders: Ladders, setting: Setting, seed: int, folder: Path, sessions: Sessions) -> Ticket:
-    """Write ladder, ticket and controls."""
+    """Write the ladder and the ticket."""
     last, recipe = ladders.last, setting.recipe
     assert last is not None
     assert recipe.draw is not None
@@ -200,8 +204,6 @@ def _seal(ladders: Ladders, setting: Setting, seed: int, folder: Path, sessions:
         "scope": str(recipe.draw.params.get("scope", "global")),
         "level": len(ladders.masks) - 1,
     }
-    if recipe.draw.controls:
-        write_controls(folder / "controls", death, last, setting, fields, weights_digest(init))
     write_provenance(folder / "ticket", sessions.record(setting))
     return write_ticket(
         folder / "ticket",

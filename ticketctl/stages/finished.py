@@ -5,19 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.recipe import Recipe
 from ticketctl.stages.intent import check_intent, read_intent
 
+CONTROLS = "controls"
 WORK = "work"
 """Checkpoints of a draw under way; swept when its ticket is there."""
 
 
-def finished_draw(recipe: Recipe, seed: int, folder: Path, *, swept: bool = True) -> Ticket | None:
-    """The ticket in `folder`, if this very draw made it; None if it is still to be drawn.
+def finished_draw(recipe: Recipe, seed: int, folder: Path) -> Ticket | None:
+    """The ticket in `folder`, if nothing is left to do for this draw: neither its controls nor a sweep.
 
-    With `swept`, a draw that was killed between its ticket and its sweep still has something to do.
+    Raises:
+        MismatchError: another draw was begun there.
+    """
+    if (folder / WORK).exists() or missing_controls(recipe, folder):
+        return None
+    return drawn(recipe, seed, folder)
+
+
+def drawn(recipe: Recipe, seed: int, folder: Path) -> Ticket | None:
+    """The ticket in `folder`, if this very draw made it; None if it is still to be drawn.
 
     Raises:
         MismatchError: another draw was begun there.
@@ -25,10 +36,14 @@ def finished_draw(recipe: Recipe, seed: int, folder: Path, *, swept: bool = True
     found = read_intent(folder)
     if found is None or not (folder / "ticket" / "ticket.json").exists():
         return None
-    if swept and (folder / WORK).exists():
-        return None
     check_intent(folder, found["asked"], asked(recipe, seed))
     return open_ticket(folder / "ticket")
+
+
+def missing_controls(recipe: Recipe, folder: Path) -> list[str]:
+    """The kinds of controls that the recipe wants and that are not there."""
+    wanted = CONTROL_KINDS if recipe.draw and recipe.draw.controls else ()
+    return [kind for kind in wanted if not (folder / CONTROLS / kind / "ticket" / "ticket.json").exists()]
 
 
 def asked(recipe: Recipe, seed: int) -> dict[str, Any]:

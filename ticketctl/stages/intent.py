@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ticketctl.errors import MismatchError
+from ticketctl.errors import ArtifactError, MismatchError
 from ticketctl.store.documents import canonical_json, parse_json
 from ticketctl.store.files import read_bytes, write_atomic
 
@@ -20,7 +20,13 @@ def read_intent(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     found = parse_json(read_bytes(path, limit=_LIMIT), where=str(path))
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict) or not all(
+        isinstance(found.get(key), dict) for key in ("asked", "settled")
+    ):
+        raise ArtifactError(
+            "E_MANIFEST", f"{path}: not what ticketctl writes there; remove it, or use another --out"
+        )
+    return found
 
 
 def write_intent(folder: Path, record: Mapping[str, Any]) -> None:

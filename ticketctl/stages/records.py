@@ -15,6 +15,7 @@ from ticketctl.artifacts.models import ticket_id
 from ticketctl.artifacts.run import Run, StateFile, open_run, write_run
 from ticketctl.artifacts.series import Series
 from ticketctl.artifacts.weights import weights_digest
+from ticketctl.errors import MismatchError
 from ticketctl.masks.collapse import collapse
 from ticketctl.masks.mask import Mask
 from ticketctl.seeds import Seeds
@@ -43,8 +44,11 @@ def save_run(folder: Path, of: RunOf) -> Run:
     make_folder(folder)
     if (folder / "run.json").exists():
         there = open_run(folder)
-        if there.manifest.training_id == of.fit.key:
-            return there
+        if there.manifest.training_id != of.fit.key:
+            raise MismatchError(
+                f"{folder}: holds a run of another training; remove it, or give another --out"
+            )
+        return there
     setting, fit = of.setting, of.fit
     sparse = of.mask.kept < of.mask.size
     start = weights_digest(of.start.tensors())

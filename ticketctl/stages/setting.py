@@ -15,16 +15,15 @@ from ticketctl.data.load import load
 from ticketctl.data.sets import DataSet
 from ticketctl.data.splits import hold_out
 from ticketctl.duration import Duration
-from ticketctl.errors import UsageError
-from ticketctl.masks.prunable import left_dense, policy, prunable
+from ticketctl.errors import StoppedError, UsageError
+from ticketctl.masks.prunable import head, left_dense, policy, prunable
 from ticketctl.nets.build import build
-from ticketctl.nets.describe import macs
 from ticketctl.nets.initialise import initialise_
 from ticketctl.progress import Reporter
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
 from ticketctl.train.bench import Bench
-from ticketctl.train.device import Place, settle
+from ticketctl.train.device import Place, settle, settle_arithmetic
 from ticketctl.train.feed import Feed, Images, Scaling
 from ticketctl.train.lab import Lab
 from ticketctl.train.state import State
@@ -56,8 +55,6 @@ class Setting:
     shapes: Mapping[str, torch.Size]
     excluded: tuple[str, ...]
     seeds: Seeds
-    macs: int
-    """Multiply-adds of one image's forward pass."""
 
     @property
     def base_name(self) -> str:
@@ -113,7 +110,20 @@ class Setting:
             keep,
             self.identity,
             folder,
+            head(self.bench.model),
         )
+
+    def poll(self) -> None:
+        """Leave, if somebody asked to stop; for long work between trainings.
+
+        Raises:
+            StoppedError: somebody did.
+        """
+        code = self.bench.stop()
+        if code is not None:
+            raise StoppedError(
+                "stopped; everything so far is kept, and the same command goes on from here", code
+            )
 
     def rewind_step(self) -> int:
         """The step that levels rewind to.
@@ -147,11 +157,11 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
     augment = data.augment if recipe.data.augment == "auto" else recipe.data.augment
     settled = recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update={"augment": augment}),
+            "data": recipe.data.model_copy(update={"augment": augment, **_statistics(recipe, data)}),
             "train": settle(recipe.train, around.device),
         }
     )
-    torch.set_num_threads(settled.train.threads)
+    settle_arithmetic(settled.train.threads, around.device)
     model = build(recipe.model.name, shape=data.shape, classes=len(data.classes), stem=recipe.model.stem)
     initialise_(model, recipe.model.init, seeds)
     initial = State.of(model, 0)
@@ -159,8 +169,7 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
     preset = policy(settled.draw.prunable if settled.draw else "default")
     names = prunable(model, preset)
     shapes = {name: initial.weights[name].shape for name in names}
-    work = macs(model, data.shape)
-    return Setting(settled, bench, data, counts, initial, shapes, left_dense(model, names), seeds, work)
+    return Setting(settled, bench, data, counts, initial, shapes, left_dense(model, names), seeds)
 
 
 def _load(recipe: Recipe, around: Surroundings) -> DataSet:
@@ -179,7 +188,7 @@ def _bench(
     recipe: Recipe, data: DataSet, model: nn.Module, seeds: Seeds, around: Surroundings
 ) -> tuple[Bench, dict[str, int]]:
     train, held = hold_out(len(data.train), recipe.data.validation, seeds)
-    scaling = Scaling.of(*_statistics(recipe, data), around.device)
+    scaling = Scaling.of(*_normalisation(recipe, data.shape[0]), around.device)
     images = Images(data.train, train if len(held) else None, scaling, around.device)
     exams = {"val": Images(data.train, held, scaling, around.device)} if len(held) else {}
     exams["test"] = Images(data.test, None, scaling, around.device)
@@ -193,11 +202,18 @@ def _bench(
     return bench, {"train": len(images), "validation": len(held), "test": len(data.test)}
 
 
-def _statistics(recipe: Recipe, data: DataSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    channels = data.shape[0]
+def _statistics(recipe: Recipe, data: DataSet) -> dict[str, tuple[float, ...]]:
+    """Means and deviations, settled: an artifact says what was used, whatever a later version takes."""
     if recipe.data.normalise == "none":
-        return (0.0,) * channels, (1.0,) * channels
+        return {}
     mean, std = recipe.data.mean or data.mean, recipe.data.std or data.std
+    channels = data.shape[0]
     if len(mean) != channels or len(std) != channels or min(std) <= 0:
         raise UsageError(f"data.mean and data.std: {channels} values each for this data, deviations above 0")
-    return mean, std
+    return {"mean": mean, "std": std}
+
+
+def _normalisation(recipe: Recipe, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if recipe.data.normalise == "none":
+        return (0.0,) * channels, (1.0,) * channels
+    return recipe.data.mean, recipe.data.std

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ticketctl.artifacts.manifest import write_provenance
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import Ticket
-from ticketctl.errors import LockedError, ResourceError, UsageError
+from ticketctl.errors import MismatchError, UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
 from ticketctl.stages.records import RunOf, save_run
+from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare
 from ticketctl.stages.wallet import Job
 from ticketctl.store.locks import OWNER, locked
@@ -60,7 +60,7 @@ def spend(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surrou
         seeds = seeds_for(recipe, job.seed, draw_seeds)
         if job.seed not in settings:
             settings = {job.seed: prepare(recipe, seeds, around)}
-        yield _one(job, settings[job.seed], seeds)
+        yield _one(job, settings[job.seed], seeds, around)
 
 
 def seeds_for(recipe: Recipe, seed: int, draw_seeds: Seeds) -> Seeds:
@@ -71,28 +71,38 @@ def seeds_for(recipe: Recipe, seed: int, draw_seeds: Seeds) -> Seeds:
     return Seeds(seed, {**apart, **recipe.seeds.model_dump(exclude_none=True)})
 
 
-def _one(job: Job, setting: Setting, seeds: Seeds) -> Spent:
+def _one(job: Job, setting: Setting, seeds: Seeds, around: Surroundings) -> Spent:
     mask, start, role = beginning(job.ticket, job.level, setting)
     key = training_id(setting.identity, seeds, start, mask)
+    run = _there(job, key)
+    if run is not None and not any((job.folder / left).exists() for left in (WORK, OWNER)):  # by a kill
+        setting.bench.reporter.phase(_title(job), setting.recipe.train.epochs, setting.recipe.train.epochs)
+        return Spent(job.ticket, job.level, job.seed, run, trained=False)
+    with locked(job.folder):
+        run = _there(job, key)  # it may have been trained while we looked
+        trained = run is None
+        run = run or _train(job, setting, seeds, (mask, start, role), around)
+        shutil.rmtree(job.folder / WORK, ignore_errors=True)
+    return Spent(job.ticket, job.level, job.seed, run, trained)
+
+
+def _there(job: Job, key: str) -> Run | None:
+    """The run of this training, if it was trained before.
+
+    Raises:
+        MismatchError: a run of another training lies in the job's folder.
+    """
     for folder in (job.drawn, job.folder):
         if folder and (folder / "run.json").exists():
             run = open_run(folder)
             if run.manifest.training_id == key:
-                setting.bench.reporter.phase(
-                    _title(job), setting.recipe.train.epochs, setting.recipe.train.epochs
-                )
-                _sweep(job.folder)
-                return Spent(job.ticket, job.level, job.seed, run, trained=False)
-    with locked(job.folder):
-        run = _train(job, setting, seeds, mask, start, role)
-    return Spent(job.ticket, job.level, job.seed, run, trained=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Take away what a kill between a run and its end left there, unless somebody is at work."""
-    if (folder / WORK).exists() or (folder / OWNER).exists():
-        with suppress(LockedError, ResourceError), locked(folder):
-            shutil.rmtree(folder / WORK, ignore_errors=True)
+                return run
+    if (job.folder / "run.json").exists():
+        raise MismatchError(
+            f"{job.folder}: holds a run of another training (the data, the ticket or the version differ); "
+            "move it away to train this one"
+        )
+    return None
 
 
 def _title(job: Job) -> str:
@@ -100,15 +110,17 @@ def _title(job: Job) -> str:
     return f"{kind if job.level else 'dense'} level {job.level}, seed {job.seed}"
 
 
-def _train(job: Job, setting: Setting, seeds: Seeds, mask: Mask, start: State, role: str) -> Run:
-    lab = setting.lab(job.folder / WORK, seeds)
-    title = _title(job)
+def _train(
+    job: Job, setting: Setting, seeds: Seeds, begin: tuple[Mask, State, str], around: Surroundings
+) -> Run:
+    mask, start, role = begin
+    sessions = Sessions(job.folder / WORK, around)
+    lab, title = setting.lab(job.folder / WORK, seeds), _title(job)
     fit = lab.fit_in(FitFiles(job.folder / WORK), start, mask, keep=(), title=title)
     if fit.diverged:
         setting.bench.reporter.note(f"{title}: {fit.why_diverged}; kept, flagged, and left out of every mean")
-    run = save_run(job.folder, RunOf(setting, seeds, fit, mask, job.level, start, role))
-    shutil.rmtree(job.folder / WORK, ignore_errors=True)
-    return run
+    write_provenance(job.folder, sessions.record(setting))
+    return save_run(job.folder, RunOf(setting, seeds, fit, mask, job.level, start, role))
 
 
 def beginning(ticket: Ticket, level: int, setting: Setting) -> tuple[Mask, State, str]:
@@ -189,18 +201,18 @@ def table(spent: Sequence[Spent]) -> list[Row]:
     return [_row(kind, level, group, dense) for (kind, level), group in groups.items()]
 
 
-def _row(kind: str, level: int, group: Sequence[Spent], dense: float | None) -> Row:
+def _row(kind: str, level: int, group: Sequence[Spent], dense: Fraction | None) -> Row:
     values: dict[str, float] = {}
     for name in ("test.accuracy", "val.accuracy", "best_val.test.accuracy"):
-        numbers = _values(group, name)
+        numbers = [float(value) for value in _values(group, name)]
         if numbers:
             values[name] = float(np.mean(numbers))
         if len(numbers) > 1:
             values[f"{name}.std"] = float(np.std(numbers, ddof=1))
     first = group[0].run.manifest
-    mean = values.get("test.accuracy")
+    mean = _mean(group, "test.accuracy")
     gap = mean - dense if mean is not None and dense is not None and kind != "dense" else None
-    winning = {} if gap is None else {"003": gap >= 0, "004": gap >= -0.01}
+    winning = {} if gap is None else {"003": gap >= 0, "004": gap >= Fraction(-1, 100)}
     diverged = sum(one.run.manifest.status == "diverged" for one in group)
     folders = tuple(str(one.run.folder) for one in group)
     return Row(
@@ -211,20 +223,21 @@ def _row(kind: str, level: int, group: Sequence[Spent], dense: float | None) -> 
         len(group) - diverged,
         diverged,
         values,
-        gap,
+        None if gap is None else float(gap),
         winning,
         folders,
     )
 
 
-def _mean(group: Sequence[Spent], name: str) -> float | None:
+def _mean(group: Sequence[Spent], name: str) -> Fraction | None:
+    """Exact, since a verdict may hang on it."""
     numbers = _values(group, name)
-    return float(np.mean(numbers)) if numbers else None
+    return sum(numbers, Fraction(0)) / len(numbers) if numbers else None
 
 
-def _values(group: Sequence[Spent], name: str) -> list[float]:
+def _values(group: Sequence[Spent], name: str) -> list[Fraction]:
     sound = [one.run.manifest for one in group if one.run.manifest.status == "done"]
-    return [float(manifest.metrics[name]) for manifest in sound if name in manifest.metrics]
+    return [Fraction(manifest.metrics[name]) for manifest in sound if name in manifest.metrics]
 
 
 def as_record(row: Row) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ticketctl.errors import ArtifactError, ResourceError, UsageError
+from ticketctl.errors import ArtifactError, MismatchError, ResourceError, UnavailableError, UsageError
 from ticketctl.recipe import fingerprint
 from ticketctl.store.documents import canonical_json, parse_json
 from ticketctl.store.files import make_folder, read_bytes, write_atomic
@@ -52,7 +52,12 @@ def remembering(workspace: Path, argv: Sequence[str], ticket: Path) -> Iterator[
         write_atomic(path, canonical_json({"argv": _words(argv), "ticket": name}))
     try:
         yield
-    except (UsageError, ArtifactError):  # the same command would only fail again
+    except (
+        UsageError,
+        ArtifactError,
+        MismatchError,
+        UnavailableError,
+    ):  # the same command would only fail again
         _forget(path)
         raise
     _forget(path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.workspace import resolve
@@ -19,8 +20,6 @@ from ticketctl.seeds import Seeds
 from ticketctl.stages.intent import read_intent
 from ticketctl.stages.request import Typed, spend_recipe
 from ticketctl.stages.unfinished import remembered
-
-CONTROLS = ("shuffled", "reinit", "random-erk")
 
 
 @dataclass(frozen=True)
@@ -135,6 +134,7 @@ def _job(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Job:
     same = {key: to_record(recipe.record(*sections)).get(key) for key in sections}
     same["data"]["name"] = draw.data.name
     own = seed == draw.seeds["root"] and all(draw.recipe.get(key) == value for key, value in same.items())
+    own = own and recipe.spend.schedule in (None, recipe.draw.schedule if recipe.draw else None)
     drawn = ticket.folder.parent / "levels" / str(level) if own else None
     return Job(ticket, level, seed, run_folder(ticket, recipe, level, seed), drawn)
 
@@ -142,7 +142,6 @@ def _job(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Job:
 def run_folder(ticket: Ticket, recipe: Recipe, level: int, seed: int) -> Path:
     """`spends/<hash>/<level>-seed-<n>` beside the ticket; the hash is over what a spend is a function of."""
     record = recipe.changed("model", "data", "train", "spend", "keep", "seeds")
-    record["data"]["name"] = recipe.data.name.partition(":")[0]
     return ticket.folder.parent / "spends" / fingerprint(record) / f"{level}-seed-{seed}"
 
 
@@ -181,7 +180,7 @@ def _controls(ticket: Ticket) -> list[Ticket]:
     """The controls beside a ticket."""
     folder = ticket.folder.parent / "controls"
     found = [
-        open_ticket(folder / kind / "ticket") for kind in CONTROLS if (folder / kind / "ticket").is_dir()
+        open_ticket(folder / kind / "ticket") for kind in CONTROL_KINDS if (folder / kind / "ticket").is_dir()
     ]
     if not found:
         raise UsageError(f"{ticket.folder}: drawn without controls; draw with --controls to have them")

@@ -140,7 +140,12 @@ def make_folder(folder: Path) -> None:
 
 def sweep_temporaries(folder: Path) -> int:
     """Remove what a killed writer left below `folder`; the caller holds its lock. Returns how many there were."""
-    orphans = [path for path in folder.rglob(f"{TEMPORARY}*") if path.is_file() or path.is_symlink()]
-    for orphan in orphans:
-        orphan.unlink(missing_ok=True)
-    return len(orphans)
+    swept = 0
+    for place, folders, files in os.walk(folder):
+        # a folder with a lock of its own belongs to another writer
+        folders[:] = [name for name in folders if not (Path(place) / name / ".lock").exists()]
+        for name in files:
+            if name.startswith(TEMPORARY):
+                (Path(place) / name).unlink(missing_ok=True)
+                swept += 1
+    return swept

@@ -42,8 +42,20 @@ class Place:
 def settle(train: TrainSpec, device: torch.device) -> TrainSpec:
     """Replace `auto` precision and thread count 0 by what they mean on this machine."""
     precision = train.precision if train.precision != "auto" else "bf16" if has_bf16(device) else "f32"
-    threads = train.threads or len(os.sched_getaffinity(0))
+    threads = train.threads or _cores()
     return train.model_copy(update={"precision": precision, "threads": threads})
+
+
+def settle_arithmetic(threads: int, device: torch.device) -> None:
+    """What torch keeps for the whole process: threads, and on a GPU no TF32 (float32 means float32) and cuDNN's
+    deterministic algorithms, without which a resumed training has other bits than an undisturbed one.
+    """
+    torch.set_num_threads(threads)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -51,6 +63,11 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return any(flag in _cpu_flags() for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _cores() -> int:
+    """The cores this process may use, where the system tells; else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_flags() -> set[str]:

@@ -114,6 +114,8 @@ class Lab:
     identity: Mapping[str, Any]
     """What every training here is a function of, besides its own arguments."""
     folder: Path
+    head: str | None = None
+    """The output layer's weight."""
     calls: int = field(default=0)
 
     def full(self) -> Mask:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from ticketctl.errors import StoppedError
+from ticketctl.errors import StoppedError, TicketctlError
 from ticketctl.masks.bind import Binding
 from ticketctl.train.bench import Bench, Order, Progress
 from ticketctl.train.evaluate import evaluate
@@ -204,9 +204,7 @@ class Loop:
     # ------------------------------------------------------------------------------------------------- persistence
 
     def _keep_state(self) -> None:
-        path = self.files.state(self.progress.step)
-        if not path.exists():
-            self.files.write_state(path, self._state())
+        self.files.write_state(self.files.state(self.progress.step), self._state())
 
     def save(self) -> None:
         """Write the checkpoint. The best weights are written beside it only when they changed."""
@@ -250,6 +248,7 @@ class Loop:
                 f"{self.order.title}: the {self.diverged} left the finite numbers at step {self.progress.step}"
             )
         self._write_best()
+        self._check_mask()
         self.files.write_state(self.files.final, self._state())
         notes = {
             "step": self.progress.step,
@@ -269,6 +268,12 @@ class Loop:
         if not finite:
             self.diverged = "weights"
         return finite
+
+    def _check_mask(self) -> None:
+        """No pruned weight leaves a training alive: that would be a bug of ours, and is never written."""
+        leaks = self.binding.violations() if self.binding else {}
+        if leaks:
+            raise TicketctlError(f"{self.order.title}: pruned weights came back: {leaks}")
 
     def _write_best(self) -> None:
         if self.best is not None and self.progress.best_epoch is not None:

@@ -43,10 +43,9 @@ def restore_optimizer(
         if key.startswith(_PREFIX):
             quantity, _, name = key.removeprefix(_PREFIX).partition(".")
             parameter = parameters[name]
-            form = torch.preserve_format if value.dim() else torch.contiguous_format
-            target = (
-                torch.empty_like(parameter, memory_format=form) if value.dim() else torch.empty_like(value)
-            )
+            # like the parameter in layout and place, the step counter included, as the fused optimizers want them
+            like = torch.empty_like(parameter) if value.dim() else torch.empty((), dtype=value.dtype)
+            target = like.to(parameter.device)
             optimizer.state[parameter][quantity] = target.copy_(value)
 
 
