@@ -320,10 +320,16 @@ def test_every_other_value_changes_the_name() -> None:
     for item in (
         "train.lr=0.2", "train.epochs=5", "train.nesterov=true", "train.threads=2", "data.validation=last:10",
         "data.padding=3", "model.init=torch", "draw.rounds=4", "draw.rewind=1ep", "draw.rate=0.3",
-        "draw.controls=true", "keep.epochs=[1]", "seeds.order=4", "spend.dense=false", "model.name=resnet20",
+        "keep.epochs=[1]", "seeds.order=4", "spend.dense=false", "model.name=resnet20",
     ):  # fmt: skip
         other = parsed({"draw": {"method": "imp", "rounds": 3}}, assignments([item]))
         assert other.fingerprint != plain.fingerprint, item
+
+
+def test_controls_change_no_name() -> None:
+    """They are added to a draw, and may be asked for later."""
+    draw = {"method": "imp", "rounds": 3}
+    assert parsed({"draw": {**draw, "controls": True}}).fingerprint == parsed({"draw": draw}).fingerprint
 
 
 def test_prose_changes_no_name() -> None:

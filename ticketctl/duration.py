@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from ticketctl.errors import UsageError
 
-_FORM = re.compile(r"(\d+(?:\.\d+)?)\s*(ep|it|%)?")
+_FORM = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ep|it|%)?")
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Duration:
         if self.unit == "%":
             steps = math.ceil(self.amount * epochs / 100) * steps_per_epoch
         elif self.unit == "ep":
-            steps = round(self.amount * steps_per_epoch)
+            steps = math.floor(self.amount * steps_per_epoch + Fraction(1, 2))
         else:
-            steps = round(self.amount)
+            steps = math.floor(self.amount + Fraction(1, 2))
         if steps > epochs * steps_per_epoch:
             raise UsageError(
                 f"{self} lies past the end of the training ({epochs} epochs of {steps_per_epoch} steps)"

@@ -32,6 +32,14 @@ def _rational(value: Any) -> Fraction:
         raise ValueError("write a number, as 0.2 or 1/5") from None
 
 
+def _text(value: Any) -> Any:
+    """0 needs no unit, and no quotes."""
+    return "0" if value == 0 and not isinstance(value, bool) else value
+
+
+Span = Annotated[str, BeforeValidator(_text)]
+"""A duration as text, `2ep`, `1000it`, `18%`, or 0."""
+
 Rational = Annotated[Fraction, BeforeValidator(_rational), PlainSerializer(str)]
 """An exact number: the decimal or p/q that was typed."""
 
@@ -99,7 +107,7 @@ class TrainSpec(Spec):
     """Where the step schedule multiplies by gamma, e.g. ["80ep", "120ep"]."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Factor at each milestone."""
-    warmup: str = "0"
+    warmup: Span = "0"
     """Length of the linear warm-up."""
     precision: Literal["auto", "bf16", "f32"] = "auto"
     """Arithmetic of training: bf16 autocast over float32 weights, or float32; auto: bf16 where the hardware has it."""
@@ -143,7 +151,7 @@ class DrawSpec(Spec):
     """Pruning rounds; the density follows from the method's rate."""
     density: Rational | None = None
     """Kept share of the prunable weights at the deepest level; wins over rounds."""
-    rewind: str = "0"
+    rewind: Span = "0"
     """Where levels start from: 0 (initialisation), 1000it, 2ep, 18%."""
     schedule: Literal["continue", "restart"] = "continue"
     """After a rewind: go on with the schedule from that point, or run all of it again."""

@@ -76,6 +76,21 @@ def test_the_same_call_again_returns_the_ticket_and_trains_nothing(
     assert tiny.files_below(folder) == before
 
 
+def test_controls_that_are_asked_for_later_are_those_that_were_drawn_at_once(
+    drawn: tuple[Ticket, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, folder = tuple(item for item in SAME if "controls" not in item), tmp_path / "seed-0"
+    tiny.draw(folder, *plain)
+    assert not (folder / "controls").exists()
+    monkeypatch.setattr(Loop, "run", lambda self: pytest.fail("trained"))
+    tiny.draw(folder, *SAME)
+    ours, theirs = tiny.files_below(folder / "controls"), tiny.files_below(drawn[1] / "controls")
+    assert ours.keys() == theirs.keys()
+    for kind in ("shuffled", "reinit", "random-erk"):
+        for name in ("mask.safetensors", "rewind.safetensors", "ladder.zarr.zip"):
+            assert ours[f"{kind}/ticket/{name}"] == theirs[f"{kind}/ticket/{name}"]
+
+
 @pytest.mark.parametrize(
     ("sets", "seed", "said"),
     [

@@ -55,12 +55,12 @@ def spend(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surrou
         LockedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
     """
     around.reporter.job(f"spend: {len(todo)} runs", len(todo))
-    settings: dict[int, Setting] = {}
+    setting: Setting | None = None
     for job in todo:
         seeds = seeds_for(recipe, job.seed, draw_seeds)
-        if job.seed not in settings:
-            settings = {job.seed: prepare(recipe, seeds, around)}
-        yield _one(job, settings[job.seed], seeds, around)
+        # order and augmentation alone follow the seed: data, split and net are the same for all
+        setting = setting or prepare(recipe, seeds, around)
+        yield _one(job, setting, seeds, around)
 
 
 def seeds_for(recipe: Recipe, seed: int, draw_seeds: Seeds) -> Seeds:
