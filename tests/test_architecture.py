@@ -144,7 +144,7 @@ def test_no_path_of_one_machine() -> None:
         text = path.read_bytes().decode("utf-8", errors="replace")
         found += [
             f"{name}: {hit}"
-            for hit in re.findall(r"(?:/home/|/root/|/Users/|/work/|C:\\\\Users)[\w./-]*", text)
+            for hit in re.findall(r"(?:/(?:home|root|Users|work)/|C:\\\\Users)[\w./-]*", text)
         ]
     assert found == []
 

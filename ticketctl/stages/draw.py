@@ -23,7 +23,7 @@ from ticketctl.recipe import Recipe
 from ticketctl.stages.controls import write_control
 from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
-from ticketctl.stages.records import RunOf, cost_of, level_record, save_run
+from ticketctl.stages.records import RunOf, cost_of, level_record, save_run, steps_of_draw
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.store.files import make_folder
@@ -116,8 +116,11 @@ def _levels(setting: Setting, folder: Path) -> Iterator[Level]:
     assert recipe.draw is not None
     method, params = method_of(recipe)
     target = target_of(recipe)
-    around = setting.bench.reporter
-    around.job(f"draw {recipe.draw.method}: {setting.recipe.model.name} on {setting.data.name}", plan(recipe))
+    trainings, epochs = plan(recipe), recipe.train.epochs
+    steps = steps_of_draw(setting, trainings)
+    what = f"draw {recipe.draw.method}: {recipe.model.name} on {setting.data.name}"
+    cost = f"{trainings} trainings of {epochs} epochs, {steps:,} steps in all; --dry-run says how long that takes"
+    setting.bench.reporter.job(f"{what}: {cost}", trainings)
     lab: Lab = setting.lab(
         folder / WORK / "fits", rewind=setting.rewind_step(), restart=recipe.draw.schedule == "restart"
     )

@@ -11,6 +11,7 @@ from ticketctl.errors import UsageError
 from ticketctl.masks.select import kept_count
 from ticketctl.recipe import Recipe
 from ticketctl.stages.draw import method_of, plan, target_of
+from ticketctl.stages.records import steps_of_draw
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.train.optimizer import optimizer_for
 
@@ -26,9 +27,7 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
     setting = prepare(recipe, seeds_of(recipe, seed), around)
     trainings = plan(setting.recipe)
     per_epoch = setting.bench.feed.steps_per_epoch
-    rewind = setting.rewind_step()
-    whole = setting.recipe.train.epochs * per_epoch
-    steps = whole + (trainings - 1) * (whole - rewind)
+    steps = steps_of_draw(setting, trainings)
     rate = images_per_second(setting)
     evaluated = sum(len(images) for images in setting.bench.exams.values())
     # a training image costs about three passes of an evaluated one

@@ -129,6 +129,13 @@ def cost_of(steps: int, setting: Setting, start: int = 0) -> dict[str, Any]:
     return {"steps": steps, "images": images, "epochs": repr(steps / per_epoch)}
 
 
+def steps_of_draw(setting: Setting, trainings: int) -> int:
+    """Optimizer steps of a dense training and the levels after it, which start at the rewind point."""
+    whole = setting.recipe.train.epochs * setting.bench.feed.steps_per_epoch
+    restart = setting.recipe.draw is not None and setting.recipe.draw.schedule == "restart"
+    return whole + (trainings - 1) * (whole - (0 if restart else setting.rewind_step()))
+
+
 def _images(step: int, setting: Setting) -> int:
     feed = setting.bench.feed
     epochs, rest = divmod(step, feed.steps_per_epoch)
