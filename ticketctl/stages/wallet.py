@@ -183,5 +183,7 @@ def _controls(ticket: Ticket) -> list[Ticket]:
         open_ticket(folder / kind / "ticket") for kind in CONTROL_KINDS if (folder / kind / "ticket").is_dir()
     ]
     if not found:
-        raise UsageError(f"{ticket.folder}: drawn without controls; the same draw with --controls makes them, and trains nothing for it")
+        raise UsageError(
+            f"{ticket.folder}: drawn without controls; the same draw with --controls makes them, untrained"
+        )
     return found
