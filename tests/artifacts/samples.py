@@ -47,7 +47,7 @@ def death(rounds: int = ROUNDS, shapes: dict[str, tuple[int, ...]] = SHAPES) -> 
 def ladder(rounds: int = ROUNDS) -> Ladder:
     """A ladder without ids, as stages hand it over."""
     rounds_of_death = death(rounds)
-    accuracy = tuple(0.5 + level / 64 for level in range(rounds)) + (None,)  # noqa: RUF005
+    accuracy = (*(0.5 + level / 64 for level in range(rounds)), None)
     return Ladder(rounds_of_death, rounds, kept_per_level(rounds_of_death, rounds), (), accuracy)
 
 

@@ -95,11 +95,11 @@ def test_zarr_writes_the_same_chunks_and_documents(shape: tuple[int, ...], form:
 def test_ladders_and_series_open_in_zarr() -> None:
     group = opened(encode_ladder(samples.full_ladder()))
     for name, array in samples.death().items():
-        np.testing.assert_array_equal(group[f"death/{name}"][...], array)  # type: ignore[index]
+        np.testing.assert_array_equal(group[f"death/{name}"][...], array)
     series = samples.series()
     measured = opened(encode_series(series))
-    np.testing.assert_array_equal(measured["scalars"][...], series.scalars)  # type: ignore[index]
-    np.testing.assert_array_equal(measured["correct_bits"][...], series.correct_bits)  # type: ignore[index]
+    np.testing.assert_array_equal(measured["scalars"][...], series.scalars)
+    np.testing.assert_array_equal(measured["correct_bits"][...], series.correct_bits)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ CASES = {
     "resnet20": Case("resnet20", (3, 32, 32), 128, 2, True),
     "resnet18": Case("resnet18", (3, 32, 32), 64, 1, True),
 }
+
+
+def repeat(step: Callable[[], None], times: int) -> None:
+    """One turn."""
+    for _ in range(times):
+        step()
 
 
 class Rig:
@@ -103,13 +110,13 @@ class Rig:
         model = self.model()
         masks = {name: keep.float() for name, keep in self.mask(model).keep.items()}
         loop = ReferenceLoop(model, masks, self.images, self.labels, self.case.batch, self.case.augment)
-        return lambda: [loop.step() for _ in range(self.case.steps)] and None  # type: ignore[func-returns-value]
+        return partial(repeat, loop.step, self.case.steps)
 
     def bare(self, bf16: bool) -> Callable[[], None]:
         model = self.model().to(memory_format=torch.channels_last)
         inputs = torch.randn(self.case.batch, *self.case.shape).contiguous(memory_format=torch.channels_last)
         loop = BareLoop(model, inputs, torch.from_numpy(self.labels[: self.case.batch]), bf16)
-        return lambda: [loop.step() for _ in range(self.case.steps)] and None  # type: ignore[func-returns-value]
+        return partial(repeat, loop.step, self.case.steps)
 
     def flop(self) -> float:
         """Multiply-adds of a step, twice, forward and both backward products; the first layer has only one."""

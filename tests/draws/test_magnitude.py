@@ -194,7 +194,7 @@ def test_layers_ranked_alone_keep_their_own_share() -> None:
 def test_a_survivor_that_is_no_number_is_never_ranked() -> None:
     end = {"a": torch.tensor([1.0, float("nan"), 2.0])}
     with pytest.raises(DivergedError, match="'a'"):
-        list(imp.draw(Stub([end, end]), target=Target(rounds=1), params=imp.Params()))  # type: ignore[arg-type]
+        list(imp.draw(Stub([end, end]), target=Target(rounds=1), params=imp.Params()))
 
 
 # ---------------------------------------------------------------------------------------------------------- random

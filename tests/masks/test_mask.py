@@ -100,4 +100,4 @@ def test_masks_over_different_weights_do_not_compare_and_the_error_says_where() 
 
 def test_a_mask_cannot_be_assigned_to() -> None:
     with pytest.raises(FrozenInstanceError):
-        Mask.full(SHAPES).keep = {}  # type: ignore[misc]
+        Mask.full(SHAPES).keep = {}
