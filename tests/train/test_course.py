@@ -126,7 +126,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Bench, Script], None]
         names = {id(images): name for name, images in bench.exams.items()}
         rest: dict[str, Iterator[float]] = {name: iter(values) for name, values in answers.items()}
         monkeypatch.setattr(
-            loop, "evaluate", lambda model, images, poll: (1.0, next(rest[names[id(images)]]))
+            loop, "evaluate", lambda model, images, poll, forward: (1.0, next(rest[names[id(images)]]))
         )
 
     return script

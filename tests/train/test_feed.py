@@ -192,3 +192,24 @@ def test_what_feeds_hold_is_their_own(tmp_path: None) -> None:
     images = Images(split, None, SCALING, CPU)
     images.pixels += 1
     assert not np.shares_memory(images.pixels.numpy(), split.images)
+
+
+@pytest.mark.parametrize("padding", [None, 1, 2])
+@pytest.mark.parametrize("rows", [None, "some"])
+def test_streamed_batches_are_those_of_resident_data_to_the_bit(
+    padding: int | None, rows: str | None
+) -> None:
+    data, scaling = pictures(13, 6), SCALING
+    index = np.array([12, 0, 3, 7, 1, 2], dtype=np.int64) if rows else None
+    feeds = [
+        Feed(Images(data, index, scaling, CPU, resident=resident), batch=4, padding=padding, drop_last=False)
+        for resident in (True, False)
+    ]
+    for epoch in range(2):
+        for feed in feeds:
+            feed.begin_epoch(Seeds(3), epoch)
+        for position in range(feeds[0].steps_per_epoch):
+            for ours, theirs in zip(feeds[0].batch(position), feeds[1].batch(position), strict=True):
+                assert torch.equal(ours, theirs)
+    for ours, theirs in zip(feeds[0].images.batch(2, 99), feeds[1].images.batch(2, 99), strict=True):
+        assert torch.equal(ours, theirs)

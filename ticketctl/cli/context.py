@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticketctl.cli.console import watching
+from ticketctl.cli.options import DEFAULT_WORKSPACE
 from ticketctl.cli.signals import Stop
 from ticketctl.errors import StoppedError, UnavailableError
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def surroundings(
-    device: str, data_dir: Path | None, offline: bool, quiet: bool, stop: Stop | None = None
+    device: str,
+    data_dir: Path | None,
+    offline: bool,
+    quiet: bool,
+    stop: Stop | None = None,
+    workspace: Path = DEFAULT_WORKSPACE,
 ) -> Iterator[Surroundings]:
     """Signals are taken over before torch is imported, which takes seconds; or they were, by `stop`.
 
@@ -37,4 +43,6 @@ def surroundings(
         from ticketctl.stages.setting import Surroundings
 
         chosen = resolve(device)
-        yield Surroundings(chosen, default_cache(), reporter, stop, data_dir, offline, tuple(sys.argv[1:]))
+        yield Surroundings(
+            chosen, default_cache(), reporter, stop, data_dir, offline, tuple(sys.argv[1:]), workspace
+        )

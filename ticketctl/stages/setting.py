@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,15 @@ from ticketctl.data.load import load
 from ticketctl.data.sets import DataSet
 from ticketctl.data.splits import hold_out
 from ticketctl.duration import Duration
-from ticketctl.errors import StoppedError, UsageError
+from ticketctl.errors import UsageError
 from ticketctl.masks.prunable import head, left_dense, policy, prunable
-from ticketctl.nets.build import build
+from ticketctl.nets.build import build, find, source, widths_of
 from ticketctl.nets.initialise import initialise_
 from ticketctl.progress import Reporter
-from ticketctl.recipe import Recipe
+from ticketctl.recipe import ModelSpec, Recipe
 from ticketctl.seeds import Seeds
-from ticketctl.train.bench import Bench
-from ticketctl.train.device import Place, settle, settle_arithmetic
+from ticketctl.train.bench import Bench, poll
+from ticketctl.train.device import Place, room, settle, settle_arithmetic
 from ticketctl.train.feed import Feed, Images, Scaling
 from ticketctl.train.lab import Lab
 from ticketctl.train.state import State
@@ -40,6 +40,8 @@ class Surroundings:
     data_dir: Path | None = None
     offline: bool = False
     argv: tuple[str, ...] = ()
+    workspace: Path = Path("runs")
+    """Where tickets that a method needs are looked for by name."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Setting:
     shapes: Mapping[str, torch.Size]
     excluded: tuple[str, ...]
     seeds: Seeds
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Ids of the tickets that the draw was given, by the key of `[draw]` that names each."""
 
     @property
     def base_name(self) -> str:
@@ -67,11 +71,11 @@ class Setting:
         model = self.recipe.model
         return {
             "name": model.name,
-            "source": "ticketctl",
+            "source": source(model.name),
             "num_classes": len(self.data.classes),
             "in_chans": self.data.shape[0],
             "size": list(self.data.shape[1:]),
-            "kwargs": {"stem": model.stem},
+            "kwargs": _kwargs(model),
             "param_shapes": shapes_digest({name: tuple(w.shape) for name, w in self.initial.weights.items()}),
         }
 
@@ -85,6 +89,8 @@ class Setting:
         """The resolved recipe as artifacts carry it: no path of this machine in it."""
         record = self.recipe.record()
         record["data"]["name"] = self.base_name
+        if self.given:
+            record["draw"]["params"] |= self.given
         return record
 
     @property
@@ -119,11 +125,7 @@ class Setting:
         Raises:
             StoppedError: somebody did.
         """
-        code = self.bench.stop()
-        if code is not None:
-            raise StoppedError(
-                "stopped; everything so far is kept, and the same command goes on from here", code
-            )
+        poll(self.bench.stop)
 
     def rewind_step(self) -> int:
         """The step that levels rewind to.
@@ -153,6 +155,7 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
         UnavailableError: the data cannot be had.
         UsageError: the recipe does not fit the data or the net.
     """
+    find(recipe.model.name)  # before data are fetched for a net that is not there
     data = _load(recipe, around)
     augment = data.augment if recipe.data.augment == "auto" else recipe.data.augment
     settled = recipe.model_copy(
@@ -161,8 +164,8 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
             "train": settle(recipe.train, around.device),
         }
     )
-    settle_arithmetic(settled.train.threads, around.device)
-    model = build(recipe.model.name, shape=data.shape, classes=len(data.classes), stem=recipe.model.stem)
+    settle_arithmetic(settled.train, around.device)
+    model = net_of(recipe.model, data)
     initialise_(model, recipe.model.init, seeds)
     initial = State.of(model, 0)
     bench, counts = _bench(settled, data, model, seeds, around)
@@ -170,6 +173,33 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
     names = prunable(model, preset)
     shapes = {name: initial.weights[name].shape for name in names}
     return Setting(settled, bench, data, counts, initial, shapes, left_dense(model, names), seeds)
+
+
+def net_of(spec: ModelSpec, data: DataSet) -> nn.Module:
+    """The recipe's net for these data; its weights are not set until it is initialised.
+
+    Raises:
+        UsageError: no such net, or one that these data or options do not fit.
+    """
+    return build(
+        spec.name,
+        shape=data.shape,
+        classes=len(data.classes),
+        stem=spec.stem,
+        width=spec.width,
+        widths=spec.widths,
+        conv_bias=spec.conv_bias,
+    )
+
+
+def _kwargs(spec: ModelSpec) -> dict[str, Any]:
+    """What shapes the net besides the data, in the words that other tools need: numbers, no factor."""
+    if source(spec.name) != "ticketctl":
+        return {}
+    kwargs: dict[str, Any] = {"stem": spec.stem}
+    if spec.width != 1 or spec.widths:
+        kwargs["widths"] = list(widths_of(spec.name, spec.width, spec.widths))
+    return kwargs if spec.conv_bias is None else {**kwargs, "conv_bias": spec.conv_bias}
 
 
 def _load(recipe: Recipe, around: Surroundings) -> DataSet:
@@ -189,10 +219,15 @@ def _bench(
 ) -> tuple[Bench, dict[str, int]]:
     train, held = hold_out(len(data.train), recipe.data.validation, seeds)
     scaling = Scaling.of(*_normalisation(recipe, data.shape[0]), around.device)
-    images = Images(data.train, train if len(held) else None, scaling, around.device)
-    exams = {"val": Images(data.train, held, scaling, around.device)} if len(held) else {}
-    exams["test"] = Images(data.test, None, scaling, around.device)
     padding = recipe.data.padding if recipe.data.augment == "crop-flip" else None
+    resident = _needed(data, padding) < room(around.device)
+    if not resident:
+        around.reporter.note(
+            "the data do not fit in memory beside the training: they are read batch by batch"
+        )
+    images = Images(data.train, train if len(held) else None, scaling, around.device, resident=resident)
+    exams = {"val": Images(data.train, held, scaling, around.device, resident=resident)} if len(held) else {}
+    exams["test"] = Images(data.test, None, scaling, around.device, resident=resident)
     feed = Feed(images, batch=recipe.train.batch, padding=padding, drop_last=recipe.train.drop_last)
     if feed.steps_per_epoch == 0:
         raise UsageError(f"batch {recipe.train.batch} is larger than the {len(images)} training images")
@@ -200,6 +235,14 @@ def _bench(
     model.to(around.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
     bench = Bench(model, feed, exams, recipe.train, place, around.reporter, around.stop)
     return bench, {"train": len(images), "validation": len(held), "test": len(data.test)}
+
+
+def _needed(data: DataSet, padding: int | None) -> int:
+    """Bytes of all images on the device; those to be cropped are there padded, and once more mirrored."""
+    count, channels, height, width = data.train.images.shape
+    pad = 2 * (padding or 0)
+    copies = 1 if padding is None else 1 + 2 * (height + pad) * (width + pad) / (height * width)
+    return int(count * channels * height * width * copies) + int(data.test.images.size)
 
 
 def _statistics(recipe: Recipe, data: DataSet) -> dict[str, tuple[float, ...]]:

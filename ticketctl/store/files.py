@@ -99,6 +99,19 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
         raise ResourceError(f"{path}: cannot be written ({len(data)} bytes): {error.strerror}") from None
 
 
+def append(path: Path, data: bytes) -> None:
+    """Add `data` to the end of a file of work in progress, which no artifact is made of: it is not synced.
+
+    Raises:
+        ResourceError: no space, no permission.
+    """
+    try:
+        with open(path, "ab") as file:
+            file.write(data)
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written ({len(data)} bytes): {error.strerror}") from None
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Give the finished file `source` a second name `target`, at no cost of space where the file system can."""
     temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}"

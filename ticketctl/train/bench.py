@@ -9,12 +9,14 @@ from typing import Any
 
 from torch import nn
 
+from ticketctl.errors import StoppedError
 from ticketctl.masks.mask import Mask
 from ticketctl.progress import Reporter
 from ticketctl.recipe import TrainSpec
 from ticketctl.seeds import Seeds
 from ticketctl.train.device import Place
 from ticketctl.train.feed import Feed, Images
+from ticketctl.train.hooks import Hooks
 from ticketctl.train.state import State
 
 
@@ -32,6 +34,8 @@ class Bench:
     stop: Callable[[], int | None]
     """The exit code to leave with, once somebody asked to stop."""
     clock: Callable[[], float] = time.monotonic
+    machines: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Buffers of the step by kind of training (`train.machine`), made once and used by every fit."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -61,6 +65,14 @@ class Order:
     key: str
     """Names this training; a checkpoint of another is refused."""
     title: str
+    until: int | None = None
+    """Step at which to stop; none: the end of the schedule."""
+    hooks: tuple[Hooks, ...] = ()
+
+    @property
+    def moves(self) -> bool:
+        """Whether a hook changes the mask."""
+        return any(hook.moves_mask for hook in self.hooks)
 
 
 @dataclass
@@ -75,6 +87,14 @@ class Progress:
     rows: list[list[float]] = field(default_factory=list)
     best_epoch: int | None = None
     best_accuracy: float = -1.0
+    ended: bool = False
+    """A hook ended the training before its schedule did."""
+
+    @classmethod
+    def of(cls, notes: Mapping[str, Any], rows: list[list[float]]) -> Progress:
+        """From what `notes` gave, and the history."""
+        loss, best = float.fromhex(notes["loss"]), float.fromhex(notes["best_accuracy"])
+        return cls(notes["step"], loss, notes["seen"], rows, notes["best_epoch"], best, notes["ended"])
 
     def notes(self) -> dict[str, Any]:
         """For a checkpoint; floats travel as text, exactly."""
@@ -84,4 +104,16 @@ class Progress:
             "seen": self.seen,
             "best_epoch": self.best_epoch,
             "best_accuracy": self.best_accuracy.hex(),
+            "ended": self.ended,
         }
+
+
+def poll(stop: Callable[[], int | None]) -> None:
+    """Leave, if somebody asked to stop.
+
+    Raises:
+        StoppedError: somebody did.
+    """
+    code = stop()
+    if code is not None:
+        raise StoppedError("stopped; everything so far is kept, and the same command goes on from here", code)

@@ -46,16 +46,37 @@ def settle(train: TrainSpec, device: torch.device) -> TrainSpec:
     return train.model_copy(update={"precision": precision, "threads": threads})
 
 
-def settle_arithmetic(threads: int, device: torch.device) -> None:
+def settle_arithmetic(train: TrainSpec, device: torch.device) -> None:
     """What torch keeps for the whole process: threads, and on a GPU no TF32 (float32 means float32) and cuDNN's
-    deterministic algorithms, without which a resumed training has other bits than an undisturbed one.
+    deterministic algorithms. `deterministic` allows no other kernel either whose result may depend on chance.
     """
-    torch.set_num_threads(threads)
+    torch.set_num_threads(train.threads)
+    if device.type != "cuda":
+        return  # a CPU with a fixed number of threads is deterministic as it is
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    if train.deterministic:
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # read when the first matrix is multiplied
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # missing in the stubs
+
+
+SHARE = 0.5
+"""Of the free memory, what images may take; the rest is the net's."""
+
+
+def room(device: torch.device) -> int:
+    """Bytes that images may take on the device."""
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+        return int(SHARE * torch.cuda.mem_get_info(device)[0])
+    if "SC_PHYS_PAGES" in os.sysconf_names:
+        # pages that hold cached files are free for the asking but not counted: half of all memory is a fair bound
+        return int(SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return 1 << 62
 
 
 def has_bf16(device: torch.device) -> bool:

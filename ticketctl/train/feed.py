@@ -42,22 +42,47 @@ TABLE_BYTES = 512 << 20
 
 
 class Images:
-    """A split on the device, in order, for evaluation."""
+    """A split's images and labels, in order."""
 
     def __init__(
-        self, split: Split, index: NDArray[np.int64] | None, scaling: Scaling, device: torch.device
+        self,
+        split: Split,
+        index: NDArray[np.int64] | None,
+        scaling: Scaling,
+        device: torch.device,
+        *,
+        resident: bool = True,
     ) -> None:
-        rows = slice(None) if index is None else index
-        self.pixels = torch.from_numpy(np.array(split.images[rows])).to(device)
-        self.labels = torch.from_numpy(np.array(split.labels[rows])).to(device)
-        self.scaling = scaling
+        """`index` picks images out of the split. Not resident: pixels stay on disk, and come batch by batch."""
+        self.source, self.rows = split.images, index
+        self.labels = torch.from_numpy(np.array(split.labels[slice(None) if index is None else index])).to(
+            device
+        )
+        self.size = (int(split.images.shape[2]), int(split.images.shape[3]))
+        self.scaling, self.resident = scaling, resident
+        if resident:
+            self.pixels = torch.from_numpy(
+                np.array(split.images[slice(None) if index is None else index])
+            ).to(device)
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, index: Tensor) -> Tensor:
+        """The pixels of the images `index` [B], uint8 [B, C, H, W] on the device."""
+        if self.resident:
+            return self.pixels.index_select(0, index)
+        return self._read(index.cpu().numpy())
+
     def batch(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Inputs and labels of images start..stop-1."""
-        return self.scaling(self.pixels[start:stop]), self.labels[start:stop]
+        stop = min(stop, len(self))
+        pixels = self.pixels[start:stop] if self.resident else self._read(np.arange(start, stop))
+        return self.scaling(pixels), self.labels[start:stop]
+
+    def _read(self, index: NDArray[np.int64]) -> Tensor:
+        rows = index if self.rows is None else self.rows[index]
+        return torch.from_numpy(np.array(self.source[rows])).to(self.labels.device, non_blocking=True)
 
 
 class Feed:
@@ -67,34 +92,50 @@ class Feed:
         """`padding`: zero pixels around an image before its random crop, with random flips; None: no augmentation."""
         self.images, self.batch_size, self.padding = images, batch, padding
         self.steps_per_epoch = len(images) // batch if drop_last else -(-len(images) // batch)
-        self.height, self.width = images.pixels.shape[2:]
-        if padding is not None:
+        if padding is not None and images.resident:
             self.windows = _windows(images.pixels, padding)
-        self.table = _table(images) if padding is None else None
-        self.order: Tensor = torch.empty(0, dtype=torch.int64)
+        self.table = _table(images) if padding is None and images.resident else None
+        device = images.labels.device
+        # one row each for order, flip, rows and columns to cut off: refilled every epoch, at addresses that stay
+        self.order = torch.zeros(len(images), dtype=torch.int64, device=device)
+        self.flip, self.down, self.right = torch.zeros((3, len(images)), dtype=torch.int64, device=device)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def begin_epoch(self, seeds: Seeds, epoch: int) -> None:
         """Set the order and the augmentation of `epoch` (0-based)."""
-        device = self.images.labels.device
-        self.order = torch.from_numpy(seeds.order("order", epoch, count=len(self))).to(device)
+        self.order.copy_(torch.from_numpy(seeds.order("order", epoch, count=len(self))))
         if self.padding is not None:
             table = crops(seeds.raw("augment", epoch, count=len(self)), self.padding)
-            self.flip, self.down, self.right = (torch.from_numpy(part).to(device) for part in table)
+            for held, part in zip((self.flip, self.down, self.right), table, strict=True):
+                held.copy_(torch.from_numpy(part))
 
     def batch(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs [B, C, H, W] float32, labels [B], indices [B] of step `position` of this epoch."""
-        index = self.order[position * self.batch_size : (position + 1) * self.batch_size]
+        return self.gather(self.rows(position))
+
+    def rows(self, position: int) -> Tensor:
+        """Indices [B] of the images of step `position` of this epoch."""
+        return self.order[position * self.batch_size : (position + 1) * self.batch_size]
+
+    def gather(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, labels and indices of the images `index` [B], as they look in this epoch."""
         labels = self.images.labels.index_select(0, index)
         if self.table is not None:
             return self.table.index_select(0, index).permute(0, 3, 1, 2), labels, index
+        return self.images.scaling(self._pixels(index)), labels, index
+
+    def _pixels(self, index: Tensor) -> Tensor:
         if self.padding is None:
-            pixels = self.images.pixels.index_select(0, index)
-        else:
-            pixels = self.windows[self.flip[index], index, :, self.down[index], self.right[index]]
-        return self.images.scaling(pixels), labels, index
+            return self.images.take(index)
+        windows, place = (
+            (self.windows, index) if self.images.resident else self._streamed(index, self.padding)
+        )
+        return windows[self.flip[index], place, :, self.down[index], self.right[index]]
+
+    def _streamed(self, index: Tensor, padding: int) -> tuple[Tensor, Tensor]:
+        return _windows(self.images.take(index), padding), torch.arange(len(index), device=index.device)
 
 
 def _table(images: Images) -> Tensor | None:

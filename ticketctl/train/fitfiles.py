@@ -4,11 +4,13 @@ checkpoint.safetensors   weights, optimizer, memory, history, and in the header 
 state-<step>.safetensors weights at a step that was asked for
 best-<epoch>.safetensors weights of the best validation accuracy so far
 final.safetensors        weights at the end, pruned ones exactly +0.0
+events.jsonl             history while it runs, one JSON object per epoch
 record.safetensors       history and memory; written last: its presence means done
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,9 @@ import torch
 
 from ticketctl import __version__
 from ticketctl.errors import MismatchError
+from ticketctl.masks.mask import Mask
 from ticketctl.store.documents import canonical_json, parse_json
-from ticketctl.store.files import make_folder, read_bytes, write_atomic
+from ticketctl.store.files import append, make_folder, read_bytes, write_atomic
 from ticketctl.store.tensors import pack_tensors, parse_tensors
 from ticketctl.train.state import State, from_tensor, to_tensor
 
@@ -28,6 +31,10 @@ LIMIT = 1 << 40
 _KEY = "ticketctl"
 _VERSIONS = {"ticketctl": __version__, "torch": torch.__version__}
 """Bits are promised on one machine and one version of each."""
+
+
+EVENTS = "events.jsonl"
+"""History while a training runs; the record has all of it in the end."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,20 @@ class FitFiles:
             )
         return found
 
+    def write_events(self, columns: tuple[str, ...], rows: list[list[float]]) -> None:
+        """Begin `events.jsonl` with these rows: one line per row of history, for whoever watches. Work in progress."""
+        make_folder(self.folder)
+        lines = (_event(dict(zip(columns, row, strict=True))) for row in rows)
+        (self.folder / EVENTS).unlink(missing_ok=True)
+        append(self.folder / EVENTS, b"".join(lines))
+
+    def append_event(self, values: Mapping[str, float]) -> None:
+        """One row more."""
+        append(self.folder / EVENTS, _event(values))
+
     def write_record(self, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
-        """The finished training; its checkpoint goes."""
+        """The finished training; its checkpoint and its events go."""
+        (self.folder / EVENTS).unlink(missing_ok=True)
         self._write("record.safetensors", key, notes, tensors)
         (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
         kept = {self.best(notes["best_epoch"])} if notes.get("best_epoch") is not None else set()
@@ -111,6 +130,22 @@ class FitFiles:
                 f"remove {self.folder} to begin again"
             )
         return notes, {tensor_name: from_tensor(tensor) for tensor_name, tensor in tensors.items()}
+
+
+def _event(values: Mapping[str, float]) -> bytes:
+    measured = {name: repr(value) for name, value in values.items() if not math.isnan(value)}
+    return canonical_json(measured) + b"\n"
+
+
+def of_hook(tensors: Mapping[str, torch.Tensor], number: int) -> dict[str, torch.Tensor]:
+    """What hook `number` of a training held, by the names it gave."""
+    prefix = f"hook.{number}."
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def moved_mask(tensors: Mapping[str, torch.Tensor], like: Mask) -> Mask:
+    """A mask that moved, in the order of the one it began as."""
+    return Mask({name: tensors[f"mask.{name}"].bool() for name in like.keep})
 
 
 def as_rows(rows: list[list[float]], columns: int) -> torch.Tensor:

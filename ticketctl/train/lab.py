@@ -6,76 +6,26 @@ was finished, goes on in the middle of the one that was not, and the calls befor
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from ticketctl.errors import DivergedError
 from ticketctl.masks.mask import Mask
+from ticketctl.recipe import TrainSpec
 from ticketctl.seeds import Seeds
-from ticketctl.store.documents import canonical_json
-from ticketctl.store.tensors import pack_tensors
-from ticketctl.train.bench import Bench, Order
+from ticketctl.train.bench import Bench, Order, poll
+from ticketctl.train.fit import Fit, training_id
 from ticketctl.train.fitfiles import FitFiles
+from ticketctl.train.hooks import Hooks
 from ticketctl.train.loop import Loop
-from ticketctl.train.state import State, to_tensor
+from ticketctl.train.state import State
 
-
-@dataclass(frozen=True)
-class Fit:
-    """A finished training; weights are read from disk when they are asked for."""
-
-    files: FitFiles
-    key: str
-    order: Order
-    columns: tuple[str, ...]
-    notes: Mapping[str, Any]
-    history: torch.Tensor
-    """Float64 [E, C]: one row before training and one per epoch; NaN where nothing was measured."""
-    tensors: Mapping[str, torch.Tensor]
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the loss left the finite numbers."""
-        return bool(self.notes["status"] == "diverged")
-
-    @property
-    def why_diverged(self) -> str:
-        """One line on a training that diverged."""
-        step = self.notes["step"]
-        if self.notes.get("cause") == "weights":
-            return (
-                f"weights or statistics are not finite after step {step}; those from before training are kept"
-            )
-        return f"the loss is not finite after step {step}; the last finite weights are kept"
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps taken."""
-        return int(self.notes["steps"])
-
-    def end(self) -> State:
-        """Weights after the last step."""
-        return self.files.read_state(self.files.final, int(self.notes["step"]))
-
-    def state(self, step: int) -> State:
-        """Weights after `step`, one of the steps that were to be kept."""
-        return self.files.read_state(self.files.state(step), step)
-
-    def metrics(self) -> dict[str, float]:
-        """The last row of history, and the row of the best validation epoch as `best_val.…`, without the steps."""
-        rows = [dict(zip(self.columns, row, strict=True)) for row in self.history.tolist()]
-        best = [row for row in rows if row["epoch"] == self.notes["best_epoch"]]
-        found = {f"best_val.{name}": value for name, value in (best[0] if best else {}).items()}
-        left_out = ("epoch", "step", "lr", "best_val.step", "best_val.lr")
-        both = {**rows[-1], **found}
-        return {name: value for name, value in both.items() if name not in left_out and not math.isnan(value)}
+__all__ = ["Cost", "Fit", "Lab", "Level", "Plan", "Target", "Wish", "training_id"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +35,14 @@ class Level:
     mask: Mask
     start: State
     fit: Fit | None
+    role: Literal["init", "rewind", "trained"] | None = None
+    """What the start is; none: the initialisation, or the rewind point where the draw has one."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """How the mask was chosen: plain JSON."""
+    scores: Mapping[str, torch.Tensor] | None = None
+    """What was ranked to choose it, by layer."""
+    record: Mapping[str, torch.Tensor] | None = None
+    """What the method wrote down on its way, by name: kept in the ticket as it is."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +51,37 @@ class Target:
 
     density: Fraction | None = None
     rounds: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method's cost depends on, besides its keys."""
+
+    target: Target
+    epochs: int
+    """Of one training."""
+    skipped: float = 0.0
+    """Epochs before the rewind point, which levels do not repeat."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a draw takes: all trainings together, in epochs of the training images."""
+
+    trainings: int
+    epochs: float
+    at_most: bool = False
+    """Whether it may end sooner."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a training differs from the recipe's; see `Lab.fit`."""
+
+    until: int | None = None
+    train: TrainSpec | None = None
+    seeds: Seeds | None = None
+    hooks: tuple[Hooks, ...] = ()
 
 
 @dataclass
@@ -116,14 +105,39 @@ class Lab:
     folder: Path
     head: str | None = None
     """The output layer's weight."""
+    inputs: Mapping[str, Mask] = field(default_factory=dict)
+    """What the method said it needs, by name: masks of other tickets."""
     calls: int = field(default=0)
+    fits: list[Fit] = field(default_factory=list)
+    """All trainings so far, for the record of what a draw took."""
 
     def full(self) -> Mask:
         """The mask that keeps everything."""
         return Mask.full(self.shapes)
 
-    def fit(self, start: State, mask: Mask | None, *, keep: tuple[int, ...] = (), title: str = "") -> Fit:
-        """Train from `start` under `mask` to the end of the recipe.
+    def fit(
+        self,
+        start: State,
+        mask: Mask | None,
+        *,
+        until: int | None = None,
+        train: TrainSpec | None = None,
+        seeds: Seeds | None = None,
+        hooks: Sequence[Hooks] = (),
+        keep: tuple[int, ...] = (),
+        title: str = "",
+    ) -> Fit:
+        """Train from `start` under `mask`.
+
+        Args:
+            start: weights, and the step of the schedule at which to begin.
+            mask: what is held at zero; None: nothing.
+            until: step at which to stop; None: the end of the schedule.
+            train: another course than the recipe's, over the same batches.
+            seeds: other streams than the draw's.
+            hooks: what the method changes in the training.
+            keep: steps at which the weights are kept.
+            title: what the user sees.
 
         Raises:
             DivergedError: the loss left the finite numbers; the finite weights before it are kept.
@@ -131,51 +145,82 @@ class Lab:
         """
         files = FitFiles(self.folder / f"{self.calls:03d}")
         self.calls += 1
-        fit = self.fit_in(files, start, mask, keep=keep, title=title or f"training {self.calls}")
+        wish = Wish(until, train, seeds, tuple(hooks))
+        fit = self.fit_in(files, start, mask, keep=keep, title=title or f"training {self.calls}", wish=wish)
+        self.fits.append(fit)
         if fit.diverged:
             advice = f"try a lower rate, e.g. --set train.lr={self.bench.train.lr / 10:g}"
             raise DivergedError(f"{title}: {fit.why_diverged} ({files.final}); {advice}")
         return fit
 
     def fit_in(
-        self, files: FitFiles, start: State, mask: Mask | None, *, keep: tuple[int, ...], title: str
+        self,
+        files: FitFiles,
+        start: State,
+        mask: Mask | None,
+        *,
+        keep: tuple[int, ...],
+        title: str,
+        wish: Wish | None = None,
     ) -> Fit:
         """As `fit`, in a folder of the caller's; a training that diverged is returned, flagged."""
+        wish = wish or Wish()
+        bench, seeds = self._bench(wish.train), wish.seeds or self.seeds
+        if not any(hook.moves_mask for hook in wish.hooks):
+            mask = mask if mask is not None and mask.kept < mask.size else None  # nothing to hold at zero
+        key = training_id(self._identity(wish), seeds, start, mask)
         steps = tuple(sorted({*self.keep, *keep}))
-        mask = mask if mask is not None and mask.kept < mask.size else None  # nothing to hold at zero
-        key = training_id(self.identity, self.seeds, start, mask)
-        order = Order(start, mask, self.seeds, steps, key, title)
+        order = Order(start, mask, seeds, steps, key, title, wish.until, wish.hooks)
         found = files.read_record(key)
         if found is None:
-            Loop(self.bench, order, files).run()
+            Loop(bench, order, files).run()
             found = files.read_record(key)
         else:
-            epochs = self.bench.train.epochs
-            self.bench.reporter.phase(title, epochs, epochs)
+            epochs = bench.train.epochs
+            bench.reporter.phase(title, epochs, epochs)
         assert found is not None
         notes, tensors = found
-        return Fit(files, key, order, self.bench.columns, notes, tensors["history"], tensors)
+        return Fit(files, key, order, bench.columns, notes, tensors["history"], tensors, bench.train)
+
+    def _bench(self, train: TrainSpec | None) -> Bench:
+        if train is None:
+            return self.bench
+        own = self.bench.train
+        if (train.batch, train.drop_last, train.precision) != (own.batch, own.drop_last, own.precision):
+            raise ValueError("another course has the same batches and precision as the recipe's")
+        return replace(self.bench, train=train)
+
+    def _identity(self, wish: Wish) -> dict[str, Any]:
+        """What a training is a function of; what is not wished for leaves no trace, so old ids stay."""
+        found = dict(self.identity)
+        if wish.train is not None and wish.train != self.bench.train:
+            found["train"] = wish.train.model_dump(mode="json")
+        if wish.until is not None:
+            found["until"] = wish.until
+        if wish.hooks:
+            found["hooks"] = [dict(hook.identity()) for hook in wish.hooks]
+        return found
+
+    def poll(self) -> None:
+        """For long work between trainings.
+
+        Raises:
+            StoppedError: somebody asked to stop.
+        """
+        poll(self.bench.stop)
+
+    def note(self, text: str) -> None:
+        """One line for the user."""
+        self.bench.reporter.note(text)
+
+    def start_point(self) -> State:
+        """What levels start from, for a method that needs no trained dense net: it is trained to there, no further."""
+        if not self.rewind:
+            return self.initial
+        fit = self.fit(self.initial, None, until=self.rewind, title="the dense net, to the rewind point")
+        return State(fit.end().weights, 0 if self.restart else self.rewind)
 
     def rewound(self, dense: Fit) -> State:
         """The state that every level starts from, on the schedule where the recipe wants it."""
         state = dense.state(self.rewind) if self.rewind else self.initial
         return State(state.weights, 0 if self.restart else self.rewind)
-
-
-def training_id(identity: Mapping[str, Any], seeds: Seeds, start: State, mask: Mask | None) -> str:
-    """Names the training by all that its bits are a function of on one machine: 64 hex digits.
-
-    A mask that keeps everything is the same as none.
-    """
-    mask = mask if mask is not None and mask.kept < mask.size else None
-    streams = {stream: seeds.of(stream) for stream in ("order", "augment", "split")}
-    arrays = mask.to_arrays() if mask is not None else {}
-    bits = {name: to_tensor(torch.from_numpy(array)) for name, array in arrays.items()}
-    parts = {
-        "engine": "fit.v1",
-        **identity,
-        "seeds": streams,
-        "start": {"step": start.step, "weights": hashlib.sha256(pack_tensors(start.tensors())).hexdigest()},
-        "mask": hashlib.sha256(pack_tensors(bits)).hexdigest() if bits else None,
-    }
-    return hashlib.sha256(canonical_json(parts)).hexdigest()

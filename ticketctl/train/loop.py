@@ -11,17 +11,19 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import nn
 
 from ticketctl.errors import StoppedError, TicketctlError
-from ticketctl.masks.bind import Binding
-from ticketctl.train.bench import Bench, Order, Progress
+from ticketctl.masks.mask import Mask
+from ticketctl.train.bench import Bench, Order, Progress, poll
+from ticketctl.train.course import Course
 from ticketctl.train.evaluate import evaluate
-from ticketctl.train.fitfiles import FitFiles, as_rows
+from ticketctl.train.fitfiles import FitFiles, as_rows, moved_mask, of_hook
+from ticketctl.train.machine import machine_for
 from ticketctl.train.memory import Memory
-from ticketctl.train.optimizer import optimizer_for, optimizer_tensors, restore_optimizer, set_rate
+from ticketctl.train.optimizer import optimizer_tensors, restore_optimizer
 from ticketctl.train.schedule import learning_rates
-from ticketctl.train.state import State, Statistics
+from ticketctl.train.state import State, distances
+from ticketctl.train.stepper import stepper_for
 
 CHECKPOINT_SECONDS = 20.0
 """Work that a kill -9 may cost, where writing is quick. When it is written does not touch the bits."""
@@ -38,21 +40,16 @@ class Loop:
     def __init__(self, bench: Bench, order: Order, files: FitFiles) -> None:
         self.bench, self.order, self.files = bench, order, files
         self.model = bench.model
-        self.optimizer = optimizer_for(self.model, bench.train)
-        self.parameters = list(self.model.parameters())
         self.rates = learning_rates(bench.train, bench.feed.steps_per_epoch)
-        self.memory = Memory(len(bench.feed), bench.place.device)
+        self.end = len(self.rates) if order.until is None else order.until
         self.progress = Progress(order.start.step)
         self.best: State | None = None
         self.diverged: str | None = None
         """What left the finite numbers: `loss` or `weights`."""
-        self.statistics = Statistics(self.model)
-        order.start.load_into(self.model)
-        self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.binding = Binding(self.model, order.mask) if order.mask is not None else None
-        if self.binding:
-            self.binding.apply_()
+        self.machine = machine_for(bench, order.mask)
+        self.stepper = stepper_for(bench, self.machine, order.hooks)
+        self.machine.begin(order.start, order.mask, order.hooks)
+        self.course = Course(bench, self.machine, self.progress, len(self.rates), self._poll)
         self.last_written = self.last_reported = bench.clock()
         self.writing_took = 0.0
         self.epoch_of_tables = -1
@@ -66,12 +63,15 @@ class Loop:
             StoppedError: asked to stop; the checkpoint is written.
         """
         self._resume()
-        epochs = len(self.rates) / self.bench.feed.steps_per_epoch
+        self.stepper.begin(self.progress)
+        for hook in self.order.hooks:
+            hook.start(self.course)
+        epochs = self.end / self.bench.feed.steps_per_epoch
         self.bench.reporter.phase(self.order.title, epochs, self._epochs_done())
         try:
             while True:
                 self._at_boundary()
-                if self.diverged or self.progress.step >= len(self.rates):
+                if self.diverged or self.progress.ended or self.progress.step >= self.end:
                     break
                 self._step()
         except StoppedError:
@@ -82,7 +82,8 @@ class Loop:
     def _at_boundary(self) -> None:
         """Everything that happens between two steps."""
         self._poll()
-        if (self._row_is_due() or self.progress.step in self.order.keep) and not self._is_finite():
+        due = self._row_is_due() or self.progress.step in self.order.keep
+        if due and not (self._settle() and self._is_finite()):
             return  # such weights are neither measured nor kept
         if self.progress.step in self.order.keep:
             self._keep_state()
@@ -98,26 +99,14 @@ class Loop:
     def _step(self) -> None:
         """One batch: forward, backward, update, and the pruned weights back to zero."""
         position = self._tables()
-        inputs, labels, index = self.bench.feed.batch(position)
-        self.statistics.remember()
-        with self.bench.place.autocast():
-            logits = self.model(inputs)
-        loss = nn.functional.cross_entropy(logits.float(), labels)
-        loss.backward()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            self.statistics.restore()
+        if not self.stepper.take(position, self.rates[self.progress.step], self.course):
             self.diverged = "loss"  # the net is still the one before this step
-            return
-        self.memory.see(index, logits.detach(), labels)
-        set_rate(self.optimizer, self.rates[self.progress.step])
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.binding:
-            self.binding.apply_()
-        self.progress.loss += value * len(index)
-        self.progress.seen += len(index)
-        self.progress.step += 1
+
+    def _settle(self) -> bool:
+        """Bring `progress` up to date with the device; whether the loss was finite all along."""
+        if not self.stepper.settle(self.progress):
+            self.diverged = "loss"
+        return self.diverged is None
 
     def _tables(self) -> int:
         """Make sure that order and augmentation are those of the current epoch; the position in it."""
@@ -143,12 +132,18 @@ class Loop:
     def _end_epoch(self) -> None:
         """Append a row of history, first of all before training starts. Stopping inside leaves no trace."""
         row = self._row()
+        values = dict(zip(self.bench.columns, row, strict=True))
+        self.course.values = values
+        ended = False
         if self.progress.seen:
+            answers = [hook.epoch(self.course) for hook in self.order.hooks]  # every one of them is asked
+            ended = any(answers)
             self.memory.end_epoch()
         self.progress.rows.append(row)
-        self.progress.loss, self.progress.seen = 0.0, 0
-        values = dict(zip(self.bench.columns, row, strict=True))
+        self.progress.loss, self.progress.seen, self.progress.ended = 0.0, 0, ended
+        self.stepper.begin(self.progress)
         self._remember_best(values)
+        self.files.append_event(values)
         self.bench.reporter.epochs(self._epochs_done(), values)
 
     def _row(self) -> list[float]:
@@ -159,7 +154,17 @@ class Loop:
         accuracy = right / self.progress.seen if started else math.nan
         rate = self.rates[step - 1] if started else math.nan
         exams = self._examine() if self._evaluation_is_due() else [math.nan] * (2 * len(self.bench.exams))
-        return [step / per_epoch, float(step), rate, loss, accuracy, *exams, *self._distances()]
+        moved = distances(self.model, self.order.start, self._mask())
+        return [step / per_epoch, float(step), rate, loss, accuracy, *exams, *moved]
+
+    @property
+    def memory(self) -> Memory:
+        """What was right at each presentation."""
+        return self.machine.memory
+
+    def _mask(self) -> Mask | None:
+        """The mask of this moment."""
+        return self.course.mask if self.order.moves else self.order.mask
 
     def _right_now(self) -> torch.Tensor:
         """How many of the images presented in this epoch were right."""
@@ -170,28 +175,14 @@ class Loop:
 
     def _evaluation_is_due(self) -> bool:
         step, per_epoch = self.progress.step, self.bench.feed.steps_per_epoch
-        if step in (self.order.start.step, len(self.rates)):
+        if step in (self.order.start.step, self.end):
             return True
         return (step // per_epoch) % self.bench.train.eval_every == 0
 
     def _examine(self) -> list[float]:
-        results = [evaluate(self.model, images, self._poll) for images in self.bench.exams.values()]
+        exams, forward = self.bench.exams.values(), self.machine.forward
+        results = [evaluate(self.model, images, self._poll, forward) for images in exams]
         return [value for pair in results for value in pair]
-
-    def _distances(self) -> list[float]:
-        """L2 distance of conv and linear weights from the start: over the kept ones, and over all."""
-        masked = full = 0.0
-        keep = self.order.mask.keep if self.order.mask is not None else {}
-        for name, parameter in self.model.named_parameters():
-            if parameter.dim() < 2:
-                continue
-            begin = self.order.start.weights[name].to(parameter.device)
-            moved = (parameter.detach() - begin).double().square()
-            full += float(moved.sum())
-            masked += (
-                float(moved[keep[name].to(parameter.device)].sum()) if name in keep else float(moved.sum())
-            )
-        return [math.sqrt(masked), math.sqrt(full)]
 
     def _remember_best(self, values: Mapping[str, float]) -> None:
         """The earliest epoch with the best validation accuracy; never chosen on test."""
@@ -208,41 +199,54 @@ class Loop:
 
     def save(self) -> None:
         """Write the checkpoint. The best weights are written beside it only when they changed."""
+        if not self._settle():
+            return  # the boundary that comes next ends this training
         began = self.bench.clock()
         self._write_best()
         tensors = dict(self._state().weights)
-        tensors |= optimizer_tensors(self.optimizer, self.model)
+        tensors |= optimizer_tensors(self.machine.optimizer, self.model)
         tensors |= self.memory.tensors()
+        tensors |= self._of_hooks()
         tensors["history"] = as_rows(self.progress.rows, len(self.bench.columns))
         self.files.write_checkpoint(self.order.key, self.progress.notes(), tensors)
         self.last_written = self.bench.clock()
         self.writing_took = self.last_written - began
 
+    def _of_hooks(self) -> dict[str, torch.Tensor]:
+        """What hooks hold, and the mask if they move it."""
+        found = dict(self.machine.mask_tensors()) if self.order.moves else {}
+        for number, hook in enumerate(self.order.hooks):
+            found |= {f"hook.{number}.{name}": value for name, value in hook.state().items()}
+        return found
+
     def _resume(self) -> None:
         found = self.files.read_checkpoint(self.order.key)
+        self.files.write_events(self.bench.columns, found[1]["history"].tolist() if found else [])
         if found is None:
             return
         notes, tensors = found
         State(tensors).load_into(self.model)
-        restore_optimizer(self.optimizer, self.model, tensors)
+        restore_optimizer(self.machine.optimizer, self.model, tensors)
         self.memory.restore(tensors)
-        self.progress = Progress(
-            step=notes["step"],
-            loss=float.fromhex(notes["loss"]),
-            seen=notes["seen"],
-            rows=tensors["history"].tolist(),
-            best_epoch=notes["best_epoch"],
-            best_accuracy=float.fromhex(notes["best_accuracy"]),
-        )
+        self._restore_hooks(tensors)
+        self.course.progress = self.progress = Progress.of(notes, tensors["history"].tolist())
         if self.progress.seen:  # stopped at the very end of an epoch, its row still needs that epoch's order
             self._begin_epoch((self.progress.step - 1) // self.bench.feed.steps_per_epoch)
 
+    def _restore_hooks(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        if self.order.moves and self.order.mask is not None and self.machine.binding:
+            self.machine.binding.load_(moved_mask(tensors, self.order.mask))
+        for number, hook in enumerate(self.order.hooks):
+            hook.restore(of_hook(tensors, number))
+
     def _finish(self) -> None:
         """Results on disk; the record last, because it says that the rest is there."""
+        for hook in self.order.hooks if self.diverged is None else ():
+            hook.finish(self.course)
         if not self._is_finite():  # then the last that are known to be are those before the first step
             self.order.start.load_into(self.model)
-            if self.binding:
-                self.binding.apply_()
+            if self.machine.binding:
+                self.machine.binding.apply_()
         if self.diverged:
             self.bench.reporter.note(
                 f"{self.order.title}: the {self.diverged} left the finite numbers at step {self.progress.step}"
@@ -258,7 +262,7 @@ class Loop:
             "steps": self.progress.step - self.order.start.step,
         }
         memory = self.memory.tensors()
-        tensors = {"history": as_rows(self.progress.rows, len(self.bench.columns))}
+        tensors = {"history": as_rows(self.progress.rows, len(self.bench.columns)), **self._of_hooks()}
         tensors |= {name: memory[name] for name in ("memory.events", "memory.epochs")}
         self.files.write_record(self.order.key, notes, tensors)
 
@@ -271,7 +275,7 @@ class Loop:
 
     def _check_mask(self) -> None:
         """No pruned weight leaves a training alive: that would be a bug of ours, and is never written."""
-        leaks = self.binding.violations() if self.binding else {}
+        leaks = self.machine.binding.violations() if self.machine.binding else {}
         if leaks:
             raise TicketctlError(f"{self.order.title}: pruned weights came back: {leaks}")
 
@@ -287,8 +291,4 @@ class Loop:
         return self.progress.step / self.bench.feed.steps_per_epoch
 
     def _poll(self) -> None:
-        code = self.bench.stop()
-        if code is not None:
-            raise StoppedError(
-                "stopped; everything so far is kept, and the same command goes on from here", code
-            )
+        poll(self.bench.stop)

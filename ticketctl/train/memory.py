@@ -25,9 +25,21 @@ class Memory:
         self.epochs: list[np.ndarray] = []
         """One row of packed bits per finished epoch, little bit order."""
 
+    def reset(self) -> None:
+        """Nothing was presented yet."""
+        self.right.zero_()
+        self.before.zero_()
+        self.events.zero_()
+        self.epochs = []
+
     def see(self, index: Tensor, logits: Tensor, labels: Tensor) -> None:
         """One batch was presented."""
         self.right[index] = logits.argmax(1) == labels
+
+    def see_unless(self, bad: Tensor, index: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """As `see`, but nothing changes while `bad`, a scalar on the device, is 1; does not wait for the device."""
+        before = self.right.index_select(0, index)
+        self.right.index_copy_(0, index, torch.where(bad > 0, before, logits.argmax(1) == labels))
 
     def end_epoch(self) -> None:
         """Count what was forgotten and keep the epoch's bits. An image left out of the epoch keeps its last state."""

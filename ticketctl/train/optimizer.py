@@ -12,15 +12,49 @@ from ticketctl.recipe import TrainSpec
 _PREFIX = "optimizer."
 
 
-def optimizer_for(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
-    """Fused SGD or Adam over all parameters; weight decay on all of them, or on conv and linear weights alone."""
+def optimizer_for(model: nn.Module, spec: TrainSpec, device: torch.device) -> torch.optim.Optimizer:
+    """Fused SGD or Adam over all parameters; weight decay on all of them, or on conv and linear weights alone.
+
+    Its state is there from the first step on, as zeros: the first step then does what it does without a state
+    (momentum * 0 + gradient), in buffers whose addresses stay. On a GPU the rate is a tensor on the device, and
+    `found_inf`, a scalar there, holds the optimizer still while it is 1.
+    """
     decayed = [p for p in model.parameters() if spec.decay == "all" or p.dim() > 1]
     spared = [p for p in model.parameters() if spec.decay != "all" and p.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": spec.weight_decay}]
     groups += [{"params": spared, "weight_decay": 0.0}] if spared else []
+    graph = device.type == "cuda"
+    rate = torch.tensor(spec.lr, dtype=torch.float32, device=device) if graph else spec.lr
     if spec.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=spec.lr, fused=True)
-    return torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum, nesterov=spec.nesterov, fused=True)
+        optimizer: torch.optim.Optimizer = torch.optim.Adam(groups, lr=rate, fused=True, capturable=graph)
+    else:
+        momentum, nesterov = spec.momentum, spec.nesterov
+        optimizer = torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
+    _fill(optimizer, spec)
+    return optimizer
+
+
+def _fill(optimizer: torch.optim.Optimizer, spec: TrainSpec) -> None:
+    quantities = ("exp_avg", "exp_avg_sq") if spec.optimizer == "adam" else ("momentum_buffer",)
+    if spec.optimizer == "sgd" and not spec.momentum:
+        return
+    for parameter in _parameters(optimizer):
+        state = optimizer.state[parameter]
+        state |= {name: torch.zeros_like(parameter, requires_grad=False) for name in quantities}
+        if spec.optimizer == "adam":
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+@torch.no_grad()
+def reset_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """As new: every quantity is zero, where it is."""
+    for parameter in _parameters(optimizer):
+        for value in optimizer.state.get(parameter, {}).values():
+            value.zero_()
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, torch.Tensor]:
@@ -33,23 +67,22 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dic
     return found
 
 
+@torch.no_grad()
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, torch.Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` took; nothing at all makes the optimizer fresh."""
-    optimizer.state.clear()
+    """Put back what `optimizer_tensors` took, into the buffers that are there."""
     parameters = dict(model.named_parameters())
     for key, value in tensors.items():
         if key.startswith(_PREFIX):
             quantity, _, name = key.removeprefix(_PREFIX).partition(".")
-            parameter = parameters[name]
-            # like the parameter in layout and place, the step counter included, as the fused optimizers want them
-            like = torch.empty_like(parameter) if value.dim() else torch.empty((), dtype=value.dtype)
-            target = like.to(parameter.device)
-            optimizer.state[parameter][quantity] = target.copy_(value)
+            optimizer.state[parameters[name]][quantity].copy_(value)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """The learning rate of the next step."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from ticketctl.masks.mask import Mask
 from ticketctl.store.tensors import Tensor
 
 _CODES = {
@@ -53,6 +55,19 @@ class State:
         return cls({name: from_tensor(tensor) for name, tensor in tensors.items()}, step)
 
 
+def distances(model: nn.Module, start: State, mask: Mask | None) -> list[float]:
+    """L2 distance of conv and linear weights from `start`: over the kept ones, and over all."""
+    masked = full = 0.0
+    keep = mask.keep if mask is not None else {}
+    for name, parameter in model.named_parameters():
+        if parameter.dim() < 2:
+            continue
+        moved = (parameter.detach() - start.weights[name].to(parameter.device)).double().square()
+        full += float(moved.sum())
+        masked += float(moved[keep[name].to(parameter.device)].sum()) if name in keep else float(moved.sum())
+    return [math.sqrt(masked), math.sqrt(full)]
+
+
 class Statistics:
     """A net's buffers as they were before a forward pass in train mode, which moves them."""
 
@@ -73,6 +88,13 @@ class Statistics:
         """Put them back."""
         for now, before in self.pairs:
             torch._foreach_copy_(now, before)
+
+    @torch.no_grad()
+    def restore_where(self, bad: torch.Tensor) -> None:
+        """Put them back if `bad`, a scalar on the device, is 1; does not wait for the device."""
+        for now, before in self.pairs:
+            for value, old in zip(now, before, strict=True):
+                value.copy_(torch.where(bad > 0, old, value))
 
 
 def to_tensor(value: torch.Tensor) -> Tensor:

@@ -1,0 +1,96 @@
+"""What hooks see of a training under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ticketctl.masks.mask import Mask
+from ticketctl.train.bench import Bench, Progress
+from ticketctl.train.feed import Feed
+from ticketctl.train.machine import Machine
+
+
+@dataclass
+class Course:
+    """The net, the optimizer and the mask as they are now, and where the training stands."""
+
+    bench: Bench
+    machine: Machine
+    progress: Progress
+    total: int
+    """Steps of the whole schedule."""
+    poll: Callable[[], None]
+    """Raises StoppedError when somebody asked to stop."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """The newest row of history by column, in `epoch`."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The net; its parameters keep their addresses."""
+        return self.bench.model
+
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Its parameters by state_dict name."""
+        return dict(self.bench.model.named_parameters())
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Its `state[parameter]` holds `momentum_buffer`, or Adam's `exp_avg` and `exp_avg_sq`; zeros at first."""
+        return self.machine.optimizer
+
+    @property
+    def feed(self) -> Feed:
+        """The training images."""
+        return self.bench.feed
+
+    @property
+    def step(self) -> int:
+        """Steps of the schedule that are done."""
+        return self.progress.step
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one pass over the training images."""
+        return self.bench.feed.steps_per_epoch
+
+    @property
+    def epochs_done(self) -> int:
+        """Whole epochs of the schedule that are done."""
+        return self.progress.step // self.steps_per_epoch
+
+    @property
+    def right(self) -> Tensor:
+        """Bool [N]: what the net got right at its newest presentation, train mode, as augmented then."""
+        return self.machine.memory.right
+
+    @property
+    def train_loss(self) -> float:
+        """Mean over the epoch that just ended, while the weights moved."""
+        return self.values["train.loss"]
+
+    @property
+    def train_accuracy(self) -> float:
+        """Likewise, in [0, 1]."""
+        return self.values["train.accuracy"]
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """0/1 in each weight's dtype, on the device, as applied at every step; empty without a mask. Read only."""
+        binding = self.machine.binding
+        return dict(zip(binding.names, binding.masks, strict=True)) if binding else {}
+
+    @property
+    def mask(self) -> Mask:
+        """A copy of the mask."""
+        return Mask({name: (held != 0).cpu().contiguous() for name, held in self.masks.items()})
+
+    def set_mask(self, mask: Mask) -> None:
+        """Replace the mask; weights outside it become zero. Optimizer state is left as it is."""
+        assert self.machine.binding is not None
+        self.machine.binding.load_(mask)
+        self.machine.binding.apply_()

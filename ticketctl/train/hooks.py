@@ -1,0 +1,91 @@
+"""Doors into a training: how a draw method or a tweak changes what the engine does, without a loop of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from ticketctl.train.course import Course
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees."""
+
+    inputs: Tensor
+    """Float32 [B, C, H, W], normalised and augmented."""
+    labels: Tensor
+    """Int64 [B]."""
+    index: Tensor
+    """Int64 [B]: which training images these are."""
+
+
+class Hooks:
+    """A method's part in one training. Subclass it and override the doors that are needed.
+
+    Everything a hook does must be a function of its `identity`, its `state` and the course, so that a training that
+    was killed ends in the same bits. Random numbers come from `Seeds.raw` at a position that names the step.
+    """
+
+    every: int = 1
+    """`grads` and `step` are called for the batches at which (steps done + 1) is a multiple of this."""
+    moves_mask: bool = False
+    """Whether the mask changes during the training; it is then kept in checkpoints and in the record."""
+
+    def identity(self) -> dict[str, Any]:
+        """Name and parameters, plain JSON; part of the training's id."""
+        raise NotImplementedError
+
+    def start(self, loop: Course) -> None:
+        """Once in each process, before its first step; after `restore`, if a training goes on."""
+
+    def forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """Logits [B, classes], in training and in evaluation. At most one hook of a training overrides this."""
+        logits: Tensor = model(inputs)
+        return logits
+
+    def loss(self, logits: Tensor, batch: Batch, value: Tensor) -> Tensor:
+        """The loss to minimise; `value` is what it is so far, at first the mean cross-entropy."""
+        return value
+
+    def grads(self, loop: Course) -> bool:
+        """After the backward pass: gradients are dense. False: the optimizer does not step on this batch."""
+        return True
+
+    def step(self, loop: Course) -> None:
+        """After the optimizer's step and the mask; the gradients are still there."""
+
+    def epoch(self, loop: Course) -> bool:
+        """At the end of an epoch. True: the training ends here.
+
+        It may ask `loop.poll()` during long work, and is then called again after a restart: change nothing in
+        `state` before the last poll.
+        """
+        return False
+
+    def finish(self, loop: Course) -> None:
+        """At the end, before the final weights are written."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What must survive a kill; the last of it stays in the finished training's record."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+
+
+def overrides(hook: Hooks, door: str) -> bool:
+    """Whether `hook` has a `door` of its own."""
+    return getattr(type(hook), door) is not getattr(Hooks, door)
+
+
+def touches(hooks: tuple[Hooks, ...], step: int) -> bool:
+    """Whether a `grads` or `step` is due for the batch after `step` steps."""
+    return any(
+        (step + 1) % hook.every == 0 and (overrides(hook, "grads") or overrides(hook, "step"))
+        for hook in hooks
+    )

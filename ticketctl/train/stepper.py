@@ -1,0 +1,233 @@
+"""Taking steps: on a CPU one by one, reading each loss; on a GPU without waiting, replayed from one CUDA graph."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ticketctl.train.bench import Bench, Progress
+from ticketctl.train.course import Course
+from ticketctl.train.hooks import Batch, Hooks, overrides, touches
+from ticketctl.train.machine import Machine
+from ticketctl.train.optimizer import set_rate
+
+AHEAD = 16
+"""Steps after which the host waits until the GPU has done the ones before them: a stop is noticed soon."""
+
+WARM_UP = 3
+"""Steps before a capture, as the libraries choose and set up what they use; they leave no trace."""
+
+
+class Stepper(Protocol):
+    """Takes the steps of one training."""
+
+    def begin(self, progress: Progress) -> None:
+        """Set the sums to where `progress` stands."""
+
+    def take(self, position: int, rate: float, course: Course) -> bool:
+        """Do the batch at `position` of the epoch. False: the loss is known to be not finite; nothing was changed."""
+
+    def settle(self, progress: Progress) -> bool:
+        """Bring `progress` up to date with the device. False: the loss was not finite after `progress.step`."""
+
+
+class ReadEach:
+    """Reads every loss, which costs nothing on a CPU."""
+
+    def __init__(self, bench: Bench, machine: Machine) -> None:
+        self.feed, self.machine = bench.feed, machine
+
+    def begin(self, progress: Progress) -> None:
+        """Nothing to set: the sums are in `progress`."""
+
+    def take(self, position: int, rate: float, course: Course) -> bool:
+        """As the protocol says."""
+        machine, progress = self.machine, course.progress
+        batch = Batch(*self.feed.batch(position))
+        loss, logits = machine.gradients(batch)
+        value = float(loss)
+        if not math.isfinite(value):
+            machine.statistics.restore()
+            machine.optimizer.zero_grad(set_to_none=True)
+            return False
+        machine.memory.see(batch.index, logits, batch.labels)
+        _commit(machine, rate, course)
+        progress.loss += value * len(batch.index)
+        progress.seen += len(batch.index)
+        progress.step += 1
+        return True
+
+    def settle(self, progress: Progress) -> bool:
+        """Always up to date."""
+        return True
+
+
+def _commit(machine: Machine, rate: float, course: Course) -> None:
+    """The second half of a step: the optimizer, the mask, and the hooks that are due."""
+    due = [hook for hook in machine.hooks if (course.step + 1) % hook.every == 0]
+    answers = [hook.grads(course) for hook in due]  # every one of them is asked
+    if all(answers):
+        set_rate(machine.optimizer, rate)
+        machine.update()
+    for hook in due:
+        hook.step(course)
+    machine.optimizer.zero_grad(set_to_none=True)
+
+
+class Ahead:
+    """Runs ahead of a GPU: sums and the test for a finite loss live there, and are read when they are asked for.
+
+    After a loss that is not finite the optimizer stands still (`found_inf`), BatchNorm's statistics are put back and
+    nothing is counted, so the net stays the one before that step, as on a CPU. Whole batches without a hook of their
+    own are one CUDA graph, captured once per machine; its check against an eager step comes before its use.
+    """
+
+    def __init__(self, bench: Bench, machine: Machine) -> None:
+        device = bench.place.device
+        self.feed, self.machine, self.reporter = bench.feed, machine, bench.reporter
+        self.loss = torch.zeros((), dtype=torch.float64, device=device)
+        self.done = torch.zeros((), dtype=torch.int64, device=device)
+        self.bad = torch.zeros((), dtype=torch.float32, device=device)
+        self.index = torch.zeros(bench.feed.batch_size, dtype=torch.int64, device=device)
+        machine.optimizer.found_inf = self.bad  # type: ignore[attr-defined]  # what GradScaler hands to fused optimizers
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.tried = self.usable = False
+        self.marks: list[torch.cuda.Event] = []
+        self.begun = 0
+
+    def begin(self, progress: Progress) -> None:
+        """As the protocol says."""
+        self.usable = self._is_plain()
+        self.loss.fill_(progress.loss)
+        self.done.zero_()
+        self.bad.zero_()
+        self.begun = progress.step
+
+    def take(self, position: int, rate: float, course: Course) -> bool:
+        """As the protocol says; that the loss was not finite shows at the next `settle`."""
+        index = self.feed.rows(position)
+        set_rate(self.machine.optimizer, rate)
+        if touches(self.machine.hooks, course.step):
+            self._hooked(index, rate, course)
+        elif self.graph is not None and self.usable and len(index) == len(self.index):
+            self.index.copy_(index)
+            self.graph.replay()
+        else:
+            self.plain(index)
+        course.progress.seen += len(index)
+        course.progress.step += 1
+        self._pace(course.progress.step)
+        return True
+
+    def settle(self, progress: Progress) -> bool:
+        """As the protocol says."""
+        progress.loss = float(self.loss)
+        if not self.bad.item():
+            return True
+        taken = progress.step - self.begun
+        lost = taken - int(self.done)
+        progress.step -= lost
+        progress.seen -= lost * self.feed.batch_size
+        return False
+
+    def plain(self, index: Tensor) -> None:
+        """One whole step without hooks between its halves; all of it can be captured."""
+        self._first_half(index)
+        self.machine.update()
+        self.machine.optimizer.zero_grad(set_to_none=True)
+
+    def _first_half(self, index: Tensor) -> None:
+        machine = self.machine
+        batch = Batch(*self.feed.gather(index))
+        loss, logits = machine.gradients(batch)
+        self.bad.copy_(torch.maximum(self.bad, (~loss.isfinite()).float()))
+        machine.statistics.restore_where(self.bad)
+        machine.memory.see_unless(self.bad, index, logits, batch.labels)
+        good = 1 - self.bad.double()
+        self.loss.add_(torch.where(good > 0, loss.double() * len(index), 0.0))
+        self.done.add_(good.long())
+
+    def _hooked(self, index: Tensor, rate: float, course: Course) -> None:
+        self._first_half(index)
+        _commit(self.machine, rate, course)
+
+    def _pace(self, step: int) -> None:
+        if step % AHEAD == 0:
+            self.marks.append(torch.cuda.Event())
+            self.marks[-1].record()
+            if len(self.marks) > 1:
+                self.marks.pop(0).synchronize()
+
+    # ------------------------------------------------------------------------------------------------- the graph
+
+    def capture(self) -> None:
+        """Capture the step, once; call it before a training is loaded, for it leaves the net anywhere.
+
+        A step that cannot be captured, or whose replay does not do what the step does, is taken eagerly; a note says
+        so and why.
+        """
+        if self.tried or not self._is_plain():
+            return
+        self.tried = True
+        if not self.feed.images.resident:
+            self.reporter.note("the data do not fit on the device and are streamed: no CUDA graph, slower")
+            return
+        try:
+            graph = self._captured()
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            self.reporter.note(f"the step cannot be captured as a CUDA graph and runs slower: {reason}")
+            return
+        if self._is_true(graph):
+            self.graph = graph
+        else:
+            self.reporter.note("the captured step differs from the step itself: it is not used; slower")
+
+    def _is_plain(self) -> bool:
+        """Whether no hook changes what is inside the graph."""
+        return not any(overrides(hook, "forward") or overrides(hook, "loss") for hook in self.machine.hooks)
+
+    def _captured(self) -> torch.cuda.CUDAGraph:
+        self.index.copy_(torch.arange(len(self.index), device=self.index.device) % len(self.feed))
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                self.plain(self.index)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.plain(self.index)
+        return graph
+
+    @torch.no_grad()
+    def _is_true(self, graph: torch.cuda.CUDAGraph) -> bool:
+        """Whether a replay and an eager step from one state end close to each other."""
+        moments = [value for kept in self.machine.optimizer.state.values() for value in kept.values()]
+        state = [*self.machine.model.state_dict().values(), *moments, self.loss, self.bad]
+        before = [value.clone() for value in state]
+        graph.replay()
+        replayed = [value.clone() for value in state]
+        for value, old in zip(state, before, strict=True):
+            value.copy_(old)
+        with torch.enable_grad():
+            self.plain(self.index)
+        pairs = zip(state, replayed, strict=True)
+        return all(
+            torch.allclose(ours.double(), theirs.double(), rtol=1e-2, atol=1e-3) for ours, theirs in pairs
+        )
+
+
+def stepper_for(bench: Bench, machine: Machine, hooks: tuple[Hooks, ...]) -> Stepper:
+    """The way of stepping that fits the device. On a GPU it may run the net: load the training's state after this."""
+    if bench.place.device.type != "cuda":
+        return ReadEach(bench, machine)
+    machine.hooks = hooks
+    if machine.ahead is None:
+        machine.ahead = Ahead(bench, machine)
+    ahead: Ahead = machine.ahead
+    ahead.capture()
+    return ahead
