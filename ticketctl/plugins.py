@@ -3,6 +3,9 @@
 A kind (`draws`, `nets`, `data`) is a folder of the package plus the entry-point group `ticketctl.<kind>`. A draw is
 one module and answers to its file name with dashes. A net or data module serves several names, listed in a literal
 dictionary `NAMES` that gives each its one-line help. Built-ins win a clash of names.
+
+A name with a colon stands for many: `torchvision:NAME` in `NAMES` serves `torchvision:resnet101` and all its like, and
+`MODULE:FUNCTION` serves whatever else has a module before its colon and a function behind it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from pathlib import Path
 from types import ModuleType
 
 from ticketctl.errors import UsageError, near_miss
+
+OWN = "MODULE:FUNCTION"
+"""The name, in a module's `NAMES`, under which a user's own code is reached."""
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -44,17 +50,35 @@ def plugins(kind: str) -> dict[str, Plugin]:
     return dict(sorted(found.items()))
 
 
+def serving(kind: str, name: str) -> Plugin | None:
+    """The plug-in that serves `name`, itself or by what stands before its colon; None if there is none."""
+    known = plugins(kind)
+    begin, colon, end = name.partition(":")
+    if name in known or not colon:
+        return known.get(name)
+    if f"{begin}:NAME" in known:
+        return known[f"{begin}:NAME"]
+    dotted = all(part.isidentifier() for part in (*begin.split("."), end))
+    return known.get(OWN) if dotted else None
+
+
+def is_own(kind: str, name: str) -> bool:
+    """Whether `name` stands for code of the user's own, which a file could name as well as the user."""
+    found = serving(kind, name)
+    return found is not None and found.name == OWN
+
+
 def load(kind: str, name: str) -> ModuleType:
     """Import the module behind `name`.
 
     Raises:
         UsageError: no such name; says the near miss.
     """
-    known = plugins(kind)
-    if name not in known:
+    found = serving(kind, name)
+    if found is None:
         noun = {"draws": "method", "nets": "model", "data": "data set"}.get(kind, kind)
-        raise UsageError(f"no {noun} named {name!r}; {near_miss(name, known)}")
-    return import_module(known[name].module)
+        raise UsageError(f"no {noun} named {name!r}; {near_miss(name, plugins(kind))}")
+    return import_module(found.module)
 
 
 def _read(path: Path, module: str, alias: str | None = None) -> list[Plugin]:
@@ -89,10 +113,10 @@ def describe(kind: str, name: str) -> str:
     Raises:
         UsageError: no such name.
     """
-    known = plugins(kind)
-    if name not in known:
-        raise UsageError(f"nothing named {name!r}; {near_miss(name, known)}")
-    spec = find_spec(known[name].module)
+    found = serving(kind, name)
+    if found is None:
+        raise UsageError(f"nothing named {name!r}; {near_miss(name, plugins(kind))}")
+    spec = find_spec(found.module)
     assert spec is not None
     assert spec.origin is not None
     path = Path(spec.origin)
@@ -101,22 +125,18 @@ def describe(kind: str, name: str) -> str:
     return "\n".join([*text, *(["", "Keys of [draw]:", *keys] if keys else [])])
 
 
-def _keys(path: Path) -> list[str]:
-    """`key = default: meaning` of the module's Params, which may come from a shared private module beside it."""
+def _keys(path: Path, name: str = "Params") -> list[str]:
+    """`key = default: meaning` of the class `name`, of what it inherits first; it may stand in a module beside it."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == "Params":
-            return _fields(node)
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+            return [*(key for base in bases for key in _keys(path, base)), *_fields(node)]
         if isinstance(node, ast.ImportFrom) and node.module:
-            shared = [name.name for name in node.names if name.asname == "Params"]
+            origin = [alias.name for alias in node.names if (alias.asname or alias.name) == name]
             source = path.parent / f"{node.module.rpartition('.')[2]}.py"
-            if shared and source.is_file():
-                classes = (part for part in ast.parse(source.read_text(encoding="utf-8")).body)
-                return next(
-                    _fields(part)
-                    for part in classes
-                    if isinstance(part, ast.ClassDef) and part.name == shared[0]
-                )
+            if origin and source.is_file():
+                return _keys(source, origin[0])
     return []
 
 

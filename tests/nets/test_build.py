@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fractions import Fraction
 
 import pytest
 import torch
@@ -25,6 +26,12 @@ NAMES = [
     "resnet18",
     "resnet34",
     "resnet50",
+    "vgg11",
+    "vgg16",
+    "vgg19",
+    "wrn-28-10",
+    "wrn-22-2",
+    "mobilenet",
 ]
 
 
@@ -39,6 +46,12 @@ def test_listing_the_nets_reads_them_without_importing_torch() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (3, 64, 64), (3, 33, 47)])
 def test_any_size_and_number_of_channels_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
+    if name.startswith("vgg") and min(shape[1:]) < 16:
+        with pytest.raises(
+            UsageError, match=f"{name} halves images four times: 8x8 is too small, 16x16 the least"
+        ):
+            layout(name, shape=shape, classes=7)
+        return
     model = layout(name, shape=shape, classes=7)
     assert model(torch.zeros(2, *shape, device="meta")).shape == (2, 7)
 
@@ -108,6 +121,39 @@ def test_a_built_net_is_on_the_cpu_zero_and_trainable() -> None:
         assert not tensor.any()
     assert all(p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
     assert model.training
+
+
+@pytest.mark.parametrize(("size", "pool"), [(32, 2), (64, 4)])
+def test_the_mean_at_the_end_of_vgg_is_the_papers_pooling(size: int, pool: int) -> None:
+    model = initialise_(build("vgg11", shape=(3, size, size), classes=5), "kaiming-normal", Seeds(0)).eval()
+    x = torch.linspace(-1, 1, 3 * size * size).reshape(1, 3, size, size)
+    with torch.no_grad():
+        theirs = model.fc(F.avg_pool2d(model.features(x), pool).flatten(1))
+        torch.testing.assert_close(model(x), theirs)
+
+
+def test_a_wide_block_activates_first_and_only_a_convolved_shortcut_sees_it() -> None:
+    """Zagoruyko's functional form: o = relu(bn(x)); z = conv1(relu(bn(conv0(o)))); z + convdim(o) or z + x."""
+    stage = initialise_(build("wrn-22-2", shape=(3, 8, 8), classes=5), "openlth", Seeds(0)).eval().layer1
+    x = torch.linspace(-1, 1, 16 * 64).reshape(1, 16, 8, 8)
+    for block in (stage[0], stage[1]):
+        unit = 1 / (1 + 1e-5) ** 0.5  # BatchNorm in evaluation, statistics 0 and 1
+        o = torch.relu(x * unit * block.bn1.weight[:, None, None])
+        z = torch.relu(F.conv2d(o, block.conv1.weight, padding=1) * unit * block.bn2.weight[:, None, None])
+        z = F.conv2d(z, block.conv2.weight, padding=1)
+        expected = z + (F.conv2d(o, block.downsample.weight) if block is stage[0] else x)
+        with torch.no_grad():
+            torch.testing.assert_close(block(x), expected)
+            x = block(x)
+
+
+def test_options_that_a_net_does_not_have_are_refused() -> None:
+    with pytest.raises(UsageError, match="resnet18 has no option conv_bias"):
+        build("resnet18", shape=(3, 32, 32), classes=10, conv_bias=True)
+    with pytest.raises(UsageError, match=r"wrn-22-2 has 4 of them, usually 16, 32, 64, 128, not 2"):
+        build("wrn-22-2", shape=(3, 32, 32), classes=10, widths=(4, 4))
+    with pytest.raises(UsageError, match="exclude each other"):
+        build("lenet-300-100", shape=(1, 8, 8), classes=10, widths=(4, 4), width=Fraction(1, 2))
 
 
 def test_unknown_names_and_stems_say_the_near_miss() -> None:

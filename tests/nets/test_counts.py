@@ -34,6 +34,21 @@ TABLE = [
     ("resnet50", C10, 23_520_842, 23_447_232, 53),
     ("resnet50", C100, 23_705_252, 23_447_232, 53),
     ("resnet50", TIN, 23_910_152, 23_447_232, 53),
+    ("vgg11", C10, 9_231_114, 9_217_728, 8),
+    ("vgg11", C100, 9_231_114 + 46_170, 9_217_728, 8),
+    ("vgg11", TIN, 9_231_114 + 97_470, 9_217_728, 8),
+    ("vgg16", C10, 14_728_266, 14_710_464, 13),
+    ("vgg16", C100, 14_728_266 + 46_170, 14_710_464, 13),
+    ("vgg16", TIN, 14_728_266 + 97_470, 14_710_464, 13),
+    ("vgg19", C10, 20_040_522, 20_018_880, 16),
+    ("vgg19", C100, 20_040_522 + 46_170, 20_018_880, 16),
+    ("vgg19", TIN, 20_040_522 + 97_470, 20_018_880, 16),
+    ("wrn-28-10", C10, 36_479_194, 36_454_832, 28),
+    ("wrn-28-10", C100, 36_536_884, 36_454_832, 28),
+    ("wrn-22-2", C10, 1_079_642, 1_075_632, 22),
+    ("mobilenet", C10, 3_217_226, 3_185_088, 27),
+    ("mobilenet", C100, 3_309_476, 3_185_088, 27),
+    ("mobilenet", TIN, 3_411_976, 3_185_088, 27),
 ]
 
 
@@ -48,6 +63,29 @@ def test_parameters_are_those_of_the_papers_nets(
     model = net(name, data)
     weights = [module.weight.numel() for module in model.modules() if isinstance(module, nn.Conv2d)]
     assert (parameter_count(model), sum(weights), len(weights)) == (total, convolutions, layers)
+
+
+@pytest.mark.parametrize(("data", "total"), [(C10, 20_035_018), (C100, 20_081_188), (TIN, 20_132_488)])
+def test_vgg19_without_biases_in_its_convolutions_is_grasps(
+    data: tuple[int, int, int, int], total: int
+) -> None:
+    model = layout("vgg19", shape=data[:3], classes=data[3], conv_bias=False)
+    assert parameter_count(model) == total
+
+
+def test_the_depthwise_convolutions_of_mobilenet_have_44_640_weights() -> None:
+    convolutions = [m for m in net("mobilenet", C10).modules() if isinstance(m, nn.Conv2d)]
+    assert sum(m.weight.numel() for m in convolutions if m.groups > 1) == 44_640
+
+
+@pytest.mark.parametrize("name", ["vgg11", "vgg16", "vgg19"])
+def test_the_stages_of_vgg_are_torchvisions(name: str) -> None:
+    import torchvision
+
+    with torch.device("meta"):
+        theirs = torchvision.models.get_model(f"{name}_bn").features.state_dict()
+    ours = net(name, (3, 32, 32, 10)).features.state_dict()
+    assert {key: value.shape for key, value in ours.items()} == {k: v.shape for k, v in theirs.items()}
 
 
 def test_lenet_has_266_610_parameters() -> None:
@@ -87,7 +125,9 @@ def test_multiply_adds_per_image(name: str, data: tuple[int, int, int, int], mil
     assert macs(net(name, data), data[:3]) / 1e6 == pytest.approx(millions, abs=0.05 if millions > 1 else 0)
 
 
-@pytest.mark.parametrize("name", ["lenet-300-100", "resnet20s", "resnet32-2x", "resnet50"])
+@pytest.mark.parametrize(
+    "name", ["lenet-300-100", "resnet20s", "resnet32-2x", "resnet50", "mobilenet", "wrn-22-2"]
+)
 def test_multiply_adds_are_half_of_torchs_flops(name: str) -> None:
     data = (3, 32, 32, 10)
     model = net(name, data).eval()
@@ -108,6 +148,22 @@ def test_a_layer_that_runs_twice_counts_twice_and_a_shared_weight_is_one_paramet
     model = nn.Sequential(nn.Flatten(), layer, layer)
     assert macs(model, (1, 2, 2)) == 32
     assert parameter_count(model) == 20
+
+
+class Asking(nn.Module):
+    """What the meta device cannot run: a plain tensor, and a question about values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.fc = torch.arange(1.0, 5.0), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.fc(x.flatten(1) * self.scale)
+        return x if float(x.sum().detach()) < 9 else -x
+
+
+def test_a_net_that_the_meta_device_cannot_run_is_counted_too() -> None:
+    assert layer_macs(Asking(), (1, 2, 2)) == {"fc.weight": 12}
 
 
 def test_shapes_follow_the_names_asked_for() -> None:

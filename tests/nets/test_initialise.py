@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -156,6 +157,83 @@ def test_an_unknown_scheme_says_the_near_miss() -> None:
         net("kaiming")
 
 
-def test_a_parameter_no_scheme_speaks_about_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match=r"0\.weight: no initialisation for a Embedding"):
-        initialise_(nn.Sequential(nn.Embedding(3, 2)), "torch", Seeds(0))
+class Odd(nn.Module):
+    """What no scheme speaks about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.gamma = nn.Parameter(torch.full((4,), 1e-6))
+        self.slope = nn.PReLU()
+        self.positions = nn.Parameter(torch.arange(4000.0).reshape(1, 1000, 4))
+        self.waves = nn.Parameter(torch.arange(4.0).sin(), requires_grad=False)
+        self.register_buffer("table", torch.arange(6).reshape(2, 3))
+        self.words = nn.Embedding(30, 4)
+        self.attend = nn.MultiheadAttention(64, 2)
+        self.group = nn.GroupNorm(2, 4)
+        self.layer = nn.LayerNorm(4)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_no_scheme_speaks_about_follows_the_documented_rule(scheme: str) -> None:
+    fresh, net = Odd(), Odd()
+    with torch.no_grad():
+        net.group.weight.fill_(7)
+        net.layer.bias.fill_(7)
+        net.words.weight.mul_(9)
+    initialise_(net, scheme, Seeds(0))
+    for kept in ("token", "gamma", "slope.weight", "waves", "table"):
+        assert torch.equal(net.state_dict()[kept], fresh.state_dict()[kept])
+    for drawn in (net.positions, net.words.weight):
+        assert drawn.std().item() == pytest.approx(0.02, rel=5 / math.sqrt(2 * drawn.numel()))
+    assert not net.layer.bias.any()
+    assert not net.group.bias.any()
+    if scheme == "openlth":
+        assert 0 <= net.group.weight.min() < net.group.weight.max() < 1
+    else:
+        assert (net.group.weight == 1).all()
+        assert (net.layer.weight == 1).all()
+    like = initialise_(nn.ModuleDict({"attend": nn.Linear(64, 192)}), scheme, Seeds(0))["attend"].weight
+    packed = net.attend.in_proj_weight
+    assert packed.std().item() == pytest.approx(like.std().item(), rel=0.05)
+    again = initialise_(Odd(), scheme, Seeds(0)).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(64, 64, 3, groups=64),
+        nn.ConvTranspose2d(32, 48, 3),
+        nn.Conv1d(8, 160, 3),
+        nn.Conv3d(4, 32, 3),
+    ],
+    ids=["depthwise", "transposed", "1d", "3d"],
+)
+def test_fans_of_every_convolution_are_torchs(scheme: str, layer: nn.Module) -> None:
+    ours = initialise_(nn.Sequential(layer), scheme, Seeds(0))[0].weight.detach()
+    with torch.no_grad():
+        # fan-out of convolutions in one and three dimensions: TRUTH knows two
+        make = (
+            TRUTH[scheme]
+            if scheme != "kaiming-normal-fan-out"
+            else (lambda w, g: nn.init.kaiming_normal_(w, mode="fan_out", generator=g))
+        )
+        theirs = make(ours.clone(), torch.Generator().manual_seed(1))
+    assert ours.std().item() == pytest.approx(theirs.std().item(), rel=12 / math.sqrt(ours.numel()))
+
+
+def test_a_shared_weight_gets_the_numbers_of_its_first_name() -> None:
+    alone = initialise_(nn.Sequential(nn.Linear(3, 3)), "torch", Seeds(0))[0].weight
+    pair = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    pair[1].weight = pair[0].weight
+    assert torch.equal(initialise_(pair, "torch", Seeds(0))[0].weight, alone)
+
+
+@pytest.mark.parametrize(
+    "normed", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm]
+)
+def test_a_weight_computed_from_others_is_refused_by_name(normed: Any) -> None:
+    with pytest.raises(UsageError, match=r"^0\.weight is computed from other parameters"):
+        initialise_(nn.Sequential(normed(nn.Linear(3, 2))), "torch", Seeds(0))

@@ -26,20 +26,27 @@ def macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
     """Multiply-adds of all convolutions and Linear layers for one image of `shape`, all weights present.
 
     Counted by running a copy on the meta device: nothing is computed and `model` is not touched. Biases,
-    BatchNorm, activations and pooling are not counted.
+    BatchNorm, activations, pooling, and what is multiplied by function call (attention) are not counted.
     """
     return sum(layer_macs(model, shape).values())
 
 
 def layer_macs(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
     """Multiply-adds by the name of each weight; see `macs`. A layer that runs twice counts twice."""
-    skeleton = copy.deepcopy(model).to("meta").eval()
+    try:
+        return _counted(model, shape, "meta")
+    except RuntimeError:  # a net that asks for values, or holds tensors that are not its own
+        return _counted(model, shape, "cpu")
+
+
+def _counted(model: nn.Module, shape: tuple[int, int, int], device: str) -> dict[str, int]:
+    skeleton = copy.deepcopy(model).to(device).eval()
     counts: dict[str, int] = {}
     for name, module in skeleton.named_modules():
         if isinstance(module, _ConvNd | nn.Linear):
             module.register_forward_hook(_counter(counts, f"{name}.weight" if name else "weight"))
     with torch.no_grad():
-        skeleton(torch.zeros(1, *shape, device="meta"))
+        skeleton(torch.zeros(1, *shape, device=device))
     return counts
 
 

@@ -4,6 +4,16 @@ The numbers are a pure function of (root seed, tensor name): raw Philox words of
 tensor's name, turned into uniforms (53 bits) and by Box and Muller's transform into normals in float64, then
 rounded to the weight's dtype. numpy's and torch's own samplers are not used: neither promises the same
 numbers in its next version. Schemes: those of the papers' released code.
+
+Schemes speak of convolutions (transposed and depthwise ones too: the fans are those that torch computes) and Linear
+layers. The rest follows one rule for all schemes, in this order:
+
+* BatchNorm, InstanceNorm, GroupNorm, LayerNorm: scale 1 (or as the scheme says), shift 0, statistics 0 and 1.
+* The packed projections of `nn.MultiheadAttention` are the weights of a Linear layer.
+* Other buffers (tables of positions), frozen parameters, and parameters whose values are all the same (the scale of a
+  layer, a class token of zeros, the slope of a PReLU) keep what their constructor gave them.
+* Other parameters (tables of positions to be learned, embeddings, recurrent weights) are normal with standard deviation
+  0.02, the custom of vision transformers (Dosovitskiy et al. 2021).
 """
 
 from __future__ import annotations
@@ -24,7 +34,10 @@ from ticketctl.errors import UsageError, near_miss
 from ticketctl.seeds import Seeds
 
 _Layer = _ConvNd | nn.Linear
+_Norm = _NormBase | nn.GroupNorm | nn.LayerNorm
 _Numbers = NDArray[np.float64]
+
+_OTHER_DEVIATION = 0.02
 
 
 @dataclass(frozen=True)
@@ -61,49 +74,68 @@ SCHEMES: dict[str, Scheme] = {
 
 @torch.no_grad()
 def initialise_(model: nn.Module, scheme: str, seeds: Seeds) -> nn.Module:
-    """Set every parameter and buffer of `model`, wherever it lies, and return it. No global state is touched.
+    """Set every parameter and buffer of `model`, fresh from its constructor, wherever it lies; return it.
+
+    No global state is touched. A parameter that two layers share gets the numbers of its first name.
 
     Raises:
-        UsageError: no such scheme (says the near miss), or a parameter of a kind of layer no scheme speaks
-            about.
+        UsageError: no such scheme (says the near miss), or a weight that is computed from other parameters.
     """
     if scheme not in SCHEMES:
         raise UsageError(f"no initialisation named {scheme!r}; {near_miss(scheme, SCHEMES)}")
+    filled: set[int] = set()
     for path, module in model.named_modules():
         prefix = f"{path}." if path else ""
-        if isinstance(module, _Layer):
-            _fill_layer(module, prefix, SCHEMES[scheme], seeds)
-        elif isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm):
-            _fill_norm(module, prefix, SCHEMES[scheme], seeds)
-        else:
-            _refuse_unknown(module, prefix)
+        if isinstance(module, _Layer) and "weight" not in module._parameters:
+            raise UsageError(
+                f"{prefix}weight is computed from other parameters (weight norm and its like): nothing could mask it"
+            )
+        own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+        for name, tensor in own:
+            if id(tensor) not in filled:
+                filled.add(id(tensor))
+                _fill(module, name, tensor, f"{prefix}{name}", SCHEMES[scheme], seeds)
     return model
 
 
-def _fill_layer(layer: _Layer, prefix: str, scheme: Scheme, seeds: Seeds) -> None:
-    kind, scale = scheme.weight(layer)
-    draw = _normal if kind == "normal" else _symmetric
-    _put(layer.weight, scale * draw(seeds, f"{prefix}weight", layer.weight.numel()))
-    if layer.bias is None:
-        return
-    layer.bias.zero_()
-    if scheme.bias == "torch":
-        bound = 1 / math.sqrt(_fan_in(layer))
-        _put(layer.bias, bound * _symmetric(seeds, f"{prefix}bias", layer.bias.numel()))
-
-
-def _fill_norm(layer: nn.Module, prefix: str, scheme: Scheme, seeds: Seeds) -> None:
-    for name, tensor in (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)):
+def _fill(
+    module: nn.Module, name: str, tensor: torch.Tensor, full: str, scheme: Scheme, seeds: Seeds
+) -> None:
+    """Fill `name` of one module; `full` is its name in the state_dict."""
+    if isinstance(module, _Layer) and name == "weight":
+        _spread(tensor, full, *scheme.weight(module), seeds)
+    elif isinstance(module, _Layer) and name == "bias":
+        bound = 1 / math.sqrt(_fan_in(module)) if scheme.bias == "torch" else 0.0
+        _spread(tensor, full, "uniform", bound, seeds)
+    elif isinstance(module, _Norm) and name in ("weight", "bias", *_STATISTICS):
         tensor.fill_(1 if name in ("weight", "running_var") else 0)
-    weight = layer._parameters.get("weight")
-    if weight is not None and scheme.gamma == "uniform":
-        _put(weight, _uniform(seeds.raw("init", f"{prefix}weight", count=weight.numel())))
+        if name == "weight" and scheme.gamma == "uniform":
+            _put(tensor, _uniform(seeds.raw("init", full, count=tensor.numel())))
+    elif isinstance(module, nn.MultiheadAttention) and name.endswith("proj_weight"):
+        with torch.device("meta"):
+            like = nn.Linear(tensor.shape[1], tensor.shape[0])
+        _spread(tensor, full, *scheme.weight(like), seeds)
+    elif isinstance(tensor, nn.Parameter) and tensor.requires_grad and _varies(tensor):
+        _spread(tensor, full, "normal", _OTHER_DEVIATION, seeds)
 
 
-def _refuse_unknown(module: nn.Module, prefix: str) -> None:
-    own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
-    for name, _ in own:
-        raise UsageError(f"{prefix}{name}: no initialisation for a {type(module).__name__}")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def _varies(tensor: torch.Tensor) -> bool:
+    """Whether the constructor gave it values that differ."""
+    return tensor.numel() > 1 and not bool((tensor == tensor.flatten()[0]).all())
+
+
+def _spread(
+    tensor: torch.Tensor, full: str, kind: Literal["normal", "uniform"], scale: float, seeds: Seeds
+) -> None:
+    """Fill with numbers of the stream; `scale` is the standard deviation, or the half-width around 0."""
+    if scale == 0:
+        tensor.zero_()
+        return
+    draw = _normal if kind == "normal" else _symmetric
+    _put(tensor, scale * draw(seeds, full, tensor.numel()))
 
 
 def _put(tensor: torch.Tensor, numbers: _Numbers) -> None:

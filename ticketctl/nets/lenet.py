@@ -9,18 +9,21 @@ NAMES: dict[str, str] = {
     "lenet-300-100": "Fully connected, 300 and 100 hidden units; 266,610 parameters on MNIST",
 }
 
+WIDTHS: dict[str, tuple[int, ...]] = {"lenet-300-100": (300, 100)}
+"""Hidden units of each layer."""
+
 
 class LeNet(nn.Module):
-    """inputs-300-100-classes, ReLU, biases."""
+    """inputs-300-100-classes, ReLU, biases; `widths` are other numbers of hidden units."""
 
-    def __init__(self, inputs: int, classes: int) -> None:
+    def __init__(self, inputs: int, classes: int, widths: tuple[int, ...] = (300, 100)) -> None:
         super().__init__()
         self.flatten = nn.Flatten()
-        self.fc1 = nn.Linear(inputs, 300)
+        self.fc1 = nn.Linear(inputs, widths[0])
         self.relu1 = nn.ReLU()
-        self.fc2 = nn.Linear(300, 100)
+        self.fc2 = nn.Linear(widths[0], widths[1])
         self.relu2 = nn.ReLU()
-        self.fc3 = nn.Linear(100, classes)
+        self.fc3 = nn.Linear(widths[1], classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, channels, H, W] to logits [N, classes]."""
@@ -29,7 +32,15 @@ class LeNet(nn.Module):
         return logits
 
 
-def build(name: str, *, channels: int, size: tuple[int, int], classes: int, stem: str = "cifar") -> nn.Module:
+def build(
+    name: str,
+    *,
+    channels: int,
+    size: tuple[int, int],
+    classes: int,
+    stem: str = "cifar",
+    widths: tuple[int, ...] = (300, 100),
+) -> nn.Module:
     """The net for images of `channels` x `size`; `stem` is for convolutional nets and means nothing here."""
     del name, stem  # one name, no stem
-    return LeNet(channels * size[0] * size[1], classes)
+    return LeNet(channels * size[0] * size[1], classes, widths)

@@ -23,6 +23,9 @@ _PLANS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] =
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
 }
 
+WIDTHS: dict[str, tuple[int, ...]] = dict.fromkeys(NAMES, (64, 64, 128, 256, 512))
+"""Channels of the stem and of each stage; a bottleneck's output is four times as wide."""
+
 STEMS = ("cifar", "imagenet")
 
 
@@ -33,22 +36,25 @@ class ResNet(nn.Module):
         self,
         block: type[BasicBlock] | type[Bottleneck],
         depths: tuple[int, ...],
+        widths: tuple[int, ...],
         *,
         channels: int,
         classes: int,
         stem: str,
     ) -> None:
         super().__init__()
+        first, *stages = widths
         kernel, stride, padding = (3, 1, 1) if stem == "cifar" else (7, 2, 3)
-        self.conv1 = nn.Conv2d(channels, 64, kernel, stride=stride, padding=padding, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(channels, first, kernel, stride=stride, padding=padding, bias=False)
+        self.bn1 = nn.BatchNorm2d(first)
         self.relu1 = nn.ReLU()
         self.maxpool = nn.Identity() if stem == "cifar" else nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = _stage(block, 64, 64, depths[0], stride=1)
-        self.layer2 = _stage(block, 64 * block.expansion, 128, depths[1], stride=2)
-        self.layer3 = _stage(block, 128 * block.expansion, 256, depths[2], stride=2)
-        self.layer4 = _stage(block, 256 * block.expansion, 512, depths[3], stride=2)
-        self.fc = nn.Linear(512 * block.expansion, classes)
+        wide = [width * block.expansion for width in stages]
+        self.layer1 = _stage(block, first, stages[0], depths[0], stride=1)
+        self.layer2 = _stage(block, wide[0], stages[1], depths[1], stride=2)
+        self.layer3 = _stage(block, wide[1], stages[2], depths[2], stride=2)
+        self.layer4 = _stage(block, wide[2], stages[3], depths[3], stride=2)
+        self.fc = nn.Linear(wide[3], classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, channels, H, W] to logits [N, classes]."""
@@ -67,7 +73,15 @@ def _stage(
     return nn.Sequential(first, *(block(outputs, width, 1, nn.Identity()) for _ in range(depth - 1)))
 
 
-def build(name: str, *, channels: int, size: tuple[int, int], classes: int, stem: str = "cifar") -> nn.Module:
+def build(
+    name: str,
+    *,
+    channels: int,
+    size: tuple[int, int],
+    classes: int,
+    stem: str = "cifar",
+    widths: tuple[int, ...] = WIDTHS["resnet18"],
+) -> nn.Module:
     """The net for images of `channels` channels and any size.
 
     Args:
@@ -76,6 +90,7 @@ def build(name: str, *, channels: int, size: tuple[int, int], classes: int, stem
         size: height and width; the mean over positions fits any.
         classes: number of logits.
         stem: "cifar" (3x3, stride 1, no pooling) or "imagenet" (7x7, stride 2, max-pooling).
+        widths: channels of the stem and of each stage.
 
     Raises:
         UsageError: no such stem.
@@ -83,4 +98,4 @@ def build(name: str, *, channels: int, size: tuple[int, int], classes: int, stem
     if stem not in STEMS:
         raise UsageError(f"no stem named {stem!r}; {near_miss(stem, STEMS)}")
     block, depths = _PLANS[name]
-    return ResNet(block, depths, channels=channels, classes=classes, stem=stem)
+    return ResNet(block, depths, widths, channels=channels, classes=classes, stem=stem)

@@ -23,18 +23,26 @@ NAMES: dict[str, str] = {
 }
 
 
+WIDTHS: dict[str, tuple[int, ...]] = {
+    "resnet20s": (16, 16, 32, 64),
+    "resnet20": (16, 16, 32, 64),
+    "resnet32": (16, 16, 32, 64),
+    "resnet32-2x": (32, 32, 64, 128),
+}
+"""Channels of the stem and of each stage."""
+
+
 @dataclass(frozen=True)
 class _Plan:
     depth: int
-    width: int
     pads: bool
 
 
 _PLANS = {
-    "resnet20s": _Plan(depth=3, width=16, pads=True),
-    "resnet20": _Plan(depth=3, width=16, pads=False),
-    "resnet32": _Plan(depth=5, width=16, pads=False),
-    "resnet32-2x": _Plan(depth=5, width=32, pads=False),
+    "resnet20s": _Plan(depth=3, pads=True),
+    "resnet20": _Plan(depth=3, pads=False),
+    "resnet32": _Plan(depth=5, pads=False),
+    "resnet32-2x": _Plan(depth=5, pads=False),
 }
 
 
@@ -43,7 +51,7 @@ class PadShortcut(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.stride = stride
+        self.stride = stride  # a narrower output (a small dense net may have one) cuts channels off instead
         self.before = (outputs - inputs) // 2
         self.after = outputs - inputs - self.before
 
@@ -56,16 +64,16 @@ class PadShortcut(nn.Module):
 class CifarResNet(nn.Module):
     """3x3 stem, three stages of basic blocks, mean over positions, one Linear layer."""
 
-    def __init__(self, plan: _Plan, *, channels: int, classes: int) -> None:
+    def __init__(self, plan: _Plan, widths: tuple[int, ...], *, channels: int, classes: int) -> None:
         super().__init__()
-        width = plan.width
-        self.conv1 = conv(channels, width, 3)
-        self.bn1 = nn.BatchNorm2d(width)
+        stem, first, second, third = widths
+        self.conv1 = conv(channels, stem, 3)
+        self.bn1 = nn.BatchNorm2d(stem)
         self.relu1 = nn.ReLU()
-        self.layer1 = _stage(plan, width, width, stride=1)
-        self.layer2 = _stage(plan, width, 2 * width, stride=2)
-        self.layer3 = _stage(plan, 2 * width, 4 * width, stride=2)
-        self.fc = nn.Linear(4 * width, classes)
+        self.layer1 = _stage(plan, stem, first, stride=1)
+        self.layer2 = _stage(plan, first, second, stride=2)
+        self.layer3 = _stage(plan, second, third, stride=2)
+        self.fc = nn.Linear(third, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, channels, H, W] to logits [N, classes]."""
@@ -77,7 +85,7 @@ class CifarResNet(nn.Module):
 
 
 def _stage(plan: _Plan, inputs: int, width: int, *, stride: int) -> nn.Sequential:
-    if plan.pads and inputs != width:
+    if plan.pads and (stride, inputs) != (1, width):
         shortcut: nn.Module = PadShortcut(inputs, width, stride)
     else:
         shortcut = projection(inputs, width, stride)
@@ -86,7 +94,15 @@ def _stage(plan: _Plan, inputs: int, width: int, *, stride: int) -> nn.Sequentia
     return nn.Sequential(*blocks)
 
 
-def build(name: str, *, channels: int, size: tuple[int, int], classes: int, stem: str = "cifar") -> nn.Module:
+def build(
+    name: str,
+    *,
+    channels: int,
+    size: tuple[int, int],
+    classes: int,
+    stem: str = "cifar",
+    widths: tuple[int, ...] = WIDTHS["resnet20s"],
+) -> nn.Module:
     """The net for images of `channels` channels and any `size`; there is one stem: `stem` is ignored."""
     del size, stem
-    return CifarResNet(_PLANS[name], channels=channels, classes=classes)
+    return CifarResNet(_PLANS[name], widths, channels=channels, classes=classes)
