@@ -29,6 +29,7 @@ from ticketctl.artifacts.records import FormatWarning
 from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.series import decode_series, encode_series
 from ticketctl.artifacts.ticket import open_ticket
+from ticketctl.artifacts.trajectory import decode_trajectory, encode_trajectory
 from ticketctl.artifacts.verify import verify_run, verify_ticket
 from ticketctl.artifacts.weights import decode_weights, encode_weights
 from ticketctl.errors import ArtifactError
@@ -42,6 +43,7 @@ FILES = {
     "weights": (decode_weights, encode_weights, make_corpus.weights_truth),
     "ladder": (decode_ladder, encode_ladder, make_corpus.ladder_truth),
     "series": (decode_series, encode_series, make_corpus.series_truth),
+    "trajectory": (decode_trajectory, encode_trajectory, make_corpus.trajectory_truth),
 }
 FOLDERS = {
     "ticket": (open_ticket, verify_ticket, make_corpus.ticket_truth),
@@ -136,7 +138,7 @@ def judged(kind: str, artifact: Path) -> Any:
     if kind in FOLDERS:
         return json.loads((artifact / f"{kind}.json").read_bytes())
     data = artifact.read_bytes()
-    if kind in ("ladder", "series"):
+    if kind in ("ladder", "series", "trajectory"):
         return json.loads(unpack_zip(data, where="")["zarr.json"])["attributes"]
     metadata: dict[str, Any] = parse_tensors(data, where="")[1]
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

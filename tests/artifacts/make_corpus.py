@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.artifacts import hostile_folders, hostile_stores, hostile_tensors, samples
+from tests.artifacts import hostile_folders, hostile_stores, hostile_tensors, hostile_trajectories, samples
 from tests.artifacts.schemas import schemas
 from ticketctl.artifacts.ladder import Ladder, encode_ladder, ladder_digest
 from ticketctl.artifacts.manifest import RunManifest, TicketManifest, parse_manifest
@@ -23,13 +23,15 @@ from ticketctl.artifacts.masks import encode_mask, mask_digest
 from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.series import Series, encode_series
 from ticketctl.artifacts.ticket import Ticket
+from ticketctl.artifacts.trajectory import Trajectory, decode_trajectory, encode_trajectory
 from ticketctl.artifacts.weights import encode_weights, weights_digest
 from ticketctl.errors import ArtifactError
 from ticketctl.shipped import room
 from ticketctl.store.files import sha256
 from ticketctl.store.tensors import Tensor
 
-ENDS = {"mask": ".safetensors", "weights": ".safetensors", "ladder": ".zarr.zip", "series": ".zarr.zip"}
+ENDS = {"mask": ".safetensors", "weights": ".safetensors"}
+ENDS |= dict.fromkeys(("ladder", "series", "trajectory"), ".zarr.zip")
 
 
 def mask_truth(keep: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -86,6 +88,21 @@ def series_truth(series: Series) -> dict[str, Any]:
     }
 
 
+def trajectory_truth(trajectory: Trajectory) -> dict[str, Any]:
+    """Every bit of every mask, in C order; of many bits their hash."""
+    masks = []
+    for t in range(len(trajectory.step)):
+        found = {name: array.reshape(-1).tobytes() for name, array in trajectory.rows(t).items()}
+        masks.append(
+            {
+                name: sha256(bits) if len(bits) > 1000 else "".join("01"[bit] for bit in bits)
+                for name, bits in found.items()
+            }
+        )
+    shapes = {name: list(shape) for name, shape in trajectory.shapes.items()}
+    return {"step": trajectory.step.tolist(), "shapes": shapes, "masks": masks, "digest": trajectory.digest}
+
+
 def ticket_truth(ticket: Ticket) -> dict[str, Any]:
     """The id and what its files hold."""
     ladder = ticket.ladder()
@@ -99,8 +116,10 @@ def ticket_truth(ticket: Ticket) -> dict[str, Any]:
 
 def run_truth(run: Run) -> dict[str, Any]:
     """The id and what its files hold."""
-    keep, series = run.mask(), run.series()
+    keep, series, trajectory = run.mask(), run.series(), run.trajectory()
+    moved = {"trajectory": trajectory_truth(trajectory)} if trajectory else {}
     return {
+        **moved,
         "run_id": run.manifest.run_id,
         "mask": mask_truth(keep) if keep else None,
         "weights": weights_truth(run.weights()),
@@ -138,6 +157,13 @@ def golden_files() -> Iterable[tuple[str, str, bytes, dict[str, Any]]]:
     yield "series", "scalars", encode_series(plain), series_truth(plain)
     newer = hostile_stores.attributes(encode_series(both), format_version="1.7", later="ignored")
     yield "series", "newer-minor", newer, series_truth(both)
+    for name, moves in hostile_trajectories.sound().items():
+        data = encode_trajectory(moves)
+        yield "trajectory", name, data, trajectory_truth(decode_trajectory(data, where=name))
+    moves = hostile_trajectories.sound()["moving"]
+    newer = hostile_stores.attributes(encode_trajectory(moves), format_version="1.7", later="ignored")
+    truth = trajectory_truth(decode_trajectory(encode_trajectory(moves), where=""))
+    yield "trajectory", "newer-minor", newer, truth
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -166,6 +192,11 @@ def write_golden(root: Path) -> None:
     for sparse, name in ((True, "sparse"), (False, "dense")):
         made = samples.run(runs / name, sparse=sparse, ticket_id=drawn.manifest.ticket_id)
         write_json(runs / f"{name}.truth.json", run_truth(made))
+    moved = hostile_trajectories.run(runs / "dynamic")
+    write_json(runs / "dynamic.truth.json", run_truth(moved))
+    newer_run = hostile_trajectories.run(runs / "newer-minor")
+    hostile_folders.rewrite(newer_run.folder, lambda f: f.update(format_version="1.7", later=1))
+    write_json(runs / "newer-minor.truth.json", run_truth(newer_run))
 
 
 def write_invalid(root: Path) -> None:
@@ -175,6 +206,7 @@ def write_invalid(root: Path) -> None:
         "weights": hostile_tensors.weights_cases,
         "ladder": hostile_stores.ladder_cases,
         "series": hostile_stores.series_cases,
+        "trajectory": hostile_trajectories.trajectory_cases,
     }
     for kind, cases in files.items():
         folder = root / kind / "v1" / "invalid"
@@ -187,9 +219,11 @@ def write_invalid(root: Path) -> None:
         "run": (hostile_folders.run_cases, samples.run),
     }
     for kind, (spoilers, sound) in folders.items():
-        for name, spoil, code, why in spoilers():
+        more = hostile_trajectories.run_cases() if kind == "run" else ()
+        cases = [(*case, sound) for case in spoilers()] + [(*case, hostile_trajectories.run) for case in more]
+        for name, spoil, code, why, make in cases:
             folder = root / kind / "v1" / "invalid" / name
-            sound(folder)
+            make(folder)
             spoil(folder)
             drop_idle_payload(folder)
             folder.with_name(f"{name}.why.txt").write_text(f"{code}\n{why}\n")

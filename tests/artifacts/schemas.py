@@ -8,6 +8,7 @@ from ticketctl.artifacts.ladder import LadderAttributes
 from ticketctl.artifacts.masks import MaskHeader
 from ticketctl.artifacts.models import RunManifest, TicketManifest
 from ticketctl.artifacts.series import SeriesAttributes
+from ticketctl.artifacts.trajectory import TrajectoryAttributes
 from ticketctl.artifacts.weights import DTYPES
 from ticketctl.store.tensors import MAX_DIM, MAX_DIMS, NAME
 
@@ -29,6 +30,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         ),
         "ladder": LadderAttributes.model_json_schema(),
         "series": SeriesAttributes.model_json_schema(),
+        "trajectory": TrajectoryAttributes.model_json_schema(),
     }
     return {
         kind: {"$schema": DRAFT, "$id": f"ticketctl.{kind}.v1", **schema} for kind, schema in made.items()

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.artifacts import make_corpus, samples
+from tests.artifacts import hostile_trajectories, make_corpus, samples
 from ticketctl.artifacts.ladder import decode_ladder, encode_ladder
 from ticketctl.artifacts.masks import decode_mask, encode_mask
 from ticketctl.artifacts.series import decode_series, encode_series
 from ticketctl.artifacts.ticket import Ticket, open_ticket
+from ticketctl.artifacts.trajectory import decode_trajectory, encode_trajectory
 from ticketctl.errors import ArtifactError
 
 READ: dict[str, Callable[[Ticket], Any]] = {
@@ -61,6 +62,11 @@ ALONE = {
     "mask": (lambda: encode_mask(samples.ladder().mask(2)), decode_mask, make_corpus.mask_truth),
     "ladder": (lambda: encode_ladder(samples.full_ladder()), decode_ladder, make_corpus.ladder_truth),
     "series": (lambda: encode_series(samples.series()), decode_series, make_corpus.series_truth),
+    "trajectory": (
+        lambda: encode_trajectory(hostile_trajectories.walk(3)),
+        decode_trajectory,
+        make_corpus.trajectory_truth,
+    ),
 }
 
 
@@ -77,7 +83,7 @@ def accepted_otherwise(kind: str, mutants: Iterator[bytes]) -> int:
 
 
 @pytest.mark.filterwarnings("ignore::ticketctl.artifacts.records.FormatWarning")
-@pytest.mark.parametrize("kind", ["mask", "ladder"])
+@pytest.mark.parametrize("kind", ["mask", "ladder", "trajectory"])
 def test_no_flipped_bit_of_a_lone_file_changes_its_meaning(kind: str) -> None:
     assert accepted_otherwise(kind, flips(ALONE[kind][0]())) == 0
 

@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.artifacts import hostile_folders, hostile_stores, make_corpus, mutate, samples
+from tests.artifacts import (
+    hostile_folders,
+    hostile_stores,
+    hostile_trajectories,
+    make_corpus,
+    mutate,
+    samples,
+)
 from ticketctl.artifacts.ladder import decode_ladder, encode_ladder
 from ticketctl.artifacts.manifest import SEAL, parse_manifest
 from ticketctl.artifacts.masks import decode_mask, encode_mask
@@ -24,6 +31,7 @@ from ticketctl.artifacts.models import RunManifest, TicketManifest
 from ticketctl.artifacts.records import FormatWarning, seal
 from ticketctl.artifacts.series import decode_series, encode_series
 from ticketctl.artifacts.ticket import open_ticket
+from ticketctl.artifacts.trajectory import decode_trajectory, encode_trajectory
 from ticketctl.artifacts.verify import verify_run, verify_ticket
 from ticketctl.artifacts.weights import decode_weights
 from ticketctl.errors import ArtifactError
@@ -43,6 +51,10 @@ FILES: dict[str, tuple[Any, ...]] = {
     ),
     "series": (
         lambda: encode_series(samples.series()), mutate.store_of, decode_series, make_corpus.series_truth, 800,
+    ),
+    "trajectory": (
+        lambda: encode_trajectory(hostile_trajectories.walk(17)), mutate.store_of, decode_trajectory,
+        make_corpus.trajectory_truth, 400,
     ),
 }  # fmt: skip
 

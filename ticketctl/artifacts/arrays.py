@@ -7,36 +7,28 @@ through numcodecs. `tests/artifacts/test_arrays.py` has zarr open the files and 
 from __future__ import annotations
 
 import math
-import struct
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from ticketctl.artifacts.codecs import MAX_CHUNK, Form, chunk_shape, decode_chunk, encode_chunk
+from ticketctl.artifacts.records import PARAMETER
 from ticketctl.errors import ArtifactError
 from ticketctl.store.documents import canonical_json, parse_json
 from ticketctl.store.tensors import MAX_DIM, MAX_DIMS
 from ticketctl.store.zips import pack_zip, unpack_zip
 
+__all__ = [
+    "MAX_CHUNK", "Form", "Group", "Stored", "array_members", "chunk_member", "chunk_shape", "is_parameter",
+    "pack_group", "read_array", "refuse_unread", "stored_array", "unpack_group",
+]  # fmt: skip
+
 DOCUMENT = "zarr.json"
-CHUNK_BYTES = 4 << 20
-"""Arrays up to this size are one chunk; larger ones are cut along dim 0."""
-MAX_CHUNK = 16 << 20
 _GROUP = {"node_type": "group", "zarr_format": 3}
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a kind of array lies on disk: zarr's name of the type, numpy's, the compressor, the fill value."""
-
-    data_type: str
-    dtype: str
-    compressor: str
-    fill: Any = 0
 
 
 @dataclass(frozen=True)
@@ -55,28 +47,91 @@ class Group:
         return sorted(path for path in paths if path != folder.rstrip("/"))
 
 
+@dataclass(frozen=True)
+class Stored:
+    """An array whose document is judged; its chunks are decoded one by one, when they are asked for."""
+
+    group: Group
+    path: str
+    form: Form
+    shape: tuple[int, ...]
+    chunk: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Number of chunks."""
+        return _chunk_count(self.shape, self.chunk)
+
+    def part(self, index: int) -> NDArray[Any]:
+        """The rows of dim 0 in chunk `index` (all of an array without dimensions).
+
+        Raises:
+            ArtifactError: E_STORE if the chunk is missing, damaged, or padded with more than zeros.
+        """
+        key, start = _chunk_key(index, self.shape, self.chunk)
+        name = f"{self.path}/{key}"
+        where = f"{self.group.where}: {name}"
+        if name not in self.group.members:
+            raise ArtifactError("E_STORE", f"{self.group.where}: chunk {name} is missing")
+        size = math.prod(self.chunk) * np.dtype(self.form.dtype).itemsize
+        content = decode_chunk(self.group.members[name], size, self.form, where)
+        self.group.read.add(name)
+        part = np.frombuffer(content, self.form.dtype).reshape(self.chunk)
+        if not self.shape:
+            return part
+        rows = self.shape[0] - start
+        if part[rows:].any():
+            raise ArtifactError("E_STORE", f"{where}: its padding beyond the last row is not zero")
+        return part[:rows]
+
+
 def pack_group(
     attributes: Mapping[str, Any],
     arrays: Mapping[str, tuple[NDArray[Any], Form]],
     folders: Iterable[str] = (),
+    members: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """The archive of a group: its attributes, its arrays by path, and the groups on the way to them.
+
+    `members` are those of further arrays, as `array_members` made them.
 
     Raises:
         ValueError: a row (all but dim 0) of more than 16 MiB, which no chunk could hold.
     """
-    members = {DOCUMENT: canonical_json({**_GROUP, "attributes": dict(attributes)})}
+    found = {DOCUMENT: canonical_json({**_GROUP, "attributes": dict(attributes)}), **(members or {})}
     for folder in folders:
-        members[f"{folder}/{DOCUMENT}"] = canonical_json({**_GROUP, "attributes": {}})
+        found[f"{folder}/{DOCUMENT}"] = canonical_json({**_GROUP, "attributes": {}})
     for path, (array, form) in arrays.items():
-        chunk = chunk_shape(array.shape, np.dtype(form.dtype).itemsize)
-        if math.prod(chunk) * np.dtype(form.dtype).itemsize > MAX_CHUNK:
-            raise ValueError(f"{path}: a row of {chunk} is more than a chunk holds ({MAX_CHUNK} bytes)")
-        members[f"{path}/{DOCUMENT}"] = _document(array.shape, chunk, form)
         little = np.ascontiguousarray(array, dtype=form.dtype).reshape(array.shape)
-        for key, start in _chunk_keys(array.shape, chunk):
-            members[f"{path}/{key}"] = _encode(_padded(little, start, chunk), form)
-    return pack_zip(members)
+        chunk = _checked_chunk(array.shape, form, path)
+        starts = (
+            _chunk_key(index, array.shape, chunk)[1] for index in range(_chunk_count(array.shape, chunk))
+        )
+        parts = (little[start : start + chunk[0]] if chunk else little for start in starts)
+        found |= array_members(path, array.shape, form, parts)
+    return pack_zip(found)
+
+
+def array_members(
+    path: str, shape: tuple[int, ...], form: Form, parts: Iterable[NDArray[Any]]
+) -> dict[str, bytes]:
+    """The members of one array, made from its chunks in order (as many rows as `form.chunk(shape)` has, or the rest).
+
+    Raises:
+        ValueError: as `pack_group`.
+    """
+    members = {f"{path}/{DOCUMENT}": _document(shape, _checked_chunk(shape, form, path), form)}
+    for index, part in enumerate(parts):
+        members |= chunk_member(path, shape, form, index, part)
+    return members
+
+
+def chunk_member(
+    path: str, shape: tuple[int, ...], form: Form, index: int, part: NDArray[Any]
+) -> dict[str, bytes]:
+    """The member that holds chunk `index` of an array, for whoever cannot make its chunks in one go."""
+    chunk = form.chunk(shape)
+    key, _ = _chunk_key(index, shape, chunk)
+    return {f"{path}/{key}": encode_chunk(_padded(part, chunk), form)}
 
 
 def unpack_group(data: bytes, *, where: str, folders: Iterable[str] = ()) -> Group:
@@ -102,7 +157,21 @@ def unpack_group(data: bytes, *, where: str, folders: Iterable[str] = ()) -> Gro
 
 
 def read_array(group: Group, path: str, form: Form, *, limit: int) -> NDArray[Any]:
-    """The array at `path`, decoded; nothing is allocated before its shape and sizes are judged.
+    """The array at `path`, decoded; see `stored_array`.
+
+    Raises:
+        ArtifactError: E_STORE if absent, of another form, over the limit, or with a chunk missing or damaged.
+    """
+    stored = stored_array(group, path, form, limit=limit)
+    result = np.zeros(stored.shape, dtype=form.dtype)
+    for index in range(len(stored)):
+        rows = slice(index * stored.chunk[0], (index + 1) * stored.chunk[0]) if stored.shape else ...
+        result[rows] = stored.part(index)
+    return result
+
+
+def stored_array(group: Group, path: str, form: Form, *, limit: int) -> Stored:
+    """The array at `path`, nothing of it decoded or allocated: its shape and sizes are judged.
 
     Args:
         group: where it is.
@@ -111,11 +180,11 @@ def read_array(group: Group, path: str, form: Form, *, limit: int) -> NDArray[An
         limit: the largest decoded size in bytes.
 
     Raises:
-        ArtifactError: E_STORE if absent, of another form, over the limit, or with a chunk missing or damaged.
+        ArtifactError: E_STORE if absent, of another form, over the limit, or too few chunks are there.
     """
     where = f"{group.where}: {path}"
     shape, item = _shape(group, path), np.dtype(form.dtype).itemsize
-    chunk = chunk_shape(shape, item)
+    chunk = form.chunk(shape)
     if group.members[f"{path}/{DOCUMENT}"] != _document(shape, chunk, form):
         raise ArtifactError(
             "E_STORE", f"{where}: not stored in the one form of its kind (type, chunks, codecs)"
@@ -128,15 +197,7 @@ def read_array(group: Group, path: str, form: Form, *, limit: int) -> NDArray[An
             "E_STORE", f"{where}: not all of its {_chunk_count(shape, chunk)} chunks are there"
         )
     group.read.add(f"{path}/{DOCUMENT}")
-    result = np.zeros(shape, dtype=form.dtype)
-    for key, start in _chunk_keys(shape, chunk):
-        name = f"{path}/{key}"
-        if name not in group.members:
-            raise ArtifactError("E_STORE", f"{group.where}: chunk {name} is missing")
-        part = np.frombuffer(_decode(group.members[name], size, form, f"{group.where}: {name}"), form.dtype)
-        _place(result, part.reshape(chunk), start, f"{group.where}: {name}")
-        group.read.add(name)
-    return result
+    return Stored(group, path, form, shape, chunk)
 
 
 def refuse_unread(group: Group) -> None:
@@ -150,12 +211,14 @@ def refuse_unread(group: Group) -> None:
         raise ArtifactError("E_STORE", f"{group.where}: {strangers[0][:200]!r} has no place in it")
 
 
-def chunk_shape(shape: tuple[int, ...], item: int) -> tuple[int, ...]:
-    """The whole array up to 4 MiB; of larger ones, as many rows of dim 0 as 4 MiB hold, one at least."""
-    whole = tuple(max(size, 1) for size in shape)
-    if math.prod(whole) * item <= CHUNK_BYTES:
-        return whole
-    return (max(1, CHUNK_BYTES // (math.prod(whole[1:]) * item)), *whole[1:])
+def is_parameter(name: str) -> bool:
+    """Whether an array may be named after this parameter: zarr keeps names that begin with two underscores."""
+    return (
+        bool(re.fullmatch(PARAMETER, name))
+        and len(name) <= 200
+        and not name.startswith("__")
+        and name != DOCUMENT
+    )
 
 
 def _shape(group: Group, path: str) -> tuple[int, ...]:
@@ -183,7 +246,7 @@ def _document(shape: tuple[int, ...], chunk: tuple[int, ...], form: Form) -> byt
         "shuffle": "bitshuffle",
         "typesize": item,
     }
-    settings = {"blosc": blosc, "zstd": {"checksum": True, "level": 3}}[form.compressor]
+    settings = {"blosc": blosc, "zstd": {"checksum": True, "level": form.level}}[form.compressor]
     return canonical_json(
         {
             "attributes": {},
@@ -210,81 +273,24 @@ def _chunk_count(shape: tuple[int, ...], chunk: tuple[int, ...]) -> int:
     return -(-shape[0] // chunk[0]) if shape else 1
 
 
-def _chunk_keys(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterable[tuple[str, int]]:
-    """Name and first row of every chunk."""
-    for index in range(_chunk_count(shape, chunk)):
-        yield (
-            "/".join(["c", *(["0"] * len(shape))]) if index == 0 else f"c/{index}" + "/0" * (len(shape) - 1),
-            (index * chunk[0] if shape else 0),
-        )
+def _chunk_key(index: int, shape: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[str, int]:
+    """Name and first row of a chunk."""
+    if not shape:
+        return "c", 0
+    return f"c/{index}" + "/0" * (len(shape) - 1), index * chunk[0]
 
 
-def _padded(array: NDArray[Any], start: int, chunk: tuple[int, ...]) -> NDArray[Any]:
+def _checked_chunk(shape: tuple[int, ...], form: Form, path: str) -> tuple[int, ...]:
+    chunk = form.chunk(shape)
+    if math.prod(chunk) * np.dtype(form.dtype).itemsize > MAX_CHUNK:
+        raise ValueError(f"{path}: a row of {chunk} is more than a chunk holds ({MAX_CHUNK} bytes)")
+    return chunk
+
+
+def _padded(part: NDArray[Any], chunk: tuple[int, ...]) -> NDArray[Any]:
     """Chunks of a regular grid are all of one size: the last one ends in zeros."""
-    if not array.shape or array.shape == chunk:
-        return array
-    part = np.zeros(chunk, dtype=array.dtype)
-    rows = array[start : start + chunk[0]]
-    part[: len(rows)] = rows
-    return part
-
-
-def _place(result: NDArray[Any], part: NDArray[Any], start: int, where: str) -> None:
-    if not result.shape:
-        result[...] = part
-        return
-    rows = min(len(part), len(result) - start)
-    result[start : start + rows] = part[:rows]
-    if part[rows:].any():
-        raise ArtifactError("E_STORE", f"{where}: its padding beyond the last row is not zero")
-
-
-def _encode(part: NDArray[Any], form: Form) -> bytes:
-    from numcodecs import blosc, zstd
-
-    data = part.tobytes()
-    if form.compressor == "blosc":
-        packed = blosc.compress(data, b"zstd", 3, blosc.BITSHUFFLE, len(data))
-    else:
-        packed = zstd.compress(data, 3, True)
-    return bytes(packed) + struct.pack("<I", google_crc32c.value(bytes(packed)))
-
-
-def _decode(data: bytes, size: int, form: Form, where: str) -> bytes:
-    from numcodecs import blosc, zstd
-
-    packed = data[:-4]
-    if len(data) < 4 or struct.pack("<I", google_crc32c.value(packed)) != data[-4:]:
-        raise ArtifactError("E_STORE", f"{where}: its CRC-32C does not match: the chunk is damaged")
-    announced = _blosc_size(packed) if form.compressor == "blosc" else _zstd_size(packed)
-    if announced != size:
-        raise ArtifactError(
-            "E_STORE", f"{where}: its header does not announce {size} bytes of {form.compressor} data"
-        )
-    try:
-        content = bytes((blosc if form.compressor == "blosc" else zstd).decompress(packed))
-    except (RuntimeError, ValueError) as error:
-        raise ArtifactError("E_STORE", f"{where}: cannot be unpacked: {error}") from None
-    if len(content) != size:
-        raise ArtifactError("E_STORE", f"{where}: unpacks to {len(content)} bytes where {size} belong")
-    return content
-
-
-def _blosc_size(packed: bytes) -> int | None:
-    """The size a blosc header announces, if it is our kind: version 2, zstd, bits shuffled, no tail."""
-    if len(packed) < 16:
-        return None
-    version, _, flags, typesize, size, block, length = struct.unpack_from("<4B3I", packed)
-    sound = version == 2 and flags & 0xED == 0x84 and typesize == 1
-    return size if sound and length == len(packed) and block <= max(size, 1) else None
-
-
-def _zstd_size(packed: bytes) -> int | None:
-    """The size a zstd frame announces, if it has a checksum and no dictionary."""
-    if len(packed) < 6 or packed[:4] != _ZSTD_MAGIC or packed[4] & 0x0F != 0x04:
-        return None
-    single, width = packed[4] >> 5 & 1, (packed[4] >> 5 & 1, 2, 4, 8)[packed[4] >> 6]
-    start = 5 if single else 6
-    if width == 0 or len(packed) < start + width:
-        return None
-    return int.from_bytes(packed[start : start + width], "little") + (256 if width == 2 else 0)
+    if part.shape == chunk:
+        return part
+    whole = np.zeros(chunk, dtype=part.dtype)
+    whole[: len(part)] = part
+    return whole

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-Entry = tuple[str, str | None, tuple[int, ...], bytes | memoryview]
-"""A name, a dtype code (or None where the kind has only one), a shape, and the bytes."""
+Entry = tuple[str, str | None, tuple[int, ...], bytes | memoryview | Iterator[bytes]]
+"""A name, a dtype code (or None where the kind has only one), a shape, and the bytes, whole or piece by piece."""
 
 
 def content_digest(kind: str, entries: Iterable[Entry], prefix: bytes = b"") -> str:
@@ -22,5 +22,6 @@ def content_digest(kind: str, entries: Iterable[Entry], prefix: bytes = b"") -> 
         code = b"" if dtype is None else struct.pack("<B", len(dtype)) + dtype.encode()
         total.update(struct.pack("<I", len(text)) + text + code)
         total.update(struct.pack(f"<B{len(shape)}Q", len(shape), *shape))
-        total.update(data)
+        for piece in data if isinstance(data, Iterator) else (data,):
+            total.update(piece)
     return "sha256:" + total.hexdigest()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ticketctl.artifacts.arrays import Form, pack_group, read_array, refuse_unread, unpack_group
+from ticketctl.artifacts.arrays import (
+    Form,
+    is_parameter,
+    pack_group,
+    read_array,
+    refuse_unread,
+    unpack_group,
+)
 from ticketctl.artifacts.digests import content_digest
+from ticketctl.artifacts.ids import ticket_id
+from ticketctl.artifacts.masks import mask_digest
 from ticketctl.artifacts.records import (
-    PARAMETER,
     Count,
     Decimal,
     Digest,
@@ -124,7 +131,7 @@ def decode_ladder(data: bytes, *, where: str, limit: int = MAX_WEIGHTS) -> Ladde
     death: dict[str, NDArray[np.uint8]] = {}
     for path in group.array_paths(FOLDER + "/"):
         name = path.removeprefix(FOLDER + "/")
-        if not _is_name(name):
+        if not is_parameter(name):
             raise ArtifactError("E_STORE", f"{where}: {name[:80]!r} is not the name of a parameter")
         death[name] = read_array(group, path, _FORM, limit=limit)
         limit -= death[name].size
@@ -181,7 +188,7 @@ def _check_content(death: Death, attributes: LadderAttributes, where: str) -> No
 
 def _stored(death: Death) -> dict[str, NDArray[np.uint8]]:
     for name, array in death.items():
-        if not _is_name(name) or array.dtype != np.uint8 or array.ndim > 8:
+        if not is_parameter(name) or array.dtype != np.uint8 or array.ndim > 8:
             raise ValueError(
                 f"{name!r}: a round of death is a u1 array of at most 8 dimensions, named as a parameter"
             )
@@ -191,11 +198,15 @@ def _stored(death: Death) -> dict[str, NDArray[np.uint8]]:
     return stored
 
 
-def _is_name(name: str) -> bool:
-    """zarr keeps names that begin with two underscores for itself."""
-    return (
-        bool(re.fullmatch(PARAMETER, name))
-        and len(name) <= 200
-        and not name.startswith("__")
-        and name != "zarr.json"
-    )
+def complete(ladder: Ladder, arch: Mapping[str, Any], init: str) -> Ladder:
+    """`ladder` with `kept` and `ticket_ids` where they are empty; `arch` is complete, `init` a digest."""
+    kept = ladder.kept or kept_per_level(ladder.death, ladder.rounds)
+    ids = ladder.ticket_ids or level_ids(ladder, arch, init)
+    accuracy = ladder.accuracy or (None,) * (ladder.rounds + 1)
+    return replace(ladder, kept=kept, ticket_ids=ids, accuracy=accuracy)
+
+
+def level_ids(ladder: Ladder, arch: Mapping[str, Any], init: str) -> tuple[str, ...]:
+    """The ticket ids of levels 0 to `rounds`."""
+    masks = (ladder.mask(level) for level in range(ladder.rounds + 1))
+    return tuple(ticket_id(arch, init, mask_digest(mask)) for mask in masks)

@@ -1,12 +1,16 @@
-"""ticket.json and run.json as strict, frozen models, and the ids over them (formats/*/v1/spec.md)."""
+"""ticket.json and run.json as strict, frozen models (formats/*/v1/spec.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic.json_schema import SkipJsonSchema
 
+from ticketctl.artifacts.ids import recipe_digest as recipe_digest
+from ticketctl.artifacts.ids import run_id as run_id
+from ticketctl.artifacts.ids import shapes_digest as shapes_digest
+from ticketctl.artifacts.ids import ticket_id as ticket_id
 from ticketctl.artifacts.records import (
     Count,
     Digest,
@@ -24,16 +28,16 @@ from ticketctl.artifacts.records import (
     TicketId,
     Version,
     Word,
-    record_digest,
-    short_id,
 )
 from ticketctl.store.files import MEMBER
 
 TICKET_FEATURES = ("init.file", "ladder.death", "mask.bits")
-RUN_FEATURES = ("mask.bits", "series.zarr", "weights.file")
+RUN_FEATURES = ("mask.bits", "series.zarr", "trajectory.xor", "weights.file")
 
 Path_ = Annotated[str, Field(pattern=f"^{MEMBER.pattern}$", max_length=300)]
-Role = Literal["init", "ladder", "mask", "report", "series", "state", "weights"]
+Role = Literal[
+    "init", "ladder", "mask", "record", "report", "scores", "series", "state", "trajectory", "weights"
+]
 
 
 class Arch(Part):
@@ -139,14 +143,14 @@ class DrawPart(Part):
     parents: tuple[Parent, ...]
 
 
-CONTROL_KINDS = ("shuffled", "reinit", "random-erk")
+CONTROL_KINDS = ("shuffled", "reinit", "random-erk", "inverted")
 """What a ticket is compared with: its mask permuted, other weights, another mask."""
 
 
 class Control(Part):
     """This ticket is a control of another."""
 
-    kind: Literal["random-erk", "reinit", "shuffled"]
+    kind: Literal["inverted", "random-erk", "reinit", "shuffled"]
     of: TicketId
 
 
@@ -212,6 +216,14 @@ class SeriesPart(Part):
     file: Literal["series.zarr.zip"]
 
 
+class TrajectoryPart(Part):
+    """The masks that the training passed through; the last is the run's own."""
+
+    file: Literal["trajectory.zarr.zip"]
+    digest: Digest
+    rows: Size
+
+
 class ReportPart(Part):
     """A report on this run."""
 
@@ -225,7 +237,7 @@ class RunManifest(Part):
 
     format: Literal["ticketctl.run"]
     format_version: Version
-    features: tuple[Literal["mask.bits", "series.zarr", "weights.file"], ...]
+    features: tuple[Literal["mask.bits", "series.zarr", "trajectory.xor", "weights.file"], ...]
     run_id: RunId
     ticket: Parent
     level: Count
@@ -245,6 +257,8 @@ class RunManifest(Part):
     weights: WeightsPart
     states: tuple[StatePart, ...]
     series: SeriesPart | None
+    trajectory: TrajectoryPart | SkipJsonSchema[None] = None
+    """Of version 1.1; a run without one has no such key."""
     reports: tuple[ReportPart, ...]
     files: tuple[FileEntry, ...]
     license: Text | None
@@ -253,35 +267,7 @@ class RunManifest(Part):
     ext: Record
     manifest_digest: Digest
 
-
-def ticket_id(arch: Arch | Mapping[str, Any], init: str, mask: str) -> str:
-    """`tk1...`, the identity of a ticket: its net, the digest of its start, the digest of its mask."""
-    return short_id("tk1", "ticket", {"arch": _plain(arch), "init": init, "mask": mask})
-
-
-def run_id(
-    *,
-    ticket: str,
-    level: int,
-    arch: Arch | Mapping[str, Any],
-    weights: str,
-    seeds: Mapping[str, int],
-    recipe: Any,
-) -> str:
-    """`rn1...`, the identity of a trained net."""
-    core = {"ticket": ticket, "level": level, "arch": _plain(arch), "weights": weights}
-    return short_id("rn1", "run", {**core, "seeds": dict(seeds), "recipe": recipe})
-
-
-def recipe_digest(recipe: Mapping[str, Any]) -> str:
-    """`sha256:` over the canonical recipe, a record."""
-    return record_digest("recipe", dict(recipe))
-
-
-def shapes_digest(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """`sha256:` over names and shapes of a state_dict, the `param_shapes` of an arch."""
-    return record_digest("shapes", {name: list(shape) for name, shape in shapes.items()})
-
-
-def _plain(arch: Arch | Mapping[str, Any]) -> dict[str, Any]:
-    return arch.model_dump(mode="json") if isinstance(arch, Arch) else dict(arch)
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = dump(self)
+        return {key: value for key, value in fields.items() if key != "trajectory" or value is not None}

@@ -21,7 +21,9 @@ from typing_extensions import TypeAliasType
 from ticketctl.errors import ArtifactError
 from ticketctl.store.documents import canonical_json
 
-MAJOR, MINOR = 1, 0
+MAJOR = 1
+MINORS = {"run": 1, "ticket": 1}
+"""The newest minor version that is known here, by kind; 0 of others."""
 MAX_INT = (1 << 53) - 1
 """The largest whole number that every JSON reader keeps exactly."""
 MAX_VALUES = 60_000
@@ -146,7 +148,7 @@ def read_document(
         if unknown:
             raise ArtifactError("E_FEATURE", f"{where}: needs {unknown[0]!r}; a newer ticketctl may know it")
     check_record(value, where=where, code=code)
-    return _validate(value, model, minor=minor, where=where, code=code)
+    return _validate(value, model, newer=minor if minor > MINORS.get(kind, 0) else 0, where=where, code=code)
 
 
 def check_version(value: Any, *, kind: str, where: str, code: str = "E_MANIFEST") -> int:
@@ -202,9 +204,8 @@ def _check_value(value: Any, where: str, code: str) -> None:
         )
 
 
-def _validate(value: Any, model: type[_Model], *, minor: int, where: str, code: str) -> _Model:
-    """Of a newer minor version, keys we do not know are left out, with a warning."""
-    newer = minor > MINOR
+def _validate(value: Any, model: type[_Model], *, newer: int, where: str, code: str) -> _Model:
+    """Of a minor version that is `newer` than known here, unknown keys are left out, with a warning."""
     try:
         found = model.model_validate_json(canonical_json(value), extra="ignore" if newer else "forbid")
     except ValidationError as error:
@@ -212,6 +213,6 @@ def _validate(value: Any, model: type[_Model], *, minor: int, where: str, code: 
         place = ".".join(str(step) for step in first["loc"])[:120]
         raise ArtifactError(code, f"{where}: {place}: {first['msg'][:200]}") from None
     if newer:
-        said = f"{where}: version {MAJOR}.{minor} is newer than this reader; what it adds is ignored"
+        said = f"{where}: version {MAJOR}.{newer} is newer than this reader; what it adds is ignored"
         warnings.warn(said, FormatWarning, stacklevel=3)
     return found

@@ -1,4 +1,4 @@
-"""A run: a folder with run.json, final.safetensors and, as it comes, mask, series, states and reports."""
+"""A run: a folder with run.json, final.safetensors and, as it comes, mask, series, trajectory, states, reports."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ticketctl.artifacts.masks import Keep, decode_mask, encode_mask, mask_diges
 from ticketctl.artifacts.models import RunManifest, recipe_digest, run_id, shapes_digest
 from ticketctl.artifacts.records import numbers, to_record
 from ticketctl.artifacts.series import Series, decode_series, encode_series
+from ticketctl.artifacts.trajectory import Moves, Trajectory, decode_trajectory, encode_trajectory
 from ticketctl.artifacts.weights import decode_weights, encode_weights, weights_digest
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.store.files import read_bytes, write_atomic
@@ -23,6 +24,11 @@ from ticketctl.store.tensors import Tensor
 
 MANIFEST = "run.json"
 MASK, FINAL, SERIES = "mask.safetensors", "final.safetensors", "series.zarr.zip"
+TRAJECTORY = "trajectory.zarr.zip"
+_FEATURES = {
+    "mask": "mask.bits", "series": "series.zarr", "trajectory": "trajectory.xor", "weights": "weights.file",
+}  # fmt: skip
+Files = list[dict[str, object]]
 Weights = Mapping[str, Tensor] | Path
 """Tensors to write, or a finished safetensors file to link."""
 
@@ -106,6 +112,21 @@ class Run:
             return None
         return decode_series(self._read(SERIES), where=str(self.folder / SERIES))
 
+    def trajectory(self) -> Trajectory | None:
+        """The masks that the training passed through, if its mask moved.
+
+        Raises:
+            ArtifactError: E_FILE_DIGEST, E_COUNT, or what is wrong with the file.
+        """
+        part, where = self.manifest.trajectory, str(self.folder / TRAJECTORY)
+        if part is None:
+            return None
+        found = decode_trajectory(self._read(TRAJECTORY), where=where)
+        _refuse_other("E_STORE_DIGEST", where, found.digest, part.digest)
+        if len(found.step) != part.rows:
+            raise ArtifactError("E_COUNT", f"{where}: {len(found.step)} masks, run.json says {part.rows}")
+        return found
+
     def _weights(self, name: str, digest: str) -> dict[str, Tensor]:
         where = str(self.folder / name)
         tensors = decode_weights(self._read(name), where=where)
@@ -137,6 +158,7 @@ def write_run(
     status: str = "done",
     states: Sequence[StateFile] = (),
     series: Series | None = None,
+    trajectory: Moves | None = None,
     reports: Sequence[ReportFile] = (),
     license: str | None = None,
     authors: Sequence[str] = (),
@@ -163,6 +185,7 @@ def write_run(
         status: done or diverged.
         states: weights kept on the way.
         series: what was measured on the way.
+        trajectory: the masks of the way, if the mask moved; the last is `keep`.
         reports: finished report archives.
         license: of the run.
         authors: of the run.
@@ -202,10 +225,10 @@ def write_run(
         "citation": citation,
         "ext": to_record(ext or {}),
     }
+    fields |= _trajectory_part(folder, trajectory, files)
     counts = fields["mask"] or {"kept": prunable, "prunable": prunable}
     fields |= {"kept": counts["kept"], "prunable": counts["prunable"]}
-    parts = {"mask.bits": "mask", "series.zarr": "series", "weights.file": "weights"}
-    fields["features"] = [feature for feature, part in parts.items() if fields[part]]
+    fields["features"] = [feature for part, feature in _FEATURES.items() if fields.get(part)]
     fields["files"] = sorted(files, key=lambda entry: str(entry["path"]))
     write_atomic(folder / MANIFEST, manifest_bytes(fields, RunManifest))
     return open_run(folder)
@@ -229,7 +252,7 @@ def _loaded(weights: Weights) -> tuple[Mapping[str, Tensor], bytes | Path]:
     return weights, encode_weights(weights)
 
 
-def _mask_part(folder: Path, keep: Keep | None, files: list[dict[str, object]]) -> dict[str, Any] | None:
+def _mask_part(folder: Path, keep: Keep | None, files: Files) -> dict[str, Any] | None:
     if keep is None:
         return None
     files.append(put(folder, MASK, encode_mask(keep), "mask"))
@@ -238,7 +261,7 @@ def _mask_part(folder: Path, keep: Keep | None, files: list[dict[str, object]]) 
     return {"file": MASK, "digest": mask_digest(keep), "kept": kept, "prunable": prunable}
 
 
-def _state_part(folder: Path, state: StateFile, files: list[dict[str, object]]) -> dict[str, Any]:
+def _state_part(folder: Path, state: StateFile, files: Files) -> dict[str, Any]:
     tensors, content = _loaded(state.weights)
     name = f"states/{state.name}.safetensors"
     files.append(put(folder, name, content, "state"))
@@ -246,16 +269,25 @@ def _state_part(folder: Path, state: StateFile, files: list[dict[str, object]]) 
     return {"name": state.name, "step": state.step, "epoch": epoch, "file": name, "digest": digest}
 
 
-def _series_part(
-    folder: Path, series: Series | None, files: list[dict[str, object]]
-) -> dict[str, Any] | None:
+def _series_part(folder: Path, series: Series | None, files: Files) -> dict[str, Any] | None:
     if series is None:
         return None
     files.append(put(folder, SERIES, encode_series(series), "series"))
     return {"file": SERIES}
 
 
-def _report_part(folder: Path, report: ReportFile, files: list[dict[str, object]]) -> dict[str, Any]:
+def _trajectory_part(folder: Path, moves: Moves | None, files: Files) -> dict[str, Any]:
+    """What a trajectory changes in the manifest: nothing, if there is none."""
+    if moves is None:
+        return {}
+    data = encode_trajectory(moves)
+    files.append(put(folder, TRAJECTORY, data, "trajectory"))
+    digest = decode_trajectory(data, where=TRAJECTORY).digest
+    part = {"file": TRAJECTORY, "digest": digest, "rows": len(moves.step)}
+    return {"trajectory": part, "format_version": "1.1"}
+
+
+def _report_part(folder: Path, report: ReportFile, files: Files) -> dict[str, Any]:
     name = f"reports/{report.name}.zarr.zip"
     files.append(put(folder, name, report.content, "report"))
     return {"file": name, "kind": report.kind, "digest": report.digest}

@@ -15,6 +15,9 @@ from ticketctl.artifacts.models import (
 )
 from ticketctl.errors import ArtifactError
 
+EXTRAS = {"scores.safetensors": "scores", "record.safetensors": "record"}
+"""Files that a ticket may have beside its parts, from version 1.1 on."""
+
 RESERVED = ("ticket.json", "run.json", "provenance.json")
 
 
@@ -29,8 +32,13 @@ def check_ticket(manifest: TicketManifest, where: str) -> None:
     if manifest.ladder:
         parts[manifest.ladder.file] = "ladder"
         features.append("ladder.death")
+    extras = {
+        name: role for name, role in EXTRAS.items() if any(entry.path == name for entry in manifest.files)
+    }
+    if extras and manifest.format_version == "1.0":
+        raise ArtifactError("E_MANIFEST", f"{where}: {sorted(extras)[0]} belongs to version 1.1")
     _check_features(manifest.features, features, where)
-    _check_files(manifest.files, parts, where)
+    _check_files(manifest.files, parts | extras, where)
     _check_recipe(manifest.draw, where)
     _check_kept(manifest.mask.kept, manifest.mask.prunable, manifest.files, where)
     _check_levels(manifest, where)
@@ -57,6 +65,10 @@ def check_run(manifest: RunManifest, where: str) -> None:
     if manifest.series:
         parts[manifest.series.file] = "series"
         features.append("series.zarr")
+    if manifest.trajectory:
+        parts[manifest.trajectory.file] = "trajectory"
+        features.append("trajectory.xor")
+    _check_trajectory(manifest, where)
     _check_features(manifest.features, features, where)
     _check_files(manifest.files, parts, where)
     _check_recipe(manifest, where)
@@ -65,6 +77,15 @@ def check_run(manifest: RunManifest, where: str) -> None:
     found = run_id(**core, weights=manifest.weights.digest)
     if found != manifest.run_id:
         raise ArtifactError("E_RUN_ID", f"{where}: its content has the id {found}, not {manifest.run_id}")
+
+
+def _check_trajectory(manifest: RunManifest, where: str) -> None:
+    if manifest.trajectory is None:
+        if "trajectory" in manifest.model_fields_set:
+            raise ArtifactError("E_MANIFEST", f"{where}: a run without a trajectory has no such key")
+        return
+    if manifest.format_version == "1.0" or manifest.mask is None:
+        raise ArtifactError("E_MANIFEST", f"{where}: a trajectory belongs to version 1.1, and to a mask")
 
 
 def _check_features(found: tuple[str, ...], needed: list[str], where: str) -> None:

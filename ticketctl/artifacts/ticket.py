@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ticketctl.artifacts.folder import check_listed, get, put
-from ticketctl.artifacts.ladder import Ladder, decode_ladder, encode_ladder, kept_per_level, ladder_digest
+from ticketctl.artifacts.ladder import Ladder, complete, decode_ladder, encode_ladder, ladder_digest
 from ticketctl.artifacts.manifest import manifest_bytes, parse_manifest
 from ticketctl.artifacts.masks import Keep, decode_mask, encode_mask, mask_digest
 from ticketctl.artifacts.models import TicketManifest, recipe_digest, shapes_digest, ticket_id
 from ticketctl.artifacts.records import numbers, to_record
-from ticketctl.artifacts.weights import decode_weights, encode_weights, weights_digest
+from ticketctl.artifacts.weights import METADATA, decode_weights, encode_weights, weights_digest
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.store.files import read_bytes, write_atomic
-from ticketctl.store.tensors import Tensor
+from ticketctl.store.tensors import Tensor, pack_tensors, parse_tensors
 
 MANIFEST = "ticket.json"
 MASK, INIT, LADDER = "mask.safetensors", "rewind.safetensors", "ladder.zarr.zip"
+SCORES, RECORD = "scores.safetensors", "record.safetensors"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,41 @@ class Ticket:
             )
         return ladder
 
+    def scores(self) -> dict[str, NDArray[np.float32]] | None:
+        """What was ranked to choose the mask, by parameter, if the ticket keeps it.
+
+        Raises:
+            ArtifactError: E_FILE_DIGEST, E_ARCH_MISMATCH (not over the mask's weights), or what is wrong with the file.
+        """
+        if not self.has("scores"):
+            return None
+        where = str(self.folder / SCORES)
+        tensors = decode_weights(self._read(SCORES), where=where)
+        forms = {name: ("F32", array.shape) for name, array in self.mask().items()}
+        if {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()} != forms:
+            raise ArtifactError(
+                "E_ARCH_MISMATCH", f"{where}: scores of other weights than the mask's, or not float32"
+            )
+        return {name: tensor.array() for name, tensor in tensors.items()}
+
+    def record(self) -> dict[str, Tensor] | None:
+        """What the method wrote down on its way, if it did; what each tensor means is the method's affair.
+
+        Raises:
+            ArtifactError: E_FILE_DIGEST, E_FORMAT.
+        """
+        if not self.has("record"):
+            return None
+        where = str(self.folder / RECORD)
+        tensors, metadata = parse_tensors(self._read(RECORD), where=where)
+        if metadata != METADATA:
+            raise ArtifactError("E_FORMAT", f'{where}: its metadata are {{"format":"pt"}} and nothing else')
+        return tensors
+
+    def has(self, role: str) -> bool:
+        """Whether it holds a file of that role, e.g. scores."""
+        return any(entry.role == role for entry in self.manifest.files)
+
     def kept_by_level(self) -> dict[int, int]:
         """How many weights each level keeps, for the levels whose masks are here.
 
@@ -146,6 +182,8 @@ def write_ticket(
     authors: tuple[str, ...] | list[str] = (),
     citation: str | None = None,
     ext: Mapping[str, Any] | None = None,
+    scores: Mapping[str, NDArray[np.float32]] | None = None,
+    record: Mapping[str, Tensor] | None = None,
 ) -> Ticket:
     """Write a ticket into `folder`, which exists: the payload files first, ticket.json last.
 
@@ -168,6 +206,8 @@ def write_ticket(
         authors: of the ticket.
         citation: BibTeX or a DOI.
         ext: free, namespaced, ignored by readers.
+        scores: what was ranked to choose the mask, by parameter.
+        record: what the method wrote down on its way, by name.
 
     Raises:
         ArtifactError: the manifest would contradict itself.
@@ -180,6 +220,10 @@ def write_ticket(
     kind = {"structure": structure, "scope": scope, "excluded": sorted(excluded)}
     files = [put(folder, MASK, encode_mask(keep), "mask"), put(folder, INIT, encode_weights(init), "init")]
     parts: dict[str, Any] = {"mask": {**_mask_part(keep), **kind}, "init": {**_init_part(init), **start}}
+    if scores is not None:
+        files.append(put(folder, SCORES, encode_weights(_score_tensors(scores)), "scores"))
+    if record is not None:
+        files.append(put(folder, RECORD, pack_tensors(record, METADATA), "record"))
     parts["ladder"] = None
     if ladder is not None:
         ladder = complete(ladder, arch, parts["init"]["digest"])
@@ -190,7 +234,7 @@ def write_ticket(
         parts["ladder"] = {"file": LADDER, "digest": identity, "rounds": ladder.rounds}
     fields = {
         "format": "ticketctl.ticket",
-        "format_version": "1.0",
+        "format_version": "1.1" if _is_newer(scores, record, control) else "1.0",
         "features": ["init.file", *(["ladder.death"] if ladder else []), "mask.bits"],
         "ticket_id": ticket_id(arch, parts["init"]["digest"], parts["mask"]["digest"]),
         "arch": arch,
@@ -212,6 +256,18 @@ def _mask_part(keep: Keep) -> dict[str, Any]:
     kept = sum(int(array.sum()) for array in keep.values())
     prunable = sum(array.size for array in keep.values())
     return {"file": MASK, "encoding": "bits", "digest": mask_digest(keep), "prunable": prunable, "kept": kept}
+
+
+def _is_newer(scores: Any, record: Any, control: Mapping[str, Any] | None) -> bool:
+    """Whether it has what version 1.0 does not know."""
+    return scores is not None or record is not None or bool(control and control["kind"] == "inverted")
+
+
+def _score_tensors(scores: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
+    return {
+        name: Tensor("F32", score.shape, np.ascontiguousarray(score, dtype="<f4").tobytes())
+        for name, score in scores.items()
+    }
 
 
 def _init_part(init: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -236,20 +292,6 @@ def open_ticket(folder: Path) -> Ticket:
     manifest = parse_manifest(read_bytes(path, limit=4 << 20), TicketManifest, where=str(path))
     check_listed(folder, manifest.files)
     return Ticket(folder, manifest)
-
-
-def complete(ladder: Ladder, arch: Mapping[str, Any], init: str) -> Ladder:
-    """`ladder` with `kept` and `ticket_ids` where they are empty; `arch` is complete, `init` a digest."""
-    kept = ladder.kept or kept_per_level(ladder.death, ladder.rounds)
-    ids = ladder.ticket_ids or level_ids(ladder, arch, init)
-    accuracy = ladder.accuracy or (None,) * (ladder.rounds + 1)
-    return replace(ladder, kept=kept, ticket_ids=ids, accuracy=accuracy)
-
-
-def level_ids(ladder: Ladder, arch: Mapping[str, Any], init: str) -> tuple[str, ...]:
-    """The ticket ids of levels 0 to `rounds`."""
-    masks = (ladder.mask(level) for level in range(ladder.rounds + 1))
-    return tuple(ticket_id(arch, init, mask_digest(mask)) for mask in masks)
 
 
 def _refuse_other(code: str, where: str, found: str, claimed: str) -> None:

@@ -33,7 +33,14 @@ def verify_ticket(folder: Path) -> list[Check]:
         run_check("weights", lambda: _fit(ticket.mask(), ticket.init(), str(folder))),
         run_check("layers", lambda: _layers(ticket, ticket.manifest.level, ticket.mask())),
         *([run_check("ladder", lambda: _ladder(ticket))] if ticket.manifest.ladder else []),
+        *([run_check("scores", lambda: _extra(ticket, "scores"))] if ticket.has("scores") else []),
+        *([run_check("record", lambda: _extra(ticket, "record"))] if ticket.has("record") else []),
     ]
+
+
+def _extra(ticket: Ticket, kind: str) -> str:
+    found = ticket.scores() if kind == "scores" else ticket.record()
+    return f"{len(found or {})} tensors"
 
 
 def verify_run(folder: Path) -> list[Check]:
@@ -47,8 +54,9 @@ def verify_run(folder: Path) -> list[Check]:
         Check("manifest", True, f"run {run.manifest.run_id}"),
         run_check("files", lambda: _files(run)),
         run_check("weights", lambda: _pruned(run, run.weights())),
-        *(run_check(f"state {name}", lambda name=name: _pruned(run, run.state(name))) for name in states),  # type: ignore[misc]
+        *(run_check(f"state {name}", lambda name=name: _state(run, name)) for name in states),  # type: ignore[misc]
         *([run_check("series", lambda: _series(run))] if run.manifest.series else []),
+        *([run_check("trajectory", lambda: _trajectory(run))] if run.manifest.trajectory else []),
     ]
 
 
@@ -128,6 +136,28 @@ def _pruned(run: Run, weights: Mapping[str, Tensor]) -> str:
         if not zero_where(weights[name], ~array):
             raise ArtifactError("E_WEIGHTS", f"{run.folder}: {name}: a pruned weight is not exactly +0.0")
     return f"{said}; pruned ones exactly zero"
+
+
+def _state(run: Run, name: str) -> str:
+    """A state lies under the run's mask, unless the mask moved: then it lies under that of its own moment."""
+    weights, keep = run.state(name), run.mask()
+    if run.manifest.trajectory is None or keep is None:
+        return _pruned(run, weights)
+    return _fit(keep, weights, str(run.folder))
+
+
+def _trajectory(run: Run) -> str:
+    trajectory, keep = run.trajectory(), run.mask()
+    assert trajectory is not None
+    assert keep is not None
+    start, last = run.manifest.start.step, trajectory.rows(len(trajectory.step) - 1)
+    if not start <= trajectory.step[0] <= trajectory.step[-1] <= start + run.manifest.cost.steps:
+        raise ArtifactError("E_COUNT", f"{run.folder}: the trajectory has steps that the training had not")
+    if keep.keys() != last.keys() or not all(np.array_equal(keep[name], last[name]) for name in keep):
+        raise ArtifactError(
+            "E_MASK_DIGEST", f"{run.folder}: the last mask of the trajectory is not the mask beside it"
+        )
+    return f"{len(trajectory.step)} masks, the last as beside it"
 
 
 def _series(run: Run) -> str:
