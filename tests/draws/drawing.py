@@ -8,7 +8,7 @@ from typing import Any
 from tests.stages import tiny
 from ticketctl import plugins
 from ticketctl.recipe_files import parse_recipe
-from ticketctl.stages.draw import method_of, target_of
+from ticketctl.stages.method import method_of, target_of
 from ticketctl.stages.setting import Setting, prepare, seeds_of
 from ticketctl.train.lab import Lab, Level
 from ticketctl.train.state import State

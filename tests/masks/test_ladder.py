@@ -86,10 +86,9 @@ LENET = {"fc1.weight": 235_200, "fc2.weight": 30_000, "fc3.weight": 1_000}
 
 
 def test_the_original_lenet_ladder_prunes_the_output_at_half_the_rate() -> None:
-    levels = layer_ladder_counts(LENET, rate=FIFTH, rounds=3, head="fc3.weight", head_rate=Fraction(1, 10))
+    levels = layer_ladder_counts(LENET, rate=FIFTH, rounds=3, rates={"fc3.weight": Fraction(1, 10)})
     assert levels[1] == {"fc1.weight": 188_160, "fc2.weight": 24_000, "fc3.weight": 900}
     assert levels[3] == {"fc1.weight": 120_422, "fc2.weight": 15_360, "fc3.weight": 729}
-    assert levels == layer_ladder_counts(LENET, rate=FIFTH, rounds=3, head_rate=Fraction(1, 10))
 
 
 @settings(deadline=None)
@@ -99,20 +98,21 @@ def test_the_original_lenet_ladder_prunes_the_output_at_half_the_rate() -> None:
 def test_a_layer_ladder_ends_exactly_at_the_density_and_never_grows(
     density: Fraction, head: Fraction | None
 ) -> None:
-    levels = layer_ladder_counts(LENET, rate=FIFTH, density=density, head_rate=head)
+    own = {} if head is None else {"fc3.weight": head}
+    levels = layer_ladder_counts(LENET, rate=FIFTH, density=density, rates=own)
     assert sum(levels[-1].values()) == (266_200 * density + Fraction(1, 2)) // 1
     for name in LENET:
         counts = [level[name] for level in levels]
         assert counts == sorted(counts, reverse=True)
-    closed_form = layer_ladder_counts(LENET, rate=FIFTH, rounds=len(levels) - 1, head_rate=head)
+    closed_form = layer_ladder_counts(LENET, rate=FIFTH, rounds=len(levels) - 1, rates=own)
     assert levels[:-1] == closed_form[:-1]
 
 
-def test_a_head_that_is_not_prunable_is_refused() -> None:
+def test_a_rate_of_a_layer_that_is_not_prunable_or_of_all_is_refused() -> None:
     with pytest.raises(UsageError, match="'fc'"):
-        layer_ladder_counts(LENET, rate=FIFTH, rounds=1, head="fc", head_rate=FIFTH)
-    with pytest.raises(UsageError, match="head rate"):
-        layer_ladder_counts(LENET, rate=FIFTH, rounds=1, head_rate=Fraction(1))
+        layer_ladder_counts(LENET, rate=FIFTH, rounds=1, rates={"fc": FIFTH})
+    with pytest.raises(UsageError, match=r"rate of 1 for 'fc3\.weight'"):
+        layer_ladder_counts(LENET, rate=FIFTH, rounds=1, rates={"fc3.weight": Fraction(1)})
 
 
 deaths = st.integers(0, 6).flatmap(

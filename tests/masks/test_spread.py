@@ -1,22 +1,20 @@
-"""Random masks against rigl's own loop, the densities it printed, and the definition of a ranking."""
+"""Random and shuffled masks against the definition of a ranking and of a permutation."""
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ticketctl.errors import UsageError
 from ticketctl.masks.ladder import ladder_counts, level_mask, rounds_of_death
 from ticketctl.masks.mask import Mask
+from ticketctl.masks.profiles import erk
 from ticketctl.masks.prunable import Policy, prunable
-from ticketctl.masks.shuffle import shuffle_death
-from ticketctl.masks.spread import erk, layer_counts_for, random_ladder, random_masks
+from ticketctl.masks.shuffle import shuffle_death, shuffled
+from ticketctl.masks.spread import random_ladder, random_masks, scatter
 from ticketctl.nets.build import layout
 from ticketctl.nets.describe import shapes
 from ticketctl.seeds import Seeds
@@ -25,119 +23,6 @@ from ticketctl.seeds import Seeds
 def net_shapes(name: str) -> dict[str, torch.Size]:
     model = layout(name, shape=(1, 28, 28) if name.startswith("lenet") else (3, 32, 32), classes=10)
     return shapes(model, prunable(model, Policy()))
-
-
-def rigl_densities(sizes: dict[str, torch.Size], sparsity: float) -> dict[str, float]:
-    """rigl/sparse_utils.py, get_sparsities_erdos_renyi, in its own arithmetic (float, all dimensions)."""
-    dense: set[str] = set()
-    while True:
-        divisor, rhs, raw = 0.0, 0.0, {}
-        for name, shape in sizes.items():
-            params = math.prod(shape)
-            zeros = math.floor(params * sparsity)
-            if name in dense:
-                rhs -= zeros
-            else:
-                rhs += params - zeros
-                raw[name] = sum(shape) / math.prod(shape)
-                divisor += raw[name] * params
-        eps = rhs / divisor
-        largest = max(raw.values())
-        if largest * eps <= 1:
-            return {name: 1.0 if name in dense else eps * raw[name] for name in sizes}
-        dense |= {name for name in raw if raw[name] == largest}
-
-
-# computed with rigl's own program
-PUBLISHED = {
-    ("lenet-300-100", "0.1"): {"fc1.weight": 0.0796, "fc2.weight": 0.2302, "fc3.weight": 1.0},
-    ("lenet-300-100", "0.05"): {"fc1.weight": 0.0385, "fc2.weight": 0.1113, "fc3.weight": 0.9185},
-    ("resnet20s", "0.1"): {
-        "conv1.weight": 1.0,
-        "layer1.0.conv1.weight": 0.3027,
-        "layer1.2.conv2.weight": 0.3027,
-        "layer2.0.conv1.weight": 0.2151,
-        "layer2.2.conv2.weight": 0.1394,
-        "fc.weight": 1.0,
-    },
-    ("resnet18", "0.1"): {
-        "conv1.weight": 1.0,
-        "layer1.1.conv2.weight": 0.4797,
-        "layer2.0.conv1.weight": 0.3544,
-        "layer2.0.conv2.weight": 0.2345,
-        "layer2.0.downsample.0.weight": 1.0,
-    },
-}
-
-
-@pytest.mark.parametrize(("name", "density"), PUBLISHED)
-def test_erk_has_the_densities_measured_on_rigls_code(name: str, density: str) -> None:
-    found = erk(net_shapes(name), Fraction(density))
-    expected = PUBLISHED[name, density]
-    assert {layer: round(found[layer], 4) for layer in expected} == expected
-
-
-@pytest.mark.parametrize(
-    "name", ["lenet-300-100", "resnet20s", "resnet20", "resnet32-2x", "resnet18", "resnet50"]
-)
-@pytest.mark.parametrize("sparsity", [0.5, 0.75, 0.875, 0.96875])  # exact in binary: no float floor surprises
-def test_erk_equals_rigls_loop(name: str, sparsity: float) -> None:
-    sizes = net_shapes(name)
-    assert erk(sizes, 1 - Fraction(sparsity)) == pytest.approx(rigl_densities(sizes, sparsity), abs=1e-12)
-
-
-random_shapes = st.lists(st.lists(st.integers(1, 12), min_size=2, max_size=4), min_size=1, max_size=6).map(
-    lambda found: {f"l{i}": torch.Size(shape) for i, shape in enumerate(found)}
-)
-
-
-@given(random_shapes, st.fractions(Fraction(1, 50), 1))
-@settings(deadline=None)
-def test_erk_meets_the_budget_within_a_weight_per_layer_and_stays_in_range(
-    sizes: dict, density: Fraction
-) -> None:
-    found = erk(sizes, density)
-    total = sum(shape.numel() for shape in sizes.values())
-    assert all(0 < share <= 1 for share in found.values())
-    spent = sum(found[name] * sizes[name].numel() for name in sizes)
-    assert -1e-6 <= spent - density * total <= len(sizes) + 1e-6
-    counts = layer_counts_for(found, sizes, round(density * total))
-    assert sum(counts.values()) == round(density * total)
-    for name, shape in sizes.items():
-        assert 0 <= counts[name] <= shape.numel()
-        assert abs(counts[name] - found[name] * shape.numel()) <= len(sizes) + 1
-
-
-@given(st.sampled_from(["lenet-300-100", "resnet20s"]), st.fractions(Fraction(1, 100), 1), st.fractions(0, 1))
-@settings(deadline=None, max_examples=40)
-def test_the_dense_set_only_grows_with_the_density(name: str, density: Fraction, part: Fraction) -> None:
-    sizes = net_shapes(name)
-    less = max(density * part, Fraction(1, 100))
-    one, two = erk(sizes, less), erk(sizes, density)
-    assert {layer for layer in one if one[layer] == 1} <= {layer for layer in two if two[layer] == 1}
-
-
-def test_full_density_is_dense_and_others_are_refused() -> None:
-    sizes = net_shapes("resnet20s")
-    assert set(erk(sizes, Fraction(1)).values()) == {1.0}
-    for density in (Fraction(0), Fraction(-1), Fraction(11, 10)):
-        with pytest.raises(UsageError, match="density"):
-            erk(sizes, density)
-
-
-def test_layers_that_erk_makes_dense_stay_dense_when_counts_are_rounded() -> None:
-    sizes = net_shapes("resnet20s")
-    for density in (Fraction("0.1"), Fraction("0.64"), Fraction("0.8")):
-        total = int(268_336 * density)
-        counts = layer_counts_for(erk(sizes, density), sizes, total)
-        assert counts["fc.weight"] == 640
-        assert sum(counts.values()) == total
-
-
-def test_densities_of_another_total_are_refused() -> None:
-    sizes = net_shapes("lenet-300-100")
-    with pytest.raises(ValueError, match="26,620 weights for a total of 30,000"):
-        layer_counts_for(dict.fromkeys(sizes, 0.1), sizes, 30_000)
 
 
 @pytest.mark.parametrize("draw", [random_masks, random_ladder])
@@ -153,11 +38,40 @@ def test_random_ladders_are_nested_exact_and_a_function_of_the_seed(draw) -> Non
     assert not masks[9].equal(draw(sizes, counts, Seeds(4))[9])
 
 
+def test_scattered_masks_have_their_counts_and_are_nested_where_the_counts_are() -> None:
+    sizes = {"a": torch.Size([6, 5, 3, 3]), "b": torch.Size([10, 30]), "c": torch.Size([7])}
+    small, large = {"a": 20, "b": 0, "c": 7}, {"a": 100, "b": 13, "c": 7}
+    one, two = (scatter(sizes, counts, "er", Seeds(2)) for counts in (small, large))
+    assert {name: kept for name, (kept, _) in one.layers().items()} == small
+    assert {name: kept for name, (kept, _) in two.layers().items()} == large
+    assert one <= two
+    for method, seeds in (("uniform", Seeds(2)), ("er", Seeds(3))):
+        assert not scatter(sizes, large, method, seeds).equal(two)
+
+
+def test_scattered_positions_are_uniform_over_a_layer() -> None:
+    """Chi-squared over 24 places and 2,000 seeds; 60 is the 99.997th percentile at 23 degrees of freedom."""
+    hits = sum(
+        scatter({"w": torch.Size([4, 6])}, {"w": 6}, "erk", Seeds(seed)).keep["w"].int()
+        for seed in range(2000)
+    )
+    expected = 2000 * 6 / 24
+    variance_share = 1 - 6 / 24  # places of one mask exclude each other
+    assert float(((hits - expected) ** 2 / expected).sum()) / variance_share < 60
+
+
+def test_an_erk_ticket_is_not_its_own_random_control() -> None:
+    sizes = {"w": torch.Size([50, 40])}
+    control = random_ladder(sizes, [500], Seeds(0))[0]
+    overlap = (control & scatter(sizes, {"w": 500}, "erk", Seeds(0))).kept
+    assert 75 <= overlap <= 175  # 125 of 500 by chance, 5 standard deviations
+
+
 def test_the_random_ladder_spends_erks_budget_at_every_level() -> None:
     sizes = net_shapes("resnet20s")
     counts = ladder_counts(268_336, rate=Fraction(1, 5), rounds=20)
     for mask in random_ladder(sizes, counts, Seeds(0)):
-        budget = layer_counts_for(erk(sizes, mask.density), sizes, mask.kept)
+        budget = erk(sizes, mask.kept)
         assert all(abs(kept - budget[name]) <= 1 for name, (kept, _) in mask.layers().items())
         assert {name for name, (kept, size) in mask.layers().items() if kept == size} == {
             name for name in sizes if budget[name] == sizes[name].numel()
@@ -204,8 +118,44 @@ def test_the_shuffled_control_keeps_counts_per_layer_and_level_and_moves_the_wei
     assert np.array_equal(shuffled["a"], shuffle_death(death, Seeds(6, {"shuffle": 5}))["a"])
 
 
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_shuffle_is_a_permutation_of_the_mask(scope) -> None:
+    sizes = {"a": torch.Size([6, 5, 3, 3]), "b": torch.Size([10, 30])}
+    mask = Mask({"a": random_masks(sizes, [300], Seeds(0))[0].keep["a"], "b": torch.ones(10, 30) > 0})
+    before = mask.to_arrays()
+    found = shuffled(mask, scope, Seeds(5))
+    assert found.kept == mask.kept
+    assert found.shapes() == mask.shapes()
+    assert (found.layers() == mask.layers()) is (scope == "layer")
+    assert not torch.equal(found.keep["a"], mask.keep["a"])
+    assert all(np.array_equal(before[name], array) for name, array in mask.to_arrays().items())
+    assert shuffled(mask, scope, Seeds(5)).equal(found)
+    assert not shuffled(mask, scope, Seeds(6)).equal(found)
+
+
+def test_a_shuffle_of_a_layer_is_the_stable_order_of_its_words() -> None:
+    keep = torch.arange(12).reshape(3, 4) < 5
+    words = Seeds(1).raw("draw", "shuffle", "w", count=12)
+    order = sorted(range(12), key=lambda i: int(words[i]))
+    assert shuffled(Mask({"w": keep}), "layer", Seeds(1)).keep["w"].flatten().tolist() == [
+        i < 5 for i in order
+    ]
+
+
+def test_a_shuffled_ticket_is_not_its_own_shuffled_control() -> None:
+    keep = torch.rand(40, 50, generator=torch.Generator().manual_seed(0)) < 0.25
+    control = shuffle_death({"w": keep.numpy().astype(np.uint8)}, Seeds(0))["w"] > 0
+    assert not np.array_equal(shuffled(Mask({"w": keep}), "layer", Seeds(0)).keep["w"].numpy(), control)
+
+
 def test_the_random_methods_keep_their_numbers() -> None:
     """Frozen: a change here changes every published random ticket."""
     sizes = {"w": torch.Size([16])}
     assert random_masks(sizes, [5], Seeds(0))[0].keep["w"].nonzero().flatten().tolist() == [3, 6, 9, 10, 12]
     assert random_ladder(sizes, [5], Seeds(0))[0].keep["w"].nonzero().flatten().tolist() == [1, 6, 8, 10, 15]
+    found = scatter(sizes, {"w": 5}, "erk", Seeds(0)).keep["w"].nonzero().flatten().tolist()
+    assert found == [0, 2, 7, 8, 13]
+    found = (
+        shuffled(Mask({"w": torch.arange(16) < 5}), "layer", Seeds(0)).keep["w"].nonzero().flatten().tolist()
+    )
+    assert found == [3, 5, 8, 12, 14]

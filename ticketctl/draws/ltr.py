@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ticketctl.draws._ladder import MagnitudeParams as Params
-from ticketctl.draws._ladder import ladder_trainings, magnitude_ladder
+from ticketctl.draws._ladder import by_magnitude, ladder, ladder_cost
 from ticketctl.errors import UsageError
-from ticketctl.train.lab import Lab, Level, Target
+from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
 
 
 def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
@@ -24,9 +24,9 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
         raise UsageError(
             "ltr rewinds to a later point than 0: give --rewind 2ep, 1000it or 18%, or use --method imp"
         )
-    return magnitude_ladder(lab, target, params)
+    return ladder(lab, target, params, by_magnitude(lab))
 
 
-def trainings(target: Target, params: Params) -> int:
-    """How many trainings this takes."""
-    return ladder_trainings(target, params)
+def cost(plan: Plan, params: Params) -> Cost:
+    """One training per level, the dense one included."""
+    return ladder_cost(plan, params)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ticketctl.draws._ladder import magnitudes, one_shot, one_shot_trainings
+from ticketctl.draws._ladder import magnitudes, one_shot, one_shot_cost
 from ticketctl.masks.select import top
-from ticketctl.train.lab import Lab, Level, Target
+from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,6 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
     return one_shot(lab, target, "omp", lambda dense, count: top(magnitudes(lab, dense), count))
 
 
-def trainings(target: Target, params: Params) -> int:
-    """How many trainings this takes."""
-    return one_shot_trainings(target, "omp")
+def cost(plan: Plan, params: Params) -> Cost:
+    """The dense training and the ticket's."""
+    return one_shot_cost(plan, "omp")

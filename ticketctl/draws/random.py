@@ -1,7 +1,8 @@
 """Random pruning: keep weights by one random ranking over all layers.
 
 The counts per layer follow from the ranking (multinomial). Masks of smaller density are subsets of larger ones, and
-depend on the seed and the tensors' names alone. Papers 001 (A4) and 004.
+depend on the seed and the tensors' names alone. No trained net is needed, so level 0 is not trained. Papers 001 (A4)
+and 004.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ticketctl.draws._ladder import one_shot, one_shot_trainings
+from ticketctl.draws._start import Chosen, at_start, at_start_cost
 from ticketctl.masks.spread import random_masks
-from ticketctl.train.lab import Lab, Level, Target
+from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,16 @@ class Params:
 
 
 def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
-    """Level 0, dense, and level 1."""
-    return one_shot(lab, target, "random", lambda _, count: random_masks(lab.shapes, [count], lab.seeds)[0])
+    """Level 0, dense and untrained, and level 1."""
+    return at_start(
+        lab, target, "random", lambda _start, count: Chosen(random_masks(lab.shapes, [count], lab.seeds)[0])
+    )
 
 
-def trainings(target: Target, params: Params) -> int:
-    """How many trainings this takes."""
-    return one_shot_trainings(target, "random")
+def cost(plan: Plan, params: Params) -> Cost:
+    """One training.
+
+    Raises:
+        UsageError: no density was given.
+    """
+    return at_start_cost(plan, "random")

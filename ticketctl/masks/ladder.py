@@ -54,26 +54,24 @@ def layer_ladder_counts(
     rate: Fraction,
     rounds: int | None = None,
     density: Fraction | None = None,
-    head: str | None = None,
-    head_rate: Fraction | None = None,
+    rates: Mapping[str, Fraction] | None = None,
 ) -> tuple[dict[str, int], ...]:
     """Kept weights of every layer at levels 0..n, each layer ranked alone.
 
-    With `head_rate` the output layer has a rate of its own: the original LTH code prunes it at half the rate
-    (google-research/lottery-ticket-hypothesis, mnist_fc/constants.py). `head` names that layer; without it
-    the last of `sizes` is taken, so name it where the policy leaves the head dense. With `density`, n is the
-    first level whose total is at or below `kept_count(N, density)`, and the last round is cut short so that
-    the total is exact.
+    `rates` names layers with a rate of their own, in [0, 1): the original LTH code prunes the output layer at half the
+    rate (google-research/lottery-ticket-hypothesis, mnist_fc/constants.py), and convolutions more slowly. With
+    `density`, n is the first level whose total is at or below `kept_count(N, density)`, and the last round is cut short
+    so that the total is exact.
 
     Raises:
-        UsageError: as `ladder_counts`; a head rate outside [0, 1); no layer named `head`.
+        UsageError: as `ladder_counts`; a rate outside [0, 1), or of a layer that is not there.
     """
-    rates = _rates(sizes, rate, head, head_rate)
+    each = _rates(sizes, rate, rates or {})
     if density is None:
-        levels = [_level(sizes, rates, level) for level in range(_rounds(rate, rounds, density) + 1)]
+        levels = [_level(sizes, each, level) for level in range(_rounds(rate, rounds, density) + 1)]
     else:
         _rounds(rate, rounds, density)
-        levels = _down_to(sizes, rates, kept_count(sum(sizes.values()), density))
+        levels = _down_to(sizes, each, kept_count(sum(sizes.values()), density))
     _refuse_empty([sum(level.values()) for level in levels])
     return tuple(levels)
 
@@ -134,17 +132,13 @@ def _many(rounds: int) -> str:
     return f"more than {MAX_ROUNDS}" if rounds > MAX_ROUNDS else str(rounds)
 
 
-def _rates(
-    sizes: Mapping[str, int], rate: Fraction, head: str | None, head_rate: Fraction | None
-) -> dict[str, Fraction]:
-    if head is not None and head not in sizes:
-        raise UsageError(f"the head {head!r} is not among the prunable layers")
-    if head_rate is None:
-        return dict.fromkeys(sizes, rate)
-    if not 0 <= head_rate < 1:
-        raise UsageError(f"head rate {float(head_rate):g} cannot be; it lies from 0 to below 1")
-    last = head or list(sizes)[-1]
-    return {name: head_rate if name == last else rate for name in sizes}
+def _rates(sizes: Mapping[str, int], rate: Fraction, own: Mapping[str, Fraction]) -> dict[str, Fraction]:
+    for name, other in own.items():
+        if name not in sizes:
+            raise UsageError(f"{name!r} is not among the prunable layers")
+        if not 0 <= other < 1:
+            raise UsageError(f"a rate of {float(other):g} for {name!r} cannot be; it lies from 0 to below 1")
+    return {name: own.get(name, rate) for name in sizes}
 
 
 def _level(sizes: Mapping[str, int], rates: Mapping[str, Fraction], level: int) -> dict[str, int]:

@@ -1,0 +1,59 @@
+"""Iterative SNIP: SNIP's score in many small rounds, each on the net that is left.
+
+In round t of S the loss is differentiated at the masked net, |w g| is ranked over the weights still alive,
+and round(N d^(t/S)) of them stay, so masks are nested. de Jorge et al. (2021), whose FORCE differs in that
+pruned weights can come back; the schedule is that of Tanaka et al. (2020).
+
+Choices: S = 60 rounds, new images in every round, and BatchNorm with the statistics of the batch, as the
+authors' code; its `nll_loss` on raw logits is `loss = "nll"`, here it is the mean cross entropy. With one
+round and the same `bn` it is `snip`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ticketctl.draws._rounds import Rounds, at_start_in_rounds, check_rounds
+from ticketctl.draws._saliency import LossName
+from ticketctl.draws._start import at_start_cost
+from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
+from ticketctl.train.scoring import Precision, Statistics
+
+
+@dataclass(frozen=True)
+class Params:
+    """Keys of `[draw]` for snip-iterative."""
+
+    iterations: int = 60
+    """Rounds of scoring and pruning, along d^(t/S)."""
+    per_class: int = 10
+    """Images of each class in one sample."""
+    batches: int = 1
+    """Samples per round, their scores averaged."""
+    fresh: bool = True
+    """Take other images in every round."""
+    bn: Statistics = "train"
+    """BatchNorm while scoring: the statistics of the batch, or the kept ones."""
+    loss: LossName = "cross-entropy"
+    """Mean cross entropy, or nll: minus the mean logit of the label (what nll_loss of raw logits is)."""
+    precision: Precision = "f64"
+    """f64: float64 on the CPU; f32: float32 where training runs."""
+    augment: bool = False
+    """Augment the scored images as training does."""
+
+
+def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
+    """Level 0, untrained, and level 1, trained."""
+    rounds = Rounds(**vars(params), revive=False)
+    return at_start_in_rounds(lab, target, "snip-iterative", rounds)
+
+
+def cost(plan: Plan, params: Params) -> Cost:
+    """One training of the ticket.
+
+    Raises:
+        UsageError: no density was given, no rounds or no images.
+    """
+    check_rounds(Rounds(**vars(params), revive=False))
+    return at_start_cost(plan, "snip-iterative")
