@@ -59,6 +59,12 @@ class ModelSpec(Spec):
     """First layers of ResNet-18/34/50: 3x3 at full size, or 7x7 with stride and pooling."""
     init: str = "kaiming-normal"
     """Initialisation: torch, kaiming-normal, kaiming-normal-fan-out, xavier-normal, openlth."""
+    width: Annotated[Rational, Field(gt=0)] = Fraction(1)
+    """Factor on the channels of every layer; below 1 it makes a small dense net, the sibling of a ticket."""
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Channels of the stem and of each stage instead, as many numbers as the net has of them."""
+    conv_bias: bool | None = None
+    """Biases in the convolutions of nets that have both forms (VGG); none: as the net is usually, for VGG with."""
 
 
 class DataSpec(Spec):
@@ -113,6 +119,8 @@ class TrainSpec(Spec):
     """Arithmetic of training: bf16 autocast over float32 weights, or float32; auto: bf16 where the hardware has it."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """CPU threads; they belong to the bits. 0: one per core."""
+    deterministic: bool = False
+    """On a GPU, allow no kernel whose result may depend on chance: slower, and the same bits in every run."""
     drop_last: bool = False
     """Leave out the last, smaller batch of an epoch."""
     eval_every: Annotated[int, Field(ge=1)] = 1
@@ -133,6 +141,18 @@ class TrainSpec(Spec):
     @classmethod
     def _is_duration(cls, value: str) -> str:
         return str(_duration(value))
+
+    def scaled(self, factor: Fraction) -> TrainSpec:
+        """Stretched by `factor`: the length, milestones and warm-up in proportion, at least 1 each."""
+        if factor == 1:
+            return self
+        return self.model_copy(
+            update={
+                "epochs": _stretched(self.epochs, factor),
+                "milestones": tuple(str(_duration(text).scaled(factor)) for text in self.milestones),
+                "warmup": str(_duration(self.warmup).scaled(factor)),
+            }
+        )
 
 
 class KeepSpec(Spec):
@@ -160,7 +180,7 @@ class DrawSpec(Spec):
     keep: Literal["all", "masks"] = "all"
     """Keep every level's trained net as a run, or the masks alone."""
     controls: bool = False
-    """Also make the control tickets: shuffled, reinit, random-erk."""
+    """Also make the control tickets: shuffled, reinit, random-erk, inverted."""
     params: dict[str, Any] = {}
     """Keys that belong to the method."""
 
@@ -250,13 +270,7 @@ class Recipe(Spec):
         factor = Fraction(epochs, self.train.epochs) if epochs else scale or Fraction(1)
         if factor == 1:
             return self
-        train = self.train.model_copy(
-            update={
-                "epochs": _stretched(self.train.epochs, factor),
-                "milestones": tuple(str(_duration(text).scaled(factor)) for text in self.train.milestones),
-                "warmup": str(_duration(self.train.warmup).scaled(factor)),
-            }
-        )
+        train = self.train.scaled(factor)
         keep = KeepSpec(epochs=tuple(sorted({_stretched(e, factor) if e else 0 for e in self.keep.epochs})))
         draw = self.draw and self.draw.model_copy(
             update={"rewind": str(_duration(self.draw.rewind).scaled(factor))}

@@ -72,7 +72,13 @@ def test_diff(read: Program, drawn: Path) -> None:
 def test_list(read: Program) -> None:
     lines = read("list").out.splitlines()
     assert lines[0].split() == ["ticket", "name", "method", "density", "%"]
-    assert sorted(line.split()[2] for line in lines[1:]) == ["imp", "random-erk", "reinit", "shuffled"]
+    assert sorted(line.split()[2] for line in lines[1:]) == [
+        "imp",
+        "inverted",
+        "random-erk",
+        "reinit",
+        "shuffled",
+    ]
     runs = read("list", "runs", "--json").json["result"]
     assert {run["level"] for run in runs} == {0, 1, 2}
     assert len(read("list", "runs").out.splitlines()) == 4

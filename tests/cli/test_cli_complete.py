@@ -38,6 +38,10 @@ def _offered(line: str, folder: Path) -> list[str]:
         ("ticketctl dr", "draw"),
         ("ticketctl draw --method i", "imp"),
         ("ticketctl draw --model lenet", "lenet-300-100"),
+        ("ticketctl draw --model vgg", "vgg16"),
+        ("ticketctl draw --model torch", "torchvision:"),
+        ("ticketctl draw --model torchvision:resnet1", "torchvision:resnet101"),
+        ("ticketctl draw --set model.w", "model.width="),
         ("ticketctl draw --recipe base/lenet-300-100-d", "base/lenet-300-100-digits"),
         ("ticketctl draw --set train.l", "train.lr="),
         ("ticketctl spend ", "TICKET"),
@@ -55,6 +59,10 @@ def test_tab(drawn: Path, line: str, among: str) -> None:
 def test_callbacks_offer_nothing_odd(tmp_path: Path) -> None:
     from ticketctl.cli import complete
 
+    assert not [
+        name for name, _ in complete.models("") if name.isupper() or "NAME" in name or "MODULE" in name
+    ]
+    assert complete.models("torchvision:none") == []
     assert complete.data("digi")[0][0] == "digits"
     assert complete.devices("c") == [("cpu", ""), ("cuda", "the first GPU")]
     assert [name for name, _ in complete.listed("m")] == ["methods", "models"]

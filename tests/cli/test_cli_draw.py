@@ -102,7 +102,7 @@ def test_several_seeds(tmp_path: Path) -> None:
 def test_dry_run_writes_nothing(bare: Program) -> None:
     answer = bare("draw", "--rounds", "3", "--epochs", "2", "--dry-run")
     assert answer.code == 0
-    assert "trainings   4 of 2 epochs, 168 steps in all" in answer.out
+    assert "trainings   4, 8 epochs and 168 steps in all" in answer.out
     assert "prunable    50200 of 50610 parameters; the ticket keeps 25702" in answer.out
     assert answer.out.startswith("[model]\n") or answer.out.startswith("\n[model]\n")
     result = bare("draw", "--rounds", "3", "--dry-run", "--json").json["result"][0]

@@ -44,7 +44,14 @@ def test_the_printed_line_repeats_it(cli: Program) -> None:
     assert again.out == first.out
     kinds = [(row["kind"], row["level"], row["n"]) for row in first.json["result"]]
     assert kinds[:3] == [("dense", 0, 2), ("ticket", 1, 2), ("ticket", 2, 2)]
-    assert {kind for kind, _, _ in kinds} == {"dense", "ticket", "shuffled", "reinit", "random-erk"}
+    assert {kind for kind, _, _ in kinds} == {
+        "dense",
+        "ticket",
+        "shuffled",
+        "reinit",
+        "random-erk",
+        "inverted",
+    }
     keys = {"kind", "level", "kept", "prunable", "density", "n", "diverged", "gap", "winning", "runs"}
     assert keys <= set(first.json["result"][0])
 

@@ -37,7 +37,7 @@ def test_every_file_passes_verification(drawn: tuple[Ticket, Path]) -> None:
     _, folder = drawn
     tickets = [folder / "ticket", *sorted((folder / "controls").glob("*/ticket"))]
     runs = sorted((folder / "levels").iterdir())
-    assert (len(tickets), len(runs)) == (4, 3)
+    assert (len(tickets), len(runs)) == (5, 3)
     for path in tickets:
         assert all(check.ok for check in verify_ticket(path)), path
     for path in runs:
@@ -86,7 +86,7 @@ def test_controls_that_are_asked_for_later_are_those_that_were_drawn_at_once(
     tiny.draw(folder, *SAME)
     ours, theirs = tiny.files_below(folder / "controls"), tiny.files_below(drawn[1] / "controls")
     assert ours.keys() == theirs.keys()
-    for kind in ("shuffled", "reinit", "random-erk"):
+    for kind in ("shuffled", "reinit", "random-erk", "inverted"):
         for name in ("mask.safetensors", "rewind.safetensors", "ladder.zarr.zip"):
             assert ours[f"{kind}/ticket/{name}"] == theirs[f"{kind}/ticket/{name}"]
 
@@ -280,7 +280,7 @@ def test_controls_can_be_had_after_the_draw_and_cost_no_training(tmp_path: Path)
     tiny.draw(tmp_path / "without" / "seed-0", "draw.controls=true")
     for path, when in trained.items():
         assert path.stat().st_mtime_ns == when
-    for kind in ("shuffled", "reinit", "random-erk"):
+    for kind in ("shuffled", "reinit", "random-erk", "inverted"):
         late = tiny.files_below(tmp_path / "without" / "seed-0" / "controls" / kind)
         soon = tiny.files_below(asked_first.folder.parent / "controls" / kind)
         assert late.keys() == soon.keys()

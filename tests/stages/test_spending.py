@@ -149,7 +149,7 @@ def test_a_rewound_level_enters_another_schedule_at_the_same_share_of_it(
 def controls(folder: Path) -> dict[str, Ticket]:
     return {
         kind: open_ticket(folder / "controls" / kind / "ticket")
-        for kind in ("shuffled", "reinit", "random-erk")
+        for kind in ("shuffled", "reinit", "random-erk", "inverted")
     }
 
 
@@ -196,13 +196,13 @@ def test_random_erk_keeps_as_many_in_all_spread_otherwise(late: Path) -> None:
 def test_controls_are_spent_like_tickets_from_where_they_start(late: Path) -> None:
     spent = tiny.spend(late, levels="2", seeds=[3], controls=True)
     kinds = {one.control or ("ticket" if one.level else "dense"): one.run.manifest for one in spent}
-    assert list(kinds) == ["dense", "ticket", "shuffled", "reinit", "random-erk"]
+    assert list(kinds) == ["dense", "ticket", "shuffled", "reinit", "random-erk", "inverted"]
     assert {kind: run.start.step for kind, run in kinds.items()} == {
-        "dense": 0, "ticket": 10, "shuffled": 10, "reinit": 0, "random-erk": 10,
+        "dense": 0, "ticket": 10, "shuffled": 10, "reinit": 0, "random-erk": 10, "inverted": 10,
     }  # fmt: skip
     assert len({run.kept for kind, run in kinds.items() if kind != "dense"}) == 1
     assert kinds["ticket"].start.digest == kinds["shuffled"].start.digest == kinds["random-erk"].start.digest
-    assert len({run.weights.digest for run in kinds.values()}) == 5
+    assert len({run.weights.digest for run in kinds.values()}) == 6
 
 
 def test_controls_name_the_ticket_they_control(late: Path) -> None:
@@ -320,3 +320,15 @@ def test_a_run_of_another_training_is_never_overwritten(drawn: tuple[Ticket, Pat
     with pytest.raises(MismatchError, match="another training"):
         spend_stage._there(job, "0" * 64)  # type: ignore[arg-type]
     assert open_run(tmp_path).manifest.status == "done"
+
+
+def test_inverted_keeps_what_the_dense_net_ranked_lowest(late: Path) -> None:
+    inverted = controls(late)["inverted"]
+    dense = open_run(late / "levels" / "0").weights()
+    for level in (1, 2):
+        keep = inverted.mask_at(level)
+        magnitude = {name: np.abs(dense[name].array()) for name in keep}
+        kept = np.concatenate([magnitude[name][keep[name]].ravel() for name in keep])
+        lost = np.concatenate([magnitude[name][~keep[name]].ravel() for name in keep])
+        assert kept.max() <= lost.min()
+        assert kept.size == sum(per_layer(open_ticket(late / "ticket"), level).values())

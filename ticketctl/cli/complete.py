@@ -19,8 +19,15 @@ def methods(incomplete: str) -> Found:
 
 
 def models(incomplete: str) -> Found:
-    """Nets with their line of help."""
-    return _plugins("nets", incomplete)
+    """Nets with their line of help; after `torchvision:` and `timm:` the nets there."""
+    from ticketctl.nets._zoo_names import ZOOS, zoo_names
+
+    zoo, colon, _ = incomplete.partition(":")
+    if colon and zoo in ZOOS:
+        return _begun([(f"{zoo}:{name}", "") for name in zoo_names(zoo)], incomplete)
+    # lists have torchvision:NAME and MODULE:FUNCTION, which nobody types
+    listed = [(name.removesuffix("NAME"), text) for name, text in _plugins("nets", incomplete)]
+    return [(name, text) for name, text in listed if ":" not in name[:-1]]
 
 
 def data(incomplete: str) -> Found:

@@ -31,6 +31,7 @@ def draw(
     seed: opt.Seeds = None,
     controls: opt.Controls = False,
     device: opt.Device = "auto",
+    deterministic: opt.Deterministic = False,
     out: opt.Out = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     data_dir: opt.DataDir = None,
@@ -66,6 +67,7 @@ def draw(
         epochs=epochs,
         scale=opt.scale_of(scale, epochs),
         controls=controls,
+        deterministic=deterministic,
     )
     check(device)
     choice = draw_recipe(typed)
@@ -79,9 +81,9 @@ def draw(
         place = out if out is None or len(seeds) == 1 else out / f"seed-{one}"
         folder = run_folder(choice.recipe, one, place, workspace)
         if dry_run:
-            results.append(_estimate(choice.recipe, one, folder, device, data_dir, offline, quiet))
+            results.append(_estimate(choice.recipe, one, folder, device, data_dir, offline, quiet, workspace))
             continue
-        ticket = _drawn(choice.recipe, one, folder, device, data_dir, offline, quiet, stop)
+        ticket = _drawn(choice.recipe, one, folder, device, data_dir, offline, quiet, stop, workspace)
         results.append(ticket_record(ticket))
         if not json:
             show(ticket)
@@ -101,6 +103,7 @@ def _drawn(
     offline: bool,
     quiet: bool,
     stop: Stop,
+    workspace: Path,
 ) -> Ticket:
     from ticketctl.cli.context import surroundings
     from ticketctl.stages.finished import finished_draw
@@ -110,18 +113,25 @@ def _drawn(
         note("this ticket is already drawn", quiet)
         return done
     note(f"writes to {folder}; the same command goes on there after an interruption", quiet)
-    with surroundings(device, data_dir, offline, quiet, stop) as around:
+    with surroundings(device, data_dir, offline, quiet, stop, workspace) as around:
         from ticketctl.stages.draw import draw as run
 
         return run(recipe, seed, folder, around)
 
 
 def _estimate(
-    recipe: Recipe, seed: int, folder: Path, device: str, data_dir: Path | None, offline: bool, quiet: bool
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    device: str,
+    data_dir: Path | None,
+    offline: bool,
+    quiet: bool,
+    workspace: Path,
 ) -> dict[str, Any]:
     from ticketctl.cli.context import surroundings
 
-    with surroundings(device, data_dir, offline, quiet) as around:
+    with surroundings(device, data_dir, offline, quiet, None, workspace) as around:
         from ticketctl.stages.estimate import estimate_draw
 
         return {"folder": str(folder), "seed": seed, **estimate_draw(recipe, seed, around)}
@@ -134,8 +144,9 @@ def show_estimate(recipe: Recipe, result: dict[str, Any]) -> None:
 
     print_line(toml_text(result["recipe"]).rstrip())
     print_line("")
+    most = "at most " if result["at_most"] else ""
     print_line(
-        f"trainings   {result['trainings']} of {result['epochs_each']:g} epochs, {result['steps']} steps in all"
+        f"trainings   {result['trainings']}, {most}{result['epochs']:g} epochs and {result['steps']} steps in all"
     )
     print_line(
         f"prunable    {result['prunable']} of {result['parameters']} parameters; the ticket keeps {result['kept']}"

@@ -97,13 +97,14 @@ def _runs(workspace: opt.Workspace, json: bool) -> None:
 
 
 def _plugins(kind: str, name: str | None, json: bool) -> None:
-    from ticketctl.plugins import describe, plugins
+    from ticketctl.plugins import describe, plugins, serving
 
     known = plugins(kind)
     if name is not None:
         text = describe(kind, name)
         if json:
-            print_json({"name": name, "help": known[name].help, "description": text})
+            served = serving(kind, name)
+            print_json({"name": name, "help": served.help if served else "", "description": text})
         else:
             print_line(text)
     elif json:

@@ -59,7 +59,13 @@ Workspace = Annotated[
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the data set's own files.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 Controls = Annotated[
-    bool, typer.Option("--controls", help="Also the shuffled, reinit and random-erk controls.")
+    bool, typer.Option("--controls", help="Also the shuffled, reinit, random-erk and inverted controls.")
+]
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic", help="On a GPU, only kernels that give the same bits in every run; slower."
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it would cost.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -48,6 +48,7 @@ def spend(
         bool, typer.Option("--controls", help="Also spend the draw's control tickets.")
     ] = False,
     device: opt.Device = "auto",
+    deterministic: opt.Deterministic = False,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     data: opt.Data = None,
     data_dir: opt.DataDir = None,

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ticketctl.artifacts.ladder import Ladder
+from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import Ticket, write_ticket
 from ticketctl.masks.ladder import level_mask, rounds_of_death
 from ticketctl.masks.mask import Mask
+from ticketctl.masks.select import top
 from ticketctl.masks.shuffle import shuffle_death
 from ticketctl.masks.spread import random_ladder
-from ticketctl.nets.build import build
 from ticketctl.nets.initialise import initialise_
 from ticketctl.seeds import Seeds
 from ticketctl.stages.records import level_record
-from ticketctl.stages.setting import Setting
+from ticketctl.stages.setting import Setting, net_of
 from ticketctl.store.files import make_folder
 from ticketctl.train.state import State
 
@@ -30,7 +32,8 @@ def write_control(folder: Path, kind: str, ticket: Ticket, setting: Setting) -> 
     """Write the control `kind` of a ticket, a function of the ticket and the draw's seed, into `folder`.
 
     `shuffled`: the rounds of death permuted inside each layer. `reinit`: the same ladder over a new initialisation,
-    trained from step 0. `random-erk`: as many weights at every level, spread by ERK.
+    trained from step 0. `random-erk`: as many weights at every level, spread by ERK. `inverted`: as many weights at
+    every level, those that the draw ranked lowest; of a ladder that ranks by magnitude, those of its dense net.
 
     Raises:
         StoppedError: asked to stop; what is written is whole, and the next call writes the rest.
@@ -38,7 +41,7 @@ def write_control(folder: Path, kind: str, ticket: Ticket, setting: Setting) -> 
     make_folder(folder)
     manifest, ladder = ticket.manifest, ticket.ladder()
     assert ladder is not None
-    death = _death(kind, ladder, setting)
+    death = _inverted(ticket, ladder, setting) if kind == "inverted" else _death(kind, ladder, setting)
     fresh = kind == "reinit"
     draw = manifest.draw.model_dump(mode="json")
     write_ticket(
@@ -66,17 +69,33 @@ def _death(kind: str, ladder: Ladder, setting: Setting) -> Death:
 
 def fresh_start(setting: Setting) -> State:
     """Another initialisation than the draw's, from a stream of its own."""
-    model_spec = setting.recipe.model
     other = Seeds(setting.seeds.key("draw", "reinit") % 2**62)
-    shape, classes = setting.data.shape, len(setting.data.classes)
-    model = build(model_spec.name, shape=shape, classes=classes, stem=model_spec.stem)
-    initialise_(model, model_spec.init, other)
+    model = net_of(setting.recipe.model, setting.data)
+    initialise_(model, setting.recipe.model.init, other)
     return State.of(model, 0)
 
 
 def _erk(ladder: Ladder, setting: Setting) -> Death:
     masks = random_ladder(setting.shapes, ladder.kept[1:], setting.seeds)
     return rounds_of_death([Mask.full(setting.shapes), *masks])
+
+
+def _inverted(ticket: Ticket, ladder: Ladder, setting: Setting) -> Death:
+    """The lowest-ranked weights, fewer from level to level."""
+    scores = {name: -score for name, score in _scores(ticket, list(setting.shapes)).items()}
+    masks = [Mask.full({name: score.shape for name, score in scores.items()})]
+    for kept in ladder.kept[1:]:
+        masks.append(top(scores, kept, among=masks[-1]))
+    return rounds_of_death(masks)
+
+
+def _scores(ticket: Ticket, names: list[str]) -> dict[str, torch.Tensor]:
+    """What the draw ranked, by layer in flat order."""
+    stored = ticket.scores()
+    if stored is not None:
+        return {name: torch.from_numpy(stored[name].copy()) for name in names}
+    dense = State.from_tensors(open_run(ticket.folder.parent / "levels" / "0").weights(), 0).weights
+    return {name: dense[name].abs() for name in names}
 
 
 def _levels(death: Death, rounds: int, setting: Setting) -> list[dict[str, Any]]:

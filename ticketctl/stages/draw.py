@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from ticketctl import __version__, plugins
+from ticketctl import __version__
 from ticketctl.artifacts.ladder import Ladder
 from ticketctl.artifacts.manifest import write_provenance
 from ticketctl.artifacts.ticket import Ticket, write_ticket
-from ticketctl.errors import UsageError, near_miss
 from ticketctl.masks.ladder import rounds_of_death
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
 from ticketctl.stages.controls import write_control
 from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
-from ticketctl.stages.records import RunOf, cost_of, level_record, save_run, steps_of_draw
+from ticketctl.stages.method import cost_in, inputs, method_of, plan, target_of
+from ticketctl.stages.records import RunOf, cost_of, level_record, save_run
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.store.files import make_folder
 from ticketctl.store.locks import locked
-from ticketctl.train.lab import Lab, Level, Target
+from ticketctl.train.lab import Fit, Lab, Level
 from ticketctl.train.schedule import learning_rates
+from ticketctl.train.state import to_tensor
 
 
 @dataclass
@@ -39,9 +36,11 @@ class Ladders:
     masks: list[Mask] = field(default_factory=list)
     levels: list[dict[str, Any]] = field(default_factory=list)
     accuracy: list[float | None] = field(default_factory=list)
-    steps: int = 0
-    images: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+    """How levels were chosen, by number."""
     last: Level | None = None
+    fits: list[Fit] = field(default_factory=list)
+    """Every training that it took."""
 
 
 def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticket:
@@ -58,10 +57,14 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
     with locked(folder):
         done = drawn(recipe, seed, folder)
         if done is None:
+            given = inputs(setting.recipe, around.workspace)
+            setting = replace(setting, given={name: one.manifest.ticket_id for name, one in given.items()})
             _begin(folder, asked(recipe, seed), setting)
             sessions, ladders = Sessions(folder / WORK, around), Ladders()
-            for number, level in enumerate(_levels(setting, folder)):
+            lab = _lab(setting, folder, given)
+            for number, level in enumerate(_levels(setting, lab)):
                 _take(ladders, number, level, setting, folder)
+            ladders.fits = lab.fits
             done = _seal(ladders, setting, seed, folder, sessions)
         for kind in missing_controls(recipe, folder):
             write_control(folder / CONTROLS / kind / "ticket", kind, done, setting)
@@ -85,16 +88,6 @@ def _settled(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> S
     return setting
 
 
-def plan(recipe: Recipe) -> int:
-    """How many trainings a draw takes.
-
-    Raises:
-        UsageError: the method's keys or target cannot be.
-    """
-    method, params = method_of(recipe)
-    return int(method.trainings(target_of(recipe), params))
-
-
 def _begin(folder: Path, wish: dict[str, Any], setting: Setting) -> None:
     """Write down what this folder is for; on resume, refuse to go on with anything else."""
     wanted = {
@@ -103,6 +96,7 @@ def _begin(folder: Path, wish: dict[str, Any], setting: Setting) -> None:
         "versions": {"ticketctl": __version__, "torch": setting.bench.place.describe()["torch"]},
         "data": setting.data.fingerprint,
         "device": setting.bench.place.device.type,
+        **({"inputs": dict(setting.given)} if setting.given else {}),
     }
     found = read_intent(folder)
     if found is None:
@@ -111,56 +105,26 @@ def _begin(folder: Path, wish: dict[str, Any], setting: Setting) -> None:
         check_intent(folder, found, wanted)
 
 
-def _levels(setting: Setting, folder: Path) -> Iterator[Level]:
+def _lab(setting: Setting, folder: Path, given: Mapping[str, Ticket]) -> Lab:
+    restart = setting.recipe.draw is not None and setting.recipe.draw.schedule == "restart"
+    lab = setting.lab(folder / WORK / "fits", rewind=setting.rewind_step(), restart=restart)
+    lab.inputs = {name: Mask.from_arrays(ticket.mask()) for name, ticket in given.items()}
+    return lab
+
+
+def _levels(setting: Setting, lab: Lab) -> Iterator[Level]:
     recipe = setting.recipe
     assert recipe.draw is not None
     method, params = method_of(recipe)
     target = target_of(recipe)
-    trainings, epochs = plan(recipe), recipe.train.epochs
-    steps = steps_of_draw(setting, trainings)
+    cost = cost_in(setting)
+    steps = round(cost.epochs * setting.bench.feed.steps_per_epoch)
     what = f"draw {recipe.draw.method}: {recipe.model.name} on {setting.data.name}"
-    cost = f"{trainings} trainings of {epochs} epochs, {steps:,} steps in all; --dry-run says how long that takes"
-    setting.bench.reporter.job(f"{what}: {cost}", trainings)
-    lab: Lab = setting.lab(
-        folder / WORK / "fits", rewind=setting.rewind_step(), restart=recipe.draw.schedule == "restart"
-    )
+    most = "at most " if cost.at_most else ""
+    told = f"{cost.trainings} trainings, {most}{cost.epochs:g} epochs and {steps:,} steps in all"
+    setting.bench.reporter.job(f"{what}: {told}; --dry-run says how long that takes", cost.trainings)
     levels: Iterator[Level] = method.draw(lab, target=target, params=params)
     return levels
-
-
-def method_of(recipe: Recipe) -> tuple[ModuleType, Any]:
-    """The draw's module and its checked keys.
-
-    Raises:
-        UsageError: no such method, or a key it does not have.
-    """
-    assert recipe.draw is not None
-    module = plugins.load("draws", recipe.draw.method)
-    known = getattr(module.Params, "__dataclass_fields__", {})
-    for key in recipe.draw.params:
-        if key not in known:
-            raise UsageError(f"draw.{key}: {recipe.draw.method} has no such key; {near_miss(key, known)}")
-    try:
-        return module, TypeAdapter(module.Params).validate_python(dict(recipe.draw.params))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"draw.{place}: {first['msg'].removeprefix('Value error, ')}, not {str(first['input'])[:60]!r}"
-        ) from None
-
-
-def target_of(recipe: Recipe) -> Target:
-    """How far the recipe prunes.
-
-    Raises:
-        UsageError: it does not say.
-    """
-    assert recipe.draw is not None
-    density: Fraction | None = recipe.draw.density
-    if density is None and recipe.draw.rounds is None:
-        raise UsageError("how far to prune is not said: give --density, --sparsity or --rounds")
-    return Target(density, None if density is not None else recipe.draw.rounds)
 
 
 def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder: Path) -> None:
@@ -168,7 +132,7 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
     setting.poll()
     if ladders.masks and not level.mask <= ladders.masks[-1]:
         raise AssertionError(f"level {number} keeps weights that level {number - 1} had lost")
-    metrics = level.fit.metrics() if level.fit else {}
+    metrics = {**(level.fit.metrics() if level.fit else {}), **level.notes.get("metrics", {})}
     record = level_record(number, level.mask, setting, metrics)
     if record["cut"]:
         setting.bench.reporter.note(
@@ -177,17 +141,28 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
     ladders.masks.append(level.mask)
     ladders.levels.append(record)
     ladders.accuracy.append(metrics.get("test.accuracy"))
-    if level.fit is not None:
-        ladders.steps += level.fit.steps
-        ladders.images += cost_of(level.fit.steps, setting, level.fit.order.start.step)["images"]
     ladders.last = level
+    if level.notes:
+        ladders.notes[str(number)] = {key: value for key, value in level.notes.items() if key != "metrics"}
     assert setting.recipe.draw is not None
     if level.fit is not None and setting.recipe.draw.keep == "all":
-        dense = level.mask.kept == level.mask.size
-        start = setting.initial if dense else level.start
-        role = "rewind" if setting.rewind_step() and not dense else "init"
-        target = folder / "levels" / str(number)
-        save_run(target, RunOf(setting, setting.seeds, level.fit, level.mask, number, start, role))
+        _keep_run(number, level, setting, folder)
+
+
+def _keep_run(number: int, level: Level, setting: Setting, folder: Path) -> None:
+    """The level's trained net; under `search` what was not trained as a spend of the ticket would train it."""
+    assert level.fit is not None
+    place = "levels" if level.fit.is_plain(setting.recipe.train) else "search"
+    dense = level.mask.kept == level.mask.size
+    start = setting.initial if dense else level.start
+    role = "init" if dense else role_of(level, setting)
+    target = folder / place / str(number)
+    save_run(target, RunOf(setting, setting.seeds, level.fit, level.mask, number, start, role))
+
+
+def role_of(level: Level, setting: Setting) -> str:
+    """What the weights of a level's start are."""
+    return level.role or ("rewind" if setting.rewind_step() else "init")
 
 
 def _seal(ladders: Ladders, setting: Setting, seed: int, folder: Path, sessions: Sessions) -> Ticket:
@@ -199,13 +174,17 @@ def _seal(ladders: Ladders, setting: Setting, seed: int, folder: Path, sessions:
     init = last.start.tensors()
     death = rounds_of_death(ladders.masks)
     ladder = Ladder(death, len(ladders.masks) - 1, (), (), tuple(ladders.accuracy))
-    step = setting.rewind_step()
+    step, notes = last.start.step, last.notes
     fields: dict[str, Any] = {
         "arch": setting.arch,
         "draw": _draw_record(ladders, setting, seed),
         "excluded": setting.excluded,
-        "scope": str(recipe.draw.params.get("scope", "global")),
+        "scope": str(notes.get("scope", recipe.draw.params.get("scope", "global"))),
+        "structure": str(notes.get("structure", "unstructured")),
         "level": len(ladders.masks) - 1,
+        "scores": last.scores and {name: score.float().numpy() for name, score in last.scores.items()},
+        "record": last.record and {name: to_tensor(value) for name, value in last.record.items()},
+        "ext": {"ticketctl.levels": ladders.notes} if ladders.notes else {},
     }
     write_provenance(folder / "ticket", sessions.record(setting))
     return write_ticket(
@@ -213,7 +192,7 @@ def _seal(ladders: Ladders, setting: Setting, seed: int, folder: Path, sessions:
         keep=last.mask.to_arrays(),
         init=init,
         ladder=ladder,
-        init_role="rewind" if step else "init",
+        init_role=role_of(last, setting),
         init_step=step,
         init_epoch=repr(step / setting.bench.feed.steps_per_epoch) if step else "0",
         **fields,
@@ -221,15 +200,27 @@ def _seal(ladders: Ladders, setting: Setting, seed: int, folder: Path, sessions:
 
 
 def _draw_record(ladders: Ladders, setting: Setting, seed: int) -> dict[str, Any]:
-    recipe = setting.recipe
+    recipe, public = setting.recipe, setting.public_recipe
     assert recipe.draw is not None
     return {
         "method": recipe.draw.method,
         "rounds": len(ladders.masks) - 1,
-        "params": {**recipe.draw.params, "rewind": recipe.draw.rewind, "prunable": recipe.draw.prunable},
-        "recipe": setting.public_recipe,
+        "params": {
+            **public["draw"]["params"],
+            "rewind": recipe.draw.rewind,
+            "prunable": recipe.draw.prunable,
+        },
+        "recipe": public,
+        "parents": sorted(setting.given.values()),
         "data": setting.data_record,
         "seeds": {"root": seed, **setting.seeds.override},
         "levels": ladders.levels,
-        "cost": {**cost_of(ladders.steps, setting), "images": ladders.images},
+        "cost": _cost(ladders.fits, setting),
     }
+
+
+def _cost(fits: Sequence[Fit], setting: Setting) -> dict[str, Any]:
+    """What all trainings took together."""
+    each = [cost_of(fit.steps, setting, fit.order.start.step) for fit in fits]
+    whole = cost_of(sum(fit.steps for fit in fits), setting)
+    return {**whole, "images": sum(one["images"] for one in each)}

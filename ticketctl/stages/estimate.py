@@ -7,11 +7,9 @@ from typing import Any
 
 import torch
 
-from ticketctl.errors import UsageError
 from ticketctl.masks.select import kept_count
 from ticketctl.recipe import Recipe
-from ticketctl.stages.draw import method_of, plan, target_of
-from ticketctl.stages.records import steps_of_draw
+from ticketctl.stages.method import cost_in, inputs, method_of, target_of
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.train.optimizer import optimizer_for
 
@@ -25,9 +23,10 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
         UnavailableError, UsageError: as the draw would.
     """
     setting = prepare(recipe, seeds_of(recipe, seed), around)
-    trainings = plan(setting.recipe)
+    cost = cost_in(setting)
+    inputs(setting.recipe, around.workspace)
     per_epoch = setting.bench.feed.steps_per_epoch
-    steps = steps_of_draw(setting, trainings)
+    steps = round(cost.epochs * per_epoch)
     rate = images_per_second(setting)
     evaluated = sum(len(images) for images in setting.bench.exams.values())
     # a training image costs about three passes of an evaluated one
@@ -37,22 +36,23 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
     size = sum(value.numel() * value.element_size() for value in setting.initial.weights.values())
     return {
         "recipe": setting.recipe.record(),
-        "trainings": trainings,
-        "epochs_each": setting.recipe.train.epochs,
+        "trainings": cost.trainings,
+        "epochs": cost.epochs,
+        "at_most": cost.at_most,
         "steps": steps,
         "prunable": sum(shape.numel() for shape in setting.shapes.values()),
         "parameters": sum(parameter.numel() for parameter in setting.bench.model.parameters()),
         "kept": _kept(setting),
         "images_per_second": rate,
         "seconds": images / rate,
-        "bytes": size * (1 + (trainings if recipe.draw and recipe.draw.keep == "all" else 0)),
+        "bytes": size * (1 + (cost.trainings if recipe.draw and recipe.draw.keep == "all" else 0)),
     }
 
 
 def images_per_second(setting: Setting) -> float:
     """Training speed over a few steps; the net's weights are put back."""
     bench = setting.bench
-    optimizer = optimizer_for(bench.model, bench.train)
+    optimizer = optimizer_for(bench.model, bench.train, bench.place.device)
     bench.feed.begin_epoch(setting.seeds, 0)
     seen, began = 0, time.perf_counter()
     for step in range(min(WARM + TIMED, bench.feed.steps_per_epoch)):
@@ -79,8 +79,7 @@ def _kept(setting: Setting) -> int | None:
     if target.density is not None:
         return kept_count(total, target.density)
     assert draw is not None
-    assert target.rounds is not None
     _, params = method_of(setting.recipe)
-    if not hasattr(params, "rate"):
-        raise UsageError(f"{draw.method} needs --density or --sparsity")
+    if target.rounds is None or not hasattr(params, "rate"):
+        return None  # the method settles it
     return kept_count(total, (1 - params.rate) ** target.rounds)

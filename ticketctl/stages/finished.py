@@ -41,9 +41,20 @@ def drawn(recipe: Recipe, seed: int, folder: Path) -> Ticket | None:
 
 
 def missing_controls(recipe: Recipe, folder: Path) -> list[str]:
-    """The kinds of controls that the recipe wants and that are not there."""
-    wanted = CONTROL_KINDS if recipe.draw and recipe.draw.controls else ()
+    """The kinds of controls that the recipe wants and that are not there; `inverted` needs a score to invert."""
+    wanted = [
+        kind
+        for kind in (CONTROL_KINDS if recipe.draw and recipe.draw.controls else ())
+        if kind != "inverted" or has_scores(folder)
+    ]
     return [kind for kind in wanted if not (folder / CONTROLS / kind / "ticket" / "ticket.json").exists()]
+
+
+def has_scores(folder: Path) -> bool:
+    """Whether the draw in `folder` kept what it ranked: the scores themselves, or the dense net that it trained."""
+    if (folder / "levels" / "0" / "run.json").exists():
+        return True
+    return (folder / "ticket" / "ticket.json").exists() and open_ticket(folder / "ticket").has("scores")
 
 
 def asked(recipe: Recipe, seed: int) -> dict[str, Any]:

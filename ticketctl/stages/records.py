@@ -23,6 +23,7 @@ from ticketctl.stages.setting import Setting
 from ticketctl.store.files import make_folder
 from ticketctl.train.lab import Fit
 from ticketctl.train.state import State
+from ticketctl.train.trajectory import trajectory_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def save_run(folder: Path, of: RunOf) -> Run:
         level=of.level,
         arch={**arch, "tweaks": []},
         seeds={"root": of.seeds.root, **of.seeds.override},
-        recipe=setting.public_recipe,
+        recipe=_recipe_of(of),
         training_id=fit.key,
         status="diverged" if fit.diverged else "done",
         start={"role": of.role, "step": of.start.step, "digest": start},
@@ -72,7 +73,13 @@ def save_run(folder: Path, of: RunOf) -> Run:
         prunable=of.mask.size,
         states=_states(fit, setting),
         series=series_of(fit),
+        trajectory=trajectory_of(fit) if sparse else None,
     )
+
+
+def _recipe_of(of: RunOf) -> dict[str, Any]:
+    """The recipe, with the course that was really taken."""
+    return {**of.setting.public_recipe, "train": of.fit.train.model_dump(mode="json", exclude_none=True)}
 
 
 def series_of(fit: Fit) -> Series:
@@ -127,13 +134,6 @@ def cost_of(steps: int, setting: Setting, start: int = 0) -> dict[str, Any]:
     per_epoch = setting.bench.feed.steps_per_epoch
     images = _images(start + steps, setting) - _images(start, setting)
     return {"steps": steps, "images": images, "epochs": repr(steps / per_epoch)}
-
-
-def steps_of_draw(setting: Setting, trainings: int) -> int:
-    """Optimizer steps of a dense training and the levels after it, which start at the rewind point."""
-    whole = setting.recipe.train.epochs * setting.bench.feed.steps_per_epoch
-    restart = setting.recipe.draw is not None and setting.recipe.draw.schedule == "restart"
-    return whole + (trainings - 1) * (whole - (0 if restart else setting.rewind_step()))
 
 
 def _images(step: int, setting: Setting) -> int:

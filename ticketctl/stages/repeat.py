@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ticketctl.errors import UsageError
+from ticketctl.plugins import is_own
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_files import assignments
 from ticketctl.stages.request import Typed, draw_recipe
@@ -47,6 +48,8 @@ def spend_line(
     """`ticketctl spend …`, with `--set` for all that differs from the draw's recipe `given`."""
     sections = ("model", "data", "train", "spend", "keep", "seeds")
     changed = settings(given.record(*sections), recipe.record(*sections))
+    if is_own("nets", recipe.model.name):  # a ticket alone runs no code: see check_trust
+        changed = [f"model.name={recipe.model.name}", *changed]
     words = [str(ticket), "--level", ",".join(map(str, levels)), *_seeds(seeds)]
     return _line("spend", [*words, *rest], changed)
 

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.plugins import plugins
+from ticketctl.nets._zoo_names import ZOOS, check_zoo_name
+from ticketctl.plugins import is_own, plugins, serving
 from ticketctl.recipe import Recipe
-from ticketctl.recipe_files import assignments, lay, merge, parse_recipe, read_recipe, recipe_names
+from ticketctl.recipe_files import OWN, assignments, lay, merge, parse_recipe, read_recipe, recipe_names
 
 MODEL, DATA, METHOD = "lenet-300-100", "digits", "imp"
 """What is drawn when nothing is said: it runs in seconds, offline."""
+
+LENDERS = ("resnet18", "resnet20s")
+"""Nets from whose base a net that has none, because its name has a colon, takes the training; the first there is."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Typed:
     epochs: int | None = None
     scale: Fraction | None = None
     controls: bool = False
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,20 @@ def spend_recipe(typed: Typed, drawn: Mapping[str, Any]) -> Choice:
     return Choice(recipe.scaled(epochs=typed.epochs, scale=typed.scale))
 
 
+def check_trust(typed: Typed, drawn: Mapping[str, Any]) -> None:
+    """Refuse to run code that nobody but a ticket names: it may come from anywhere.
+
+    Raises:
+        UsageError: the ticket's net is a function of somebody's module, and what was typed does not name it.
+    """
+    name = _name(drawn, "model", "name") or ""
+    own = read_recipe(typed.recipe) if typed.recipe else {}
+    if is_own("nets", name) and _name(merge(own, assignments(typed.sets)), "model", "name") != name:
+        raise UsageError(
+            f"the ticket's net is {name}, code that would be run here; if you trust it: --set model.name={name}"
+        )
+
+
 def run_folder(recipe: Recipe, seed: int, out: Path | None, workspace: Path) -> Path:
     """Where a draw lives: `--out`, or `<workspace>/<model>-<data>/<method>-<hash>/seed-<n>`."""
     if out is not None:
@@ -96,14 +115,13 @@ def run_folder(recipe: Recipe, seed: int, out: Path | None, workspace: Path) -> 
 
 
 def subject(recipe: Recipe) -> str:
-    """`<model>-<data>`, with what follows a colon cut down to its last name."""
-    return f"{_slug(recipe.model.name)}-{_slug(recipe.data.name)}"
+    """`<model>-<data>`; a colon becomes a dash, and a path after the data set's its last name."""
+    data, colon, target = recipe.data.name.partition(":")
+    return f"{_slug(recipe.model.name)}-{data}{'-' if colon else ''}{_slug(Path(target).stem)}"
 
 
 def _slug(name: str) -> str:
-    base, colon, target = name.partition(":")
-    last = "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in Path(target).stem)
-    return f"{base}-{last}" if colon else base
+    return "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in name)
 
 
 def _flags(typed: Typed) -> dict[str, Any]:
@@ -112,6 +130,8 @@ def _flags(typed: Typed) -> dict[str, Any]:
         tables["model"] = {"name": typed.model}
     if typed.data:
         tables["data"] = {"name": typed.data}
+    if typed.deterministic:
+        tables["train"] = {"deterministic": True}
     draw = {"method": typed.method, "rounds": typed.rounds, "density": typed.density, "rewind": typed.rewind}
     draw["controls"] = True if typed.controls else None
     said = {key: value for key, value in draw.items() if value is not None}
@@ -139,6 +159,8 @@ def _base(said: Mapping[str, Any], has_recipe: bool) -> tuple[dict[str, Any], li
     model, data = model or MODEL, data or DATA
     _must_exist("nets", "model", model)
     _must_exist("data", "data set", data.partition(":")[0])
+    if model.partition(":")[0] in ZOOS:
+        notes.append(f"{model}: its own stem, new weights, no dropout")
     name = f"base/{model}-{data.partition(':')[0]}"
     if name in recipe_names():
         return merge(read_recipe(name), {"data": {"name": data}}), [
@@ -147,6 +169,10 @@ def _base(said: Mapping[str, Any], has_recipe: bool) -> tuple[dict[str, Any], li
         ]
     if has_recipe and "train" in said:
         return {"model": {"name": model}, "data": {"name": data}}, notes
+    if ":" in model and (lender := _lender(data)):
+        tables = {**_without_model(read_recipe(lender)), "model": {"name": model}}
+        note = f"recipe {lender}: {model} has no base on {data}, the training is that one's"
+        return merge(tables, {"data": {"name": data}}), [*notes, note]
     bases = [known for known in recipe_names() if known.startswith("base/")]
     same = [known for known in bases if known.startswith(f"base/{model}-")]
     hint = near_miss(name, same or bases)
@@ -155,7 +181,24 @@ def _base(said: Mapping[str, Any], has_recipe: bool) -> tuple[dict[str, Any], li
     )
 
 
+def _lender(data: str) -> str | None:
+    """The base of another net on the same data."""
+    names = (f"base/{model}-{data.partition(':')[0]}" for model in LENDERS)
+    return next((name for name in names if name in recipe_names()), None)
+
+
+def _without_model(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without what it says of its net."""
+    kept = {key: value for key, value in tables.items() if key not in ("model", *OWN)}
+    sources = tables.get("sources")
+    if isinstance(sources, Mapping):
+        kept["sources"] = {key: text for key, text in sources.items() if not key.startswith("model.")}
+    return kept
+
+
 def _must_exist(kind: str, noun: str, name: str) -> None:
-    if name not in plugins(kind):
+    if kind == "nets" and name.partition(":")[0] in ZOOS:
+        check_zoo_name(name)
+    if serving(kind, name) is None:
         begun = [known for known in plugins(kind) if name and known.startswith(name)]
         raise UsageError(f"no {noun} named {name!r}; {near_miss(name, begun or plugins(kind))}")

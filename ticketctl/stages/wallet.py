@@ -18,7 +18,7 @@ from ticketctl.recipe import Recipe, fingerprint
 from ticketctl.recipe_files import merge
 from ticketctl.seeds import Seeds
 from ticketctl.stages.intent import read_intent
-from ticketctl.stages.request import Typed, spend_recipe
+from ticketctl.stages.request import Typed, check_trust, spend_recipe
 from ticketctl.stages.unfinished import remembered
 
 
@@ -87,9 +87,11 @@ def prepare_spend(wanted: Wanted) -> Chosen:
     if level is not None and wanted.levels is not None:
         raise UsageError("the ticket's name says a level, and so does --level; give one of them")
     levels = _levels(wanted.levels, ticket, wanted.workspace) if level is None else [level]
+    _check_starts(ticket, levels)
     drawn_seed = int(manifest.draw.seeds["root"])
     seeds = wanted.seeds or [drawn_seed]
     drawn = _drawn_tables(ticket)
+    check_trust(wanted.typed, drawn)
     given, choice = spend_recipe(Typed(), drawn).recipe, spend_recipe(wanted.typed, drawn)
     tickets = [ticket, *(_controls(ticket) if wanted.controls else [])]
     notes += [f"level {levels[0]}: the deepest"] if level is None and wanted.levels is None else []
@@ -174,6 +176,17 @@ def _levels(text: str | None, ticket: Ticket, workspace: Path) -> list[int]:
     if beyond or not found:
         raise UsageError(f"--level {text!r}: this ticket has levels 0 to {last}")
     return list(dict.fromkeys(found))
+
+
+def _check_starts(ticket: Ticket, levels: Sequence[int]) -> None:
+    """Levels that go on from trained weights have each their own, and the ticket holds those of its level alone."""
+    manifest = ticket.manifest
+    other = [level for level in levels if level not in (0, manifest.level)]
+    if other and manifest.init.role == "trained":
+        raise UsageError(
+            f"{ticket.folder}: level {other[0]} started from other trained weights than the ticket's; "
+            f"spend level {manifest.level}, or draw with draw.retrain=rewind"
+        )
 
 
 def _controls(ticket: Ticket) -> list[Ticket]:

@@ -1,0 +1,90 @@
+"""Which method a recipe names, how far it is to prune, what it needs and what it takes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ticketctl import plugins
+from ticketctl.artifacts.ticket import Ticket
+from ticketctl.artifacts.workspace import resolve
+from ticketctl.errors import UsageError, near_miss
+from ticketctl.recipe import Recipe
+from ticketctl.stages.setting import Setting
+from ticketctl.train.lab import Cost, Plan, Target
+
+
+def plan(recipe: Recipe, skipped: float = 0.0) -> Cost:
+    """What a draw takes; `skipped` epochs before the rewind point are not repeated by its levels.
+
+    Raises:
+        UsageError: the method's keys or target cannot be.
+    """
+    method, params = method_of(recipe)
+    found: Cost = method.cost(Plan(target_of(recipe), recipe.train.epochs, skipped), params)
+    return found
+
+
+def cost_in(setting: Setting) -> Cost:
+    """As `plan`, with the rewind point where these data have it."""
+    draw = setting.recipe.draw
+    restart = draw is not None and draw.schedule == "restart"
+    skipped = 0.0 if restart else setting.rewind_step() / setting.bench.feed.steps_per_epoch
+    return plan(setting.recipe, skipped)
+
+
+def method_of(recipe: Recipe) -> tuple[ModuleType, Any]:
+    """The draw's module and its checked keys.
+
+    Raises:
+        UsageError: no such method, or a key it does not have.
+    """
+    assert recipe.draw is not None
+    module = plugins.load("draws", recipe.draw.method)
+    known = getattr(module.Params, "__dataclass_fields__", {})
+    for key in recipe.draw.params:
+        if key not in known:
+            raise UsageError(f"draw.{key}: {recipe.draw.method} has no such key; {near_miss(key, known)}")
+    try:
+        return module, TypeAdapter(module.Params).validate_python(dict(recipe.draw.params))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"draw.{place}: {first['msg'].removeprefix('Value error, ')}, not {str(first['input'])[:60]!r}"
+        ) from None
+
+
+def inputs(recipe: Recipe, workspace: Path) -> dict[str, Ticket]:
+    """The tickets that the method says it needs (`NEEDS`), by the keys that name them.
+
+    Raises:
+        UsageError: none was named, or none is there.
+        ArtifactError: it is damaged.
+    """
+    assert recipe.draw is not None
+    found = {}
+    for need in getattr(plugins.load("draws", recipe.draw.method), "NEEDS", ()):
+        name = recipe.draw.params.get(need)
+        if not name:
+            raise UsageError(f"{recipe.draw.method} needs a {need}: name one with --set draw.{need}=PATH")
+        found[need] = resolve(str(name), workspace)[0]
+    return found
+
+
+def target_of(recipe: Recipe) -> Target:
+    """How far the recipe prunes.
+
+    Raises:
+        UsageError: it does not say.
+    """
+    assert recipe.draw is not None
+    density: Fraction | None = recipe.draw.density
+    own = getattr(plugins.load("draws", recipe.draw.method), "SETS_DENSITY", False)
+    if density is None and recipe.draw.rounds is None and not own:
+        raise UsageError("how far to prune is not said: give --density, --sparsity or --rounds")
+    return Target(density, None if density is not None else recipe.draw.rounds)
