@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 
@@ -24,6 +24,9 @@ class Reporter(Protocol):
     def download(self, name: str, done: int, total: int | None) -> None:
         """`done` of `total` bytes (None: not told) of the file `name` have arrived."""
 
+    def alive(self) -> None:
+        """Long work that has nothing to tell is still at it; whoever listens may raise to end it here."""
+
 
 class Silent:
     """Hears nothing."""
@@ -33,3 +36,22 @@ class Silent:
     def epochs(self, done: float, values: Mapping[str, float]) -> None: ...  # noqa: D102
     def note(self, text: str) -> None: ...  # noqa: D102
     def download(self, name: str, done: int, total: int | None) -> None: ...  # noqa: D102
+    def alive(self) -> None: ...  # noqa: D102
+
+
+class Attentive(Silent):
+    """Passes on what is told, and asks `poll` each time, which may raise: for work that keeps no checkpoint."""
+
+    def __init__(self, reporter: Reporter, poll: Callable[[], None]) -> None:
+        self.reporter, self.poll = reporter, poll
+
+    def note(self, text: str) -> None:  # noqa: D102
+        self.poll()
+        self.reporter.note(text)
+
+    def download(self, name: str, done: int, total: int | None) -> None:  # noqa: D102
+        self.poll()
+        self.reporter.download(name, done, total)
+
+    def alive(self) -> None:  # noqa: D102
+        self.poll()

@@ -40,6 +40,8 @@ def test_the_net_is_a_copy_of_the_state_and_shares_nothing(
     bench: Bench, precision: str, dtype: torch.dtype
 ) -> None:
     state = small.weights(7)
+    for parameter in bench.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
     net = scoring_net(bench, state, precision=precision)  # type: ignore[arg-type]
     assert not addresses(net) & addresses(bench.model)
     assert not addresses(net) & {value.data_ptr() for value in state.weights.values()}

@@ -55,6 +55,9 @@ class _Job:
     def note(self, text: str) -> None:
         """A line for the log."""
 
+    def alive(self) -> None:
+        """Nothing to show."""
+
     def eta(self, done: float) -> float:
         """Seconds to the end of the job, at the speed so far; trainings answered from disk cost nothing."""
         worked = self.worked + done - self.start

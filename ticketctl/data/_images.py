@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,8 @@ def decode_splits(
         UsageError, UnavailableError: as `decode_all`.
     """
     reporter.note(f"decoding {len(train) + len(test)} images in {members.where}")
-    images = decode_all(members, [name for _, name in train + test], size=size, colour=colour)
+    names = [name for _, name in train + test]
+    images = decode_all(members, names, size=size, colour=colour, tick=reporter.alive)
     classes = sorted({label for label, _ in train})
     number = {label: index for index, label in enumerate(classes)}
     labels = np.array([number[label] for label, _ in train + test], dtype=np.int64)
@@ -51,7 +52,12 @@ def decode_splits(
 
 
 def decode_all(
-    members: Members, names: Sequence[str], *, size: int | None = None, colour: bool = False
+    members: Members,
+    names: Sequence[str],
+    *,
+    size: int | None = None,
+    colour: bool = False,
+    tick: Callable[[], None] = lambda: None,
 ) -> NDArray[np.uint8]:
     """The images `names`, in this order: uint8 [N, C, H, W].
 
@@ -62,6 +68,7 @@ def decode_all(
         names: their names; at least one.
         size: make each `size` x `size`: the shorter side to `size` (bilinear), then the centre is cut out.
         colour: three channels in any case.
+        tick: called for every image; may raise.
 
     Raises:
         UsageError: images of different sizes, and no `size`.
@@ -71,6 +78,7 @@ def decode_all(
     grey = first.mode == "L" and not colour
     images = np.empty((len(names), 1 if grey else 3, first.height, first.width), dtype=np.uint8)
     for index, name in enumerate(names):
+        tick()
         image = _opened(members, name, size) if index else first
         if image.size != first.size:
             raise UsageError(_sizes(members, names[0], first, name, image))

@@ -69,7 +69,7 @@ def _read(members: Members, source: Source) -> Decoded:
         raise UnavailableError(f"{members.where}: {len(rows)} of EuroSAT's {COUNT} images are there")
     source.reporter.note(f"decoding {COUNT} images in {members.where}")
     classes = sorted({label for label, _ in rows})
-    images = decode_all(members, [name for _, name in rows], colour=True)
+    images = decode_all(members, [name for _, name in rows], colour=True, tick=source.reporter.alive)
     labels = np.array([classes.index(label) for label, _ in rows], dtype=np.int64)
     positions = [position for _, group in groupby(labels) for position, _ in enumerate(group)]
     test = np.array(positions) % 5 == 4

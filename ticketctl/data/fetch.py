@@ -170,6 +170,7 @@ def _stream(response: HTTPResponse, order: _Order, start: int) -> None:
             age = time.monotonic() - began
             if age > _network.TIMEOUT and done - start < _SLOWEST * age:
                 raise BrokenError(f"slower than {_SLOWEST} bytes a second")
+            order.reporter.alive()
             if (tenth := 10 * done // total if total else done // _BLOCK) != told:
                 told = tenth
                 order.reporter.download(order.target.name, done, total)

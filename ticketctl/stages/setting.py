@@ -19,7 +19,7 @@ from ticketctl.errors import UsageError
 from ticketctl.masks.prunable import head, left_dense, policy, prunable
 from ticketctl.nets.build import build, find, source, widths_of
 from ticketctl.nets.initialise import initialise_
-from ticketctl.progress import Reporter
+from ticketctl.progress import Attentive, Reporter
 from ticketctl.recipe import ModelSpec, Recipe
 from ticketctl.seeds import Seeds
 from ticketctl.train.bench import Bench, poll
@@ -209,7 +209,7 @@ def _load(recipe: Recipe, around: Surroundings) -> DataSet:
         cache=around.cache,
         folder=around.data_dir,
         offline=around.offline,
-        reporter=around.reporter,
+        reporter=Attentive(around.reporter, lambda: poll(around.stop)),
         options=options,
     )
 
