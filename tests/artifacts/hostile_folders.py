@@ -255,8 +255,41 @@ def ticket_cases() -> Iterator[Case]:
         "levels not in order",
     )
     yield "level", fields_with(lambda f: f.update(level=77)), "E_MANIFEST", "a level beyond the ladder"
+    yield from extra_cases()
     control = fields_with(lambda f: f.update(control={"kind": "shuffled", "of": "me"}))
     yield "control", control, "E_MANIFEST", "a control of nothing"
+
+
+def extra(name: str, data: bytes, *, role: str = "", version: str = "1.1") -> Callable[[Path], None]:
+    """A ticket with a further file."""
+
+    def add(folder: Path) -> None:
+        (folder / name).write_bytes(data)
+        entry = {
+            "path": name, "size": len(data), "sha256": sha256(data), "role": role or name.partition(".")[0],
+        }  # fmt: skip
+
+        def change(fields: Fields) -> None:
+            files = sorted([*fields["files"], entry], key=lambda one: str(one["path"]))
+            fields.update(files=files, format_version=version)
+
+        rewrite(folder, change)
+
+    return add
+
+
+def extra_cases() -> Iterator[Case]:
+    """Scores and records that do not fit."""
+    sound = {name: Tensor.of(score) for name, score in samples.scores().items()}
+    name, scores = next(iter(sound)), encode_weights(sound)
+    yield "scores-old", extra("scores.safetensors", scores, version="1.0"), "E_MANIFEST", "of a version without"
+    yield "scores-role", extra("scores.safetensors", scores, role="record"), "E_MANIFEST", "under another role"
+    yield "scores-name", extra("other.safetensors", scores, role="scores"), "E_MANIFEST", "under another name"
+    few = encode_weights({name: sound[name]})
+    yield "scores-few", extra("scores.safetensors", few), "E_ARCH_MISMATCH", "not of every masked weight"
+    wide = encode_weights({**sound, name: Tensor.of(sound[name].array().astype("f8"))})
+    yield "scores-wide", extra("scores.safetensors", wide), "E_ARCH_MISMATCH", "float64"
+    yield "record", extra("record.safetensors", b"\x80\x04not one"), "E_FORMAT", "not a safetensors file"
 
 
 def other_final(tensors: dict[str, Tensor], digest: str | None = None) -> Callable[[Path], None]:

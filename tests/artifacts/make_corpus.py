@@ -111,7 +111,19 @@ def ticket_truth(ticket: Ticket) -> dict[str, Any]:
         "mask": mask_truth(ticket.mask()),
         "init": weights_truth(ticket.init()),
         "ladder": ladder_truth(ladder) if ladder else None,
+        **extras_truth(ticket),
     }
+
+
+def extras_truth(ticket: Ticket) -> dict[str, Any]:
+    """Scores and record, where a ticket has them."""
+    scores, record = ticket.scores(), ticket.record()
+    found: dict[str, Any] = {}
+    if scores is not None:
+        found["scores"] = {name: array.tolist() for name, array in sorted(scores.items())}
+    if record is not None:
+        found["record"] = {name: tensor.array().tolist() for name, tensor in sorted(record.items())}
+    return found
 
 
 def run_truth(run: Run) -> dict[str, Any]:
@@ -189,6 +201,8 @@ def write_golden(root: Path) -> None:
         newer.folder, lambda f: (f.update(format_version="1.7"), f["mask"].update(later=1))
     )
     write_json(tickets / "newer-minor.truth.json", ticket_truth(newer))
+    scored = samples.ticket(tickets / "scored", scores=samples.scores(), record=samples.record())
+    write_json(tickets / "scored.truth.json", ticket_truth(scored))
     for sparse, name in ((True, "sparse"), (False, "dense")):
         made = samples.run(runs / name, sparse=sparse, ticket_id=drawn.manifest.ticket_id)
         write_json(runs / f"{name}.truth.json", run_truth(made))

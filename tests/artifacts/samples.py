@@ -69,6 +69,17 @@ def weights(seed: int = 0) -> dict[str, Tensor]:
     return made
 
 
+def scores() -> dict[str, np.ndarray]:
+    """What a draw may have ranked: float32 for each masked weight."""
+    flat = {name: words(int(np.prod(shape)), name, "score") % 4096 for name, shape in SHAPES.items()}
+    return {name: (flat[name].astype("f4") / 64).reshape(SHAPES[name]) for name in SHAPES}
+
+
+def record() -> dict[str, Tensor]:
+    """What a method may have written down."""
+    return {"samples": Tensor.of(np.arange(7, dtype="i8")), "right": Tensor.of(np.arange(12, dtype="u1").reshape(3, 4))}
+
+
 def pruned(tensors: dict[str, Tensor], keep: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """`tensors` with +0.0 wherever `keep` has False."""
     masked = {name: Tensor.of(np.where(keep[name], tensors[name].array(), np.float32(0))) for name in keep}

@@ -20,7 +20,7 @@ from ticketctl.masks.shuffle import shuffle_death
 from ticketctl.masks.spread import random_ladder
 from ticketctl.nets.initialise import initialise_
 from ticketctl.seeds import Seeds
-from ticketctl.stages.records import level_record
+from ticketctl.stages.records import level_record, paths_of
 from ticketctl.stages.setting import Setting, net_of
 from ticketctl.store.files import make_folder
 from ticketctl.train.state import State
@@ -102,5 +102,6 @@ def _levels(death: Death, rounds: int, setting: Setting) -> list[dict[str, Any]]
     found = []
     for level in range(rounds + 1):
         setting.poll()
-        found.append(level_record(level, level_mask(death, level), setting, {}))
+        mask = level_mask(death, level)
+        found.append(level_record(level, mask, paths_of(mask, setting), {}))
     return found

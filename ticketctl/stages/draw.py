@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ticketctl import __version__
 from ticketctl.artifacts.ladder import Ladder
 from ticketctl.artifacts.manifest import write_provenance
 from ticketctl.artifacts.ticket import Ticket, write_ticket
+from ticketctl.masks.collapse import Collapse
 from ticketctl.masks.ladder import rounds_of_death
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
@@ -19,11 +22,12 @@ from ticketctl.stages.controls import write_control
 from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
 from ticketctl.stages.method import cost_in, inputs, method_of, plan, target_of
-from ticketctl.stages.records import RunOf, cost_of, level_record, save_run
+from ticketctl.stages.records import RunOf, cost_of, level_record, paths_of, save_run
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.store.files import make_folder
 from ticketctl.store.locks import locked
+from ticketctl.store.tensors import Tensor
 from ticketctl.train.lab import Fit, Lab, Level
 from ticketctl.train.schedule import learning_rates
 from ticketctl.train.state import to_tensor
@@ -133,7 +137,8 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
     if ladders.masks and not level.mask <= ladders.masks[-1]:
         raise AssertionError(f"level {number} keeps weights that level {number - 1} had lost")
     metrics = {**(level.fit.metrics() if level.fit else {}), **level.notes.get("metrics", {})}
-    record = level_record(number, level.mask, setting, metrics)
+    paths = paths_of(level.mask, setting)
+    record = level_record(number, level.mask, paths, metrics)
     if record["cut"]:
         setting.bench.reporter.note(
             f"level {number}: no path of kept weights leads from the input to the output"
@@ -142,11 +147,35 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
     ladders.levels.append(record)
     ladders.accuracy.append(metrics.get("test.accuracy"))
     ladders.last = level
-    if level.notes:
-        ladders.notes[str(number)] = {key: value for key, value in level.notes.items() if key != "metrics"}
+    ladders.notes[str(number)] = _noted(level, paths)
+    if paths.unknown:
+        setting.bench.reporter.note(
+            f"level {number}: whether the mask cuts the net is not judged: {paths.unknown}"
+        )
     assert setting.recipe.draw is not None
     if level.fit is not None and setting.recipe.draw.keep == "all":
         _keep_run(number, level, setting, folder)
+
+
+def _noted(level: Level, paths: Collapse) -> dict[str, Any]:
+    """How the level was chosen, and what no reader needs: the channels that no path uses, by layer."""
+    notes = {key: value for key, value in level.notes.items() if key != "metrics"}
+    if "samples" in notes:
+        notes["samples"] = len(notes["samples"])  # which they were stands in the record: there may be many
+    dead = {name: count for name, count in paths.dead_channels.items() if count}
+    return {
+        **notes,
+        **({"dead_channels": dead} if dead else {}),
+        **({"unknown": paths.unknown} if paths.unknown else {}),
+    }
+
+
+def _record(level: Level) -> dict[str, Tensor] | None:
+    """What the method wrote down, and the images that it scored on, in their order."""
+    found = dict(level.record or {})
+    if "samples" in level.notes:
+        found["samples"] = torch.tensor(level.notes["samples"], dtype=torch.int64)
+    return {name: to_tensor(value) for name, value in found.items()} or None
 
 
 def _keep_run(number: int, level: Level, setting: Setting, folder: Path) -> None:
@@ -183,8 +212,8 @@ def _seal(ladders: Ladders, setting: Setting, seed: int, folder: Path, sessions:
         "structure": str(notes.get("structure", "unstructured")),
         "level": len(ladders.masks) - 1,
         "scores": last.scores and {name: score.float().numpy() for name, score in last.scores.items()},
-        "record": last.record and {name: to_tensor(value) for name, value in last.record.items()},
-        "ext": {"ticketctl.levels": ladders.notes} if ladders.notes else {},
+        "record": _record(last),
+        "ext": {"ticketctl.levels": ladders.notes},
     }
     write_provenance(folder / "ticket", sessions.record(setting))
     return write_ticket(

@@ -16,7 +16,7 @@ from ticketctl.artifacts.run import Run, StateFile, open_run, write_run
 from ticketctl.artifacts.series import Series
 from ticketctl.artifacts.weights import weights_digest
 from ticketctl.errors import MismatchError
-from ticketctl.masks.collapse import collapse
+from ticketctl.masks.collapse import Collapse, collapse
 from ticketctl.masks.mask import Mask
 from ticketctl.seeds import Seeds
 from ticketctl.stages.setting import Setting
@@ -111,9 +111,13 @@ def _states(fit: Fit, setting: Setting) -> list[StateFile]:
     return found
 
 
-def level_record(number: int, mask: Mask, setting: Setting, metrics: Mapping[str, float]) -> dict[str, Any]:
+def paths_of(mask: Mask, setting: Setting) -> Collapse:
+    """What the mask leaves connected in the setting's net."""
+    return collapse(setting.bench.model, mask, setting.data.shape)
+
+
+def level_record(number: int, mask: Mask, paths: Collapse, metrics: Mapping[str, float]) -> dict[str, Any]:
     """A level as ticket.json lists it: counts, what the mask cuts off, metrics of its training."""
-    paths = collapse(setting.bench.model, mask, setting.data.shape)
     return {
         "level": number,
         "kept": mask.kept,
