@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,6 +121,7 @@ def _show_ticket(ticket: Ticket, wanted: int | None) -> None:
         ("method", f"{draw.method}, {draw.rounds} rounds"),
         ("level", f"{asked['level']}, which is {asked['ticket_id']}" if asked else None),
         ("mask", f"{kept} of {mask.prunable} weights kept, density {kept / mask.prunable:.5f}, {mask.scope}"),
+        ("chosen", _noted(manifest.ext, asked["level"] if asked else manifest.level)),
         ("start", f"{manifest.init.role}, step {manifest.init.step}"),
         ("control", f"{manifest.control.kind} of {manifest.control.of}" if manifest.control else None),
         ("cost", f"{draw.cost.steps} steps, {draw.cost.images} images"),
@@ -146,6 +148,14 @@ def _show_ticket(ticket: Ticket, wanted: int | None) -> None:
         )
     print_line("")
     print_table(["level", "kept", "density %", "on a path", "test %", ""], rows, left=0)
+
+
+def _noted(ext: Mapping[str, Any], level: int) -> str | None:
+    """How the level was chosen, as the draw noted it: single values alone, for lists stand in `--json`."""
+    levels = ext.get("ticketctl.levels")
+    notes = levels.get(str(level)) if isinstance(levels, dict) else None
+    single = notes.items() if isinstance(notes, dict) else ()
+    return ", ".join(f"{key} {value}" for key, value in single if isinstance(value, str | int))[:300] or None
 
 
 def _show_run(run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,12 @@ from ticketctl.cli.complete import listed, listed_name
 from ticketctl.cli.output import percent, print_json, print_line, print_table, visible
 from ticketctl.errors import UsageError, near_miss
 
+if TYPE_CHECKING:
+    from ticketctl.plugins import Plugin
+
 KINDS = {"methods": "draws", "models": "nets", "data": "data"}
+FACTS = {"cost": "epochs", "nested": "nested"}
+"""Facts of a draw method with room in the table of all, and their columns."""
 
 
 def list_(
@@ -103,11 +108,23 @@ def _plugins(kind: str, name: str | None, json: bool) -> None:
     if name is not None:
         text = describe(kind, name)
         if json:
-            served = serving(kind, name)
-            print_json({"name": name, "help": served.help if served else "", "description": text})
+            print_json({**_record(serving(kind, name)), "name": name, "description": text})
         else:
             print_line(text)
     elif json:
-        print_json([{"name": plugin.name, "help": plugin.help} for plugin in known.values()])
+        print_json([_record(plugin) for plugin in known.values()])
     else:
-        print_table(["name", "what it is"], [[plugin.name, plugin.help] for plugin in known.values()], left=2)
+        facts = FACTS if kind == "draws" else {}
+        rows = [
+            [plugin.name, *(plugin.facts.get(key, "").partition(";")[0] for key in facts), plugin.help]
+            for plugin in known.values()
+        ]
+        print_table(["name", *facts.values(), "what it is"], rows, left=2 + len(facts))
+
+
+def _record(plugin: Plugin | None) -> dict[str, Any]:
+    """What a listing says of it in JSON; facts where it states any."""
+    if plugin is None:
+        return {"help": ""}
+    facts = {"facts": dict(plugin.facts)} if plugin.facts else {}
+    return {"name": plugin.name, "help": plugin.help, **facts}
