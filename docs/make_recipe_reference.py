@@ -115,6 +115,8 @@ def _default(node: ast.expr | None) -> str:
             return "required"
         case ast.Constant(value=None):
             return "none"
+        case ast.Call(func=ast.Name(id="Fraction"), args=[ast.Constant(value=value)]):
+            return f'`"{value}"`'
         case ast.Constant(value=bool(value)):
             return f"`{str(value).lower()}`"
         case ast.Constant(value=""):

@@ -209,7 +209,11 @@ def child(job):
         ticketctl.cli.app.main()
     else:
         sys.argv = sys.argv[1:]
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        if sys.argv[0] == "-m":
+            sys.argv = sys.argv[1:]
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
 
 for line in sys.stdin:
     pid = os.fork()
@@ -424,6 +428,16 @@ def generator(name: str) -> ModuleType:
 def test_the_generated_page_is_current(name: str) -> None:
     module = generator(name)
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), f"run python docs/{name}.py"
+
+
+def test_the_pages_of_the_draw_methods_are_current() -> None:
+    module = generator("make_draw_reference")
+    pages = module.pages()
+    assert {*module.FOLDER.iterdir()} == {*pages} - {module.PAGE}, "run python docs/make_draw_reference.py"
+    for path, text in pages.items():
+        assert path.read_text(encoding="utf-8") == text, (
+            f"{path.name}: run python docs/make_draw_reference.py"
+        )
 
 
 def headings(page: Path) -> set[str]:

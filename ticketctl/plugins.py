@@ -2,7 +2,8 @@
 
 A kind (`draws`, `nets`, `data`) is a folder of the package plus the entry-point group `ticketctl.<kind>`. A draw is
 one module and answers to its file name with dashes. A net or data module serves several names, listed in a literal
-dictionary `NAMES` that gives each its one-line help. Built-ins win a clash of names.
+dictionary `NAMES` that gives each its one-line help. A draw may say more of itself in a literal dictionary `FACTS`.
+Built-ins win a clash of names.
 
 A name with a colon stands for many: `torchvision:NAME` in `NAMES` serves `torchvision:resnet101` and all its like, and
 `MODULE:FUNCTION` serves whatever else has a module before its colon and a function behind it.
@@ -11,7 +12,8 @@ A name with a colon stands for many: `torchvision:NAME` in `NAMES` serves `torch
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -24,16 +26,19 @@ from ticketctl.errors import UsageError, near_miss
 OWN = "MODULE:FUNCTION"
 """The name, in a module's `NAMES`, under which a user's own code is reached."""
 
+FACTS_TITLE = "Facts (E epochs of one training, n rounds, k epochs before the rewind point):"
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A name users type, the module behind it, and its line of help."""
+    """A name users type, the module behind it, its line of help, and what its `FACTS` say of it."""
 
     name: str
     module: str
     help: str
+    facts: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @cache
@@ -89,7 +94,15 @@ def _read(path: Path, module: str, alias: str | None = None) -> list[Plugin]:
     if not any(isinstance(node, ast.FunctionDef) and node.name == "draw" for node in tree.body):
         return []
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return [Plugin(alias or path.stem.replace("_", "-"), module, summary)]
+    return [Plugin(alias or path.stem.replace("_", "-"), module, summary, _facts(tree))]
+
+
+def _facts(tree: ast.Module) -> dict[str, str]:
+    found = next((node for node in tree.body if _assigns(node, "FACTS")), None)
+    try:
+        return _literal(found) if found else {}
+    except (AssertionError, AttributeError, ValueError):  # another's, and no plain dictionary
+        return {}
 
 
 def _assigns(node: ast.stmt, name: str) -> bool:
@@ -108,7 +121,7 @@ def _literal(node: ast.stmt) -> dict[str, str]:
 
 
 def describe(kind: str, name: str) -> str:
-    """The docstring of the module behind `name`, and its keys with their defaults; imports nothing.
+    """The docstring of the module behind `name`, its facts, and its keys with their defaults; imports nothing.
 
     Raises:
         UsageError: no such name.
@@ -121,8 +134,10 @@ def describe(kind: str, name: str) -> str:
     assert spec.origin is not None
     path = Path(spec.origin)
     text = [ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""]
-    keys = _keys(path)
-    return "\n".join([*text, *(["", "Keys of [draw]:", *keys] if keys else [])])
+    facts = [f"  {key:<9} {fact}" for key, fact in found.facts.items()]
+    for title, lines in ((FACTS_TITLE, facts), ("Keys of [draw]:", _keys(path))):
+        text += ["", title, *lines] if lines else []
+    return "\n".join(text)
 
 
 def _keys(path: Path, name: str = "Params") -> list[str]:
@@ -142,10 +157,10 @@ def _keys(path: Path, name: str = "Params") -> list[str]:
 
 def _fields(node: ast.ClassDef) -> list[str]:
     found = []
-    for field, after in zip(node.body, [*node.body[1:], None], strict=True):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            default = f" = {ast.unparse(field.value)}" if field.value else ""
+    for line, after in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+            default = f" = {ast.unparse(line.value)}" if line.value else ""
             doc = after.value if isinstance(after, ast.Expr) else None
-            meaning = str(doc.value) if isinstance(doc, ast.Constant) else ""
-            found.append(f"  {field.target.id}{default}: {meaning}")
+            meaning = " ".join(str(doc.value).split()) if isinstance(doc, ast.Constant) else ""
+            found.append(f"  {line.target.id}{default}: {meaning}")
     return found

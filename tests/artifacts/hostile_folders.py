@@ -282,8 +282,18 @@ def extra_cases() -> Iterator[Case]:
     """Scores and records that do not fit."""
     sound = {name: Tensor.of(score) for name, score in samples.scores().items()}
     name, scores = next(iter(sound)), encode_weights(sound)
-    yield "scores-old", extra("scores.safetensors", scores, version="1.0"), "E_MANIFEST", "of a version without"
-    yield "scores-role", extra("scores.safetensors", scores, role="record"), "E_MANIFEST", "under another role"
+    yield (
+        "scores-old",
+        extra("scores.safetensors", scores, version="1.0"),
+        "E_MANIFEST",
+        "of a version without",
+    )
+    yield (
+        "scores-role",
+        extra("scores.safetensors", scores, role="record"),
+        "E_MANIFEST",
+        "under another role",
+    )
     yield "scores-name", extra("other.safetensors", scores, role="scores"), "E_MANIFEST", "under another name"
     few = encode_weights({name: sound[name]})
     yield "scores-few", extra("scores.safetensors", few), "E_ARCH_MISMATCH", "not of every masked weight"

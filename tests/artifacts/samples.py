@@ -77,7 +77,10 @@ def scores() -> dict[str, np.ndarray]:
 
 def record() -> dict[str, Tensor]:
     """What a method may have written down."""
-    return {"samples": Tensor.of(np.arange(7, dtype="i8")), "right": Tensor.of(np.arange(12, dtype="u1").reshape(3, 4))}
+    return {
+        "samples": Tensor.of(np.arange(7, dtype="i8")),
+        "right": Tensor.of(np.arange(12, dtype="u1").reshape(3, 4)),
+    }
 
 
 def pruned(tensors: dict[str, Tensor], keep: dict[str, np.ndarray]) -> dict[str, Tensor]:

@@ -17,6 +17,21 @@ METHODS = sorted(plugins.plugins("draws"))
 NEEDS: dict[str, dict[str, Any]] = {"imp": {"rate": "1/2"}, "ltr": {"rate": "1/2", "rewind": "3it"}}
 """What a method cannot do without, or takes long without."""
 
+SUITE: dict[str, dict[str, Any]] = {
+    **NEEDS,
+    "aimp": {"rate": "1/2", "share": "5/6"},
+    "art": {"pretrain": "1ep", "lambda_init": 1e-2, "eta": 1.3, "max_epochs": 40},
+    "earlybird": {"form": "weight", "length": 2, "epsilon": "1"},
+    "erk-plus": {"density": "3/5"},
+    "gmp": {"every": "2it"},
+    "gradient": {"rate": "1/2", "rewind": "3it"},
+    "nm": {"density": "1/2"},
+    "random-iterative": {"rate": "1/2", "rewind": "3it"},
+    "rigl": {"every": "2it"},
+    "set": {"every": "2it"},
+}
+"""The same for `ticketctl.testing`, whose net and trainings are smaller still."""
+
 
 def tables(method: str, **draw: Any) -> dict[str, Any]:
     said = {"method": method, "density": "3/20", **NEEDS.get(method, {}), **draw}

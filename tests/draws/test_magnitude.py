@@ -122,11 +122,12 @@ def test_a_rewound_level_begins_at_its_steps_rate_order_and_weights(
         before = self.progress.step
         if self.order.title.startswith("level 0"):
             passed[before] = bits(State.of(self.model, before))
-        fresh = not self.optimizer.state
+        momenta = [state["momentum_buffer"] for state in self.machine.optimizer.state.values()]
+        fresh = not any(bool(momentum.any()) for momentum in momenta)
         step(self)
         size, epoch = self.bench.feed.batch_size, before % tiny.PER_EPOCH
         shown = self.bench.feed.order[epoch * size : (epoch + 1) * size].tolist()
-        rate = self.optimizer.param_groups[0]["lr"]
+        rate = self.machine.optimizer.param_groups[0]["lr"]
         seen.setdefault(self.order.title[:7], []).append((before, rate, shown, fresh))
 
     monkeypatch.setattr(Loop, "_step", watched)
@@ -154,6 +155,9 @@ class Stub:
 
     def full(self) -> Mask:
         return Mask.full(self.shapes)
+
+    def poll(self) -> None:
+        pass
 
     def rewound(self, fit: Any) -> State:
         return self.initial
@@ -183,7 +187,7 @@ def test_layers_ranked_alone_keep_their_own_share() -> None:
     end = {"a": torch.arange(1.0, 11.0), "head": torch.arange(1.0, 11.0) / 100}
     lab: Any = Stub([end, end, end])
     lab.head = "head"
-    params = _ladder.MagnitudeParams(Fraction(2, 5), "layer", Fraction(1, 5))
+    params = _ladder.MagnitudeParams(Fraction(2, 5), "layer", head_rate=Fraction(1, 5))
     levels = list(imp.draw(lab, target=Target(rounds=2), params=params))
     assert [level.mask.layers() for level in levels[1:]] == [
         {"a": (6, 10), "head": (8, 10)}, {"a": (4, 10), "head": (6, 10)},

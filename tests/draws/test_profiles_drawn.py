@@ -279,7 +279,7 @@ def test_a_shuffle_moves_the_weights_of_a_layer_or_of_the_net(cache: Path, tmp_p
 def test_a_shuffle_to_another_density_is_refused_with_the_tickets_own(cache: Path, tmp_path: Path) -> None:
     _, lab = ready(cache, tmp_path)
     given = lab.inputs["ticket"]
-    with pytest.raises(UsageError, match=f"give --density {given.kept}/{given.size}$"):
+    with pytest.raises(UsageError, match=f"or give {given.kept}/{given.size}$"):
         drawn(shuffle, lab, Target(Fraction(1, 10)))
     assert len(drawn(shuffle, lab, Target(Fraction(given.kept, given.size)))) == 2
 

@@ -214,7 +214,7 @@ def test_hybrid_tickets_keep_each_layers_largest_trained_weights(start: Any, tmp
     assert ticket.start.step == 3
     assert ticket.fit is not None
     assert ticket.fit.steps == dense.fit.steps - 3
-    cost = method.cost(Plan(TARGET, 10, skipped=2.0), params)
+    cost = method.cost(Plan(TARGET, 10, rewind=2.0), params)
     assert (cost.trainings, cost.epochs) == (2, 18)
 
 

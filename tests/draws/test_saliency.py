@@ -340,6 +340,21 @@ def test_iterative_snip_is_nested_and_force_lets_weights_come_back(
     assert [mask.kept for mask in nested] == [mask.kept for mask in free] == counts
 
 
+def test_a_pruned_weight_does_not_come_back_when_all_that_is_left_scores_0(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tie rule alone would prefer the lower index, pruned or not."""
+    rising = torch.arange(198, dtype=torch.float64).split([54, 144])
+    answers = iter([rising, [0 * part for part in rising]])
+
+    def said(*_: Any, **__: Any) -> dict[str, Tensor]:
+        return {name: p.view(s) for (name, s), p in zip(lab.shapes.items(), next(answers), strict=True)}
+
+    monkeypatch.setattr(_rounds, "saliency", said)
+    first, second = masks_of(monkeypatch, lab, "snip-iterative", iterations=2)
+    assert second <= first
+
+
 def test_every_round_sees_other_images_unless_told_otherwise(lab: Lab) -> None:
     fresh = draw(lab, "force", iterations=3, batches=2).notes["samples"]
     assert len(fresh) == 3 * 2 * 6
@@ -431,6 +446,16 @@ def test_counts_are_the_rounded_powers_of_the_density(size: int, density: str, r
             for t in range(1, rounds)
         ]
     assert found == [*wanted, int(size * exact + Fraction(1, 2))]
+
+
+@pytest.mark.parametrize("error", [-1e-6, 1e-6])
+def test_the_arithmetic_of_the_machine_does_not_decide_a_count(
+    error: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = schedule(11_164_352, Fraction(1, 50), 20)
+    exact = _rounds._log
+    monkeypatch.setattr(_rounds, "_log", lambda value: exact(value) + error)
+    assert schedule(11_164_352, Fraction(1, 50), 20) == wanted
 
 
 def test_a_power_that_falls_on_a_half_goes_up() -> None:

@@ -217,6 +217,18 @@ def test_trained_statistics_break_the_law_for_shifts_and_not_for_scales() -> Non
     assert max(sums) / min(sums) > 1.05
 
 
+def test_peer_is_the_absolute_value_of_everything_in_evaluation_mode() -> None:
+    net = moved(vgg())
+    twin = copy.deepcopy(net).eval()
+    for value in twin.state_dict().values():
+        value.abs_()
+    weights = [parameter for parameter in twin.parameters() if parameter.dim() > 1]
+    total = twin(torch.ones(1, 3, 8, 8, dtype=torch.float64)).sum()
+    found = flow_of(net, bn="peer").scores().values()
+    for score, weight, slope in zip(found, weights, torch.autograd.grad(total, weights), strict=True):
+        torch.testing.assert_close(score, (weight * slope).abs().detach(), rtol=1e-12, atol=0)
+
+
 def test_the_scale_is_that_of_batchnorm_without_its_shift() -> None:
     """As scores of the net in which each BatchNorm is a 1x1 convolution with |gamma| / sqrt(var + eps)."""
     net = moved(vgg())
@@ -298,6 +310,16 @@ def test_rounds_are_nested_exact_and_rescored() -> None:
     assert torch.equal(flat(again.scores()), flat(done.scores))
     assert done.among.equal(seen[-1])
     assert all(not done.scores[name][~keep].any() for name, keep in seen[-1].keep.items())
+
+
+def test_a_pruned_weight_does_not_come_back_when_what_is_left_carries_nothing() -> None:
+    """Two weak weights go; the one they fed stays and scores 0, as they do, whose index is lower."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False)).double()
+    net.get_parameter("1.weight").data.copy_(torch.tensor([[1e-3, 1e-3], [1.0, 1.0]]))
+    net.get_parameter("2.weight").data.fill_(1)
+    mask = flow_rounds(flow_of(net, (1, 1, 2)), [4, 4], lambda: None).mask
+    assert mask.keep["1.weight"].tolist() == [[False, False], [True, True]]
+    assert mask.keep["2.weight"].tolist() == [[True, True]]
 
 
 def test_a_chain_is_not_cut_before_one_weight_per_layer_is_left() -> None:
@@ -415,6 +437,8 @@ def test_nets_that_do_not_pass_on_the_size_of_their_input_are_refused(odd: nn.Mo
             flow_of(net, (1, 2, 2), bn=bn)
         assert "\n" not in str(refused.value)
         assert "snip" in str(refused.value)
+        if isinstance(odd, nn.LayerNorm | nn.GroupNorm | nn.Softmax | nn.LogSoftmax):
+            assert f"2 is a {type(odd).__name__}" in str(refused.value)
 
 
 # ----------------------------------------------------------------------------------------------------------- draws

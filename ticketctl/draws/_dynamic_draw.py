@@ -133,7 +133,7 @@ def dynamic_cost(plan: Plan, method: str, params: DynamicParams) -> Cost:
     keys = settled(method, params)
     one = at_start_cost(plan, method)
     if keys.search:
-        return Cost(one.trainings + 1, keys.search + plan.epochs)
+        return Cost(one.trainings + 1, plan.rewind + keys.search + plan.epochs)
     return Cost(one.trainings, float(one.epochs - plan.epochs + _stretched(plan.epochs, keys.multiplier)))
 
 

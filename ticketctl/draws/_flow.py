@@ -130,7 +130,6 @@ def _absolute(net: nn.Module, bn: FlowNorm) -> nn.Module:
             elif isinstance(module, _ConvNd | nn.Linear) and module.bias is not None:
                 module.bias.zero_()
     for parameter in twin.parameters():
-        parameter.grad = None
         parameter.data = parameter.data.abs().contiguous()
     for buffer in twin.buffers():
         buffer.abs_()

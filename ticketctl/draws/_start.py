@@ -49,13 +49,13 @@ def at_start(
 
 
 def at_start_cost(plan: Plan, method: str) -> Cost:
-    """One training of the ticket.
+    """One training of the ticket, and before it one of the dense net to the rewind point, if there is one.
 
     Raises:
         UsageError: no density was given.
     """
     density_of(plan.target, method)
-    return Cost(1, plan.epochs)
+    return plan.from_start
 
 
 def scattered(

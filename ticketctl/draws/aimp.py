@@ -1,8 +1,8 @@
 """Accelerated IMP: search the mask with short trainings, train the ticket in full.
 
-Every round of the search, the dense one included, trains for a share E'/E of the recipe's epochs, its schedule
-compressed to that length; the mask so found is trained from the initialisation for all E epochs. Zullich et al. (2021),
-as paper 003 sections 4.3 and D describe it: 20 or 50 of 200 epochs.
+As `imp` from the initialisation, but levels 0 to n - 1 train for E' = share E epochs each, their schedule compressed to
+that length; their |w| at the end choose the masks. Level n, the ticket, is trained for all E epochs. Zullich et al.
+(2021), as paper 003 sections 4.3 and D describe it: 20 or 50 of 200 epochs.
 
 Choices: milestones and warm-up shrink with the training, warm-up to at least one step; there is no pretraining, so a
 rewind point other than 0 is refused. With `share = 1` this is `imp`.
@@ -10,6 +10,7 @@ rewind point other than 0 is refused. With `share = 1` this is `imp`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +27,19 @@ from ticketctl.draws._ladder import (
 from ticketctl.errors import UsageError
 from ticketctl.recipe import Rational
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
+
+FACTS = {
+    "paper": "Zullich et al. 2021; paper 003",
+    "rule": "|w| at the end of the level before, trained for a share of E",
+    "scope": "global; or layer",
+    "data": "all, to train the dense net and every level, briefly but for the last",
+    "cost": "nE/10 + E; share = s: nsE + E",
+    "nested": "yes",
+    "start": "initialisation",
+    "inverted": "yes; by |w| of the trained dense net",
+    "notes": "nothing",
+    "limits": "no rewind point; `share` above 0, at most 1; at most 254 rounds",
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,7 @@ def cost(plan: Plan, params: Params) -> Cost:
     """
     _check(params)
     rounds = check_ladder(params, plan.target)
-    short = max(1, round(plan.epochs * params.share))
+    short = max(1, math.floor(plan.epochs * params.share + Fraction(1, 2)))  # as TrainSpec.scaled rounds
     return Cost(1 + rounds, rounds * short + plan.epochs)
 
 

@@ -1,26 +1,29 @@
 """Adaptive regularised training: shrink small weights until the pruned net is as good as the dense one.
 
-Three phases (paper 000). (1) Train `pretrain` epochs at a constant rate. (2) Go on at that rate with lambda_e L added
-to the loss, lambda_e = lambda_init eta^e in epoch e = 0, 1, ...; after each epoch look at the magnitude-pruned copy,
-and end by the rule below. The ticket is the net of the chosen epoch and its round(N d) largest |w|. (3) Train it by
-the recipe under that mask, with a fresh optimizer. So the ticket starts from trained weights and BatchNorm
-statistics, not from the initialisation; pruned weights are recorded as they were, and held at zero by training.
+Three phases (paper 000, HyperSparse). (1) Train `pretrain` epochs at a constant rate. (2) Go on at that rate with
+lambda_e L added to the loss, lambda_e = lambda_init eta^e in epoch e = 0, 1, ...; after each epoch look at the
+magnitude-pruned copy, and end by the rule below. The ticket is the net of the chosen epoch and its round(N d) largest
+|w|. (3) Train it by the recipe under that mask, with a fresh optimizer. So the ticket starts from trained weights and
+BatchNorm statistics, not from the initialisation; pruned weights are recorded as they were, and held at zero by
+training.
 
-L is HyperSparse, sum_i |w_i| (sum_j t_j / stopgrad sum_j t_j) - sum_i |w_i| with t_j = tanh(0.6585 |w_j|/w_kappa), or
-sum |w| (l1) or sum w^2 (l2), over all prunable weights. Its closed-form gradient is added to that of the loss;
-w_kappa is exact at every step. The losses on record are the cross-entropy alone.
+L is HyperSparse, sum_i |w_i| (sum_j t_j / stopgrad sum_j t_j) - sum_i |w_i| with t_j = tanh(s |w_j|) and s =
+0.6585/w_kappa held constant, or sum |w| (l1) or sum w^2 (l2), over all prunable weights. w_kappa is the magnitude at
+place floor(kappa N), from 0 in ascending order, kappa = 1 - d: exact, and found anew at every step. L is 0 at any
+weights; its gradient is not, and is added in closed form: sign(w_i) s (1 - t_i^2) sum |w| / sum t. The losses on record
+are the cross entropy alone.
 
-The end: accuracies of the pruned copy, averaged over the last 2h + 1 epochs; the best mean chooses the epoch in its
+The end: accuracies of the pruned copy are averaged over the last 2h + 1 epochs; the best mean chooses the epoch in its
 middle; when the best mean is above the dense net's accuracy of this epoch, phase 2 is over. If that never happens
 within `max_epochs`, the draw ends as not converged, with the best so far on record.
 
-Which accuracies: as in the paper, both nets on the training images as the epoch augmented them, the pruned copy in
-eval mode, the dense net while it trained (a running mean; at a rate this high single evaluations jump, and a dip of
-the dense net would end the phase by chance). `accuracies = "plain"` takes both in eval mode without augmentation.
+Which accuracies: as in the paper, both nets on the training images as the epoch augmented them, the pruned copy in eval
+mode, the dense net while it trained (a running mean; at a rate this high single evaluations jump, and a dip of the
+dense net would end the phase by chance). `accuracies = "plain"` takes both in eval mode without augmentation.
 
-Paper and code: lambda_init is 5e-4 in a readme, 5e-6 in the code, hence here; the code compares a mean with a single
-accuracy and lets windows count before they are full (`stop = "peer"`), we compare full means; the code keeps
-N - floor(kappa N) - 1 weights, we keep the exact count; the code has no limit on epochs. Paper 000 (HyperSparse).
+Choices: lambda_init is 5e-4 in a readme, 5e-6 in the code, hence here; the code compares a mean with a single accuracy
+and lets windows count before they are full (`stop = "peer"`), we compare full means; the code keeps one weight fewer
+than N - floor(kappa N), we keep round(N d); the code has no limit on epochs.
 """
 
 from __future__ import annotations
@@ -42,6 +45,26 @@ from ticketctl.masks.mask import Mask
 from ticketctl.masks.select import kept_count, top
 from ticketctl.train.lab import Cost, Fit, Lab, Level, Plan, Target
 from ticketctl.train.state import State
+
+FACTS = {
+    "paper": "paper 000 (HyperSparse)",
+    "rule": "|w| of a net trained under a growing penalty on small weights",
+    "scope": "global",
+    "data": "all, in three phases",
+    "cost": "at most 3E/8 + 200 + E; regulariser = l2: at most 3E/8 + 300 + E",
+    "nested": "no",
+    "start": "trained weights of the chosen epoch",
+    "inverted": "yes; by the scores of the draw",
+    "notes": (
+        "`gap`, `regulariser`, `pretrain_epochs`, `epochs` (of phases 1 and 2), `chosen_epoch` (from 1), "
+        "`last_lambda`, `accuracy` (pruned and dense, as the stop rule saw them, by epoch of phase 2), "
+        "`overlap` (share of the kept weights that were among the largest at each epoch, with `record`)"
+    ),
+    "limits": (
+        "takes a density below 1, not rounds; no rewind point; exit 4 if phase 2 does not end within "
+        "`max_epochs`"
+    ),
+}
 
 
 def _length(value: Any) -> Any:
@@ -104,7 +127,9 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
     fit = lab.fit(start, mask, title=f"level 1, density {float(mask.density):.4g}")
     notes = _notes(how, watch, found, scores, mask)
     record = {name: value for name, value in found.items() if not name.startswith("best.")}
-    yield Level(mask, start, fit, role="trained", notes=notes, record=record if how.record else None)
+    yield Level(
+        mask, start, fit, role="trained", notes=notes, scores=scores, record=record if how.record else None
+    )
 
 
 def cost(plan: Plan, params: Params) -> Cost:

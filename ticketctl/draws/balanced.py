@@ -1,8 +1,11 @@
 """Balanced random pruning: the same number of weights in every layer; positions at random.
 
-Each of the L layers keeps X = d N / L weights. A layer with fewer is dense, and what it cannot hold goes to the others
-in equal parts until round(N d) are kept (`rule = "fill"`). Published code leaves it out and so keeps less than was
-asked for (`rule = "raw"`). Gadhikar et al. (2023), "Why Random Pruning Is All We Need to Start Sparse".
+Each of the L layers keeps X = d N / L weights, or all it has if it has fewer. Gadhikar et al. (2023), "Why Random
+Pruning Is All We Need to Start Sparse".
+
+Choices: what small layers cannot hold goes to the others in equal parts until round(N d) are kept (`rule = "fill"`);
+published code does not hand it on, and so keeps less than was asked for (`rule = "raw"`; a note says how much less).
+Each layer has one random ranking per seed, so masks are nested wherever their counts are.
 """
 
 from __future__ import annotations
@@ -14,6 +17,19 @@ from typing import Literal
 from ticketctl.draws._start import at_start_cost, count_of, dense_layers, scattered
 from ticketctl.masks.profiles import balanced, balanced_raw
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
+
+FACTS = {
+    "paper": "Gadhikar et al. 2023",
+    "rule": "as many weights in every layer; random positions",
+    "scope": "layer",
+    "data": "none",
+    "cost": "E",
+    "nested": "by counts",
+    "start": "initialisation or rewind point",
+    "inverted": "no",
+    "notes": "`dense_layers`",
+    "limits": 'takes a density, not rounds; `rule = "raw"` keeps fewer weights than asked for',
+}
 
 
 @dataclass(frozen=True)

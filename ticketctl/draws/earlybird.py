@@ -2,20 +2,20 @@
 
 Every epoch the net is pruned on paper: `form = "channel"` keeps the share `density` of all BatchNorm channels, those
 with the largest |gamma| over all layers together, while training adds l1 * sign(gamma) to the gradients of the scales;
-`form = "weight"` keeps the share `density` of the weights by |w| (no l1). A queue holds the newest 5 of these masks;
-the distance of two is the share of entries in which they differ. The ticket is found when the newest lies within
-epsilon of each of the others: with epsilon 0.1, 5 epochs at the earliest. The ticket goes on from the weights of that
-epoch, on the schedule from there.
+`form = "weight"` keeps the share `density` of the weights by |w| over all layers (no l1). A queue holds the newest 5 of
+these masks; the distance of two is the share of entries in which they differ. The ticket is found when the newest lies
+within epsilon of each of the others: with epsilon 0.1, after 5 epochs at the earliest. It goes on from the weights of
+that epoch, on the schedule from there. You et al. (2020).
 
 A channel mask becomes a weight mask: rows that write a pruned channel and columns that read it go, scale and shift of
 its BatchNorm start at 0; channels that a residual sum adds up stay if one of them does. The share of weights kept is
-then another than the share of channels. Both are in the notes of the level, with the channels themselves.
+then another than the share of channels. Both are in the record of the level, with the channels themselves.
 
 Choices: the distance test is the released code's (newest against the others, <= epsilon); the paper asks for the
 largest distance within the queue, below epsilon. Exact ranking instead of a threshold, and no layer loses its last
 channel: while all scales are equal, the code's threshold prunes everything. The initial mask does not enter the queue;
 in the code it is that empty mask, from which no trained one is within epsilon. A net whose mask does not come to rest
-within the recipe's epochs is an error (exit 4); the closest mask stays in the search's record. You et al. (2020).
+within the recipe's epochs is an error (exit 4); the closest mask stays in the search's record.
 """
 
 from __future__ import annotations
@@ -39,6 +39,26 @@ from ticketctl.train.course import Course
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.lab import Cost, Fit, Lab, Level, Plan, Target
 from ticketctl.train.state import State
+
+FACTS = {
+    "paper": "You et al. 2020",
+    "rule": "|gamma| of BatchNorm, or |w|, as soon as the mask has come to rest",
+    "scope": "global; over channels, or weights",
+    "data": "all, in the one training",
+    "cost": "E",
+    "nested": "no",
+    "start": "trained weights of the epoch that found it",
+    "inverted": 'with form = "weight"; by the scores of the draw',
+    "notes": (
+        "`form`, `epoch` and `step` of the find, `distances` (largest in the queue, by epoch); channels "
+        "also: `chosen` (asked for), `kept` (with those that sums keep), `channels` (in all), `norms` "
+        "(which, by BatchNorm, as `<count>:<bits in hex>`)"
+    ),
+    "limits": (
+        "takes a density, not rounds; no rewind point; channels need BatchNorm, and their density counts "
+        "channels; exit 4 if no mask comes to rest"
+    ),
+}
 
 _Bits = NDArray[np.bool_]
 
@@ -270,4 +290,4 @@ def cost(plan: Plan, params: Params) -> Cost:
         raise UsageError(
             f"draw.length: {params.length} masks, one per epoch, do not come together in {plan.epochs} epochs"
         )
-    return Cost(2, plan.epochs)
+    return Cost(2, 2 * plan.epochs, at_most=True) if plan.restart else Cost(2, plan.epochs)

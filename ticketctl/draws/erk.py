@@ -1,10 +1,12 @@
 """Erdős–Rényi-Kernel: sparser large layers, kernel sizes counted; positions at random.
 
-A layer's density is eps sum(shape) / prod(shape) over all dimensions of its weight, at most 1; eps is such that
-round(N d) weights are kept. With `power` a the quotient is raised to a. Evci et al. (2020), appendix A.
+A layer's density is min(1, eps (sum(shape) / prod(shape))^a) over all dimensions of its weight, with a = `power`, 1 as
+published; eps is such that round(N d) weights are kept. Layers named in `custom` have the density given there, and the
+others share what is left. Evci et al. (2020), appendix A.
 
 Choices: published code takes the floor of every layer's pruned weights before it solves for eps, and then rounds or
-draws layer by layer; here the shares sum to the total and largest remainders round them.
+draws layer by layer; here the shares sum to the total and largest remainders round them. Each layer has one random
+ranking per seed, so masks are nested wherever their counts are.
 """
 
 from __future__ import annotations
@@ -18,6 +20,19 @@ from ticketctl.masks.apportion import at_least
 from ticketctl.masks.profiles import erk, sizes_of
 from ticketctl.recipe import Rational
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
+
+FACTS = {
+    "paper": "Evci et al. 2020",
+    "rule": "density in proportion to sum(shape) / prod(shape), at most 1; random positions",
+    "scope": "layer",
+    "data": "none",
+    "cost": "E",
+    "nested": "by counts",
+    "start": "initialisation or rewind point",
+    "inverted": "no",
+    "notes": "`dense_layers`",
+    "limits": "takes a density, not rounds; a layer may end up empty (`least` sees to it)",
+}
 
 
 @dataclass(frozen=True)

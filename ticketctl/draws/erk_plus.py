@@ -1,8 +1,11 @@
 """ERK with a dense output layer ("ERK+"); positions at random.
 
-The output layer keeps all its weights, and Erdős–Rényi-Kernel spreads the others over the rest: density
-(d N - n_head) / (N - n_head) there. Liu et al. (2022), "The Unreasonable Effectiveness of Random Pruning", who use it
-on ImageNet. Where the output layer is not prunable it is dense already, and this is `erk`.
+The output layer keeps all of its n_head weights, and Erdős–Rényi-Kernel (`erk`) spreads the others over the rest at
+density (d N - n_head) / (N - n_head). Liu et al. (2022), "The Unreasonable Effectiveness of Random Pruning", who use it
+on ImageNet.
+
+Choices: counts are exact, as in `erk`; where the output layer is not prunable it is dense already, and this is `erk` at
+the density asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +17,22 @@ from ticketctl.draws._start import at_start_cost, count_of, dense_layers, scatte
 from ticketctl.masks.apportion import at_least
 from ticketctl.masks.profiles import erk_plus, sizes_of
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
+
+FACTS = {
+    "paper": "Liu et al. 2022",
+    "rule": "the output layer dense, ERK over the others; random positions",
+    "scope": "layer",
+    "data": "none",
+    "cost": "E",
+    "nested": "by counts",
+    "start": "initialisation or rewind point",
+    "inverted": "no",
+    "notes": "`dense_layers`",
+    "limits": (
+        "takes a density, not rounds; the output layer must leave weights for the others; a layer may end "
+        "up empty (`least` sees to it)"
+    ),
+}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,13 @@
 """The layer densities of another ticket, and positions at random.
 
-What an SNIP, GraSP, SynFlow or magnitude ticket says about layers, without what it says about weights. Each layer keeps
+What a SNIP, GraSP, SynFlow or magnitude ticket says about layers, without what it says about weights. Each layer keeps
 as many weights as in `ticket`; where another density is asked for, the counts are scaled in proportion, no layer above
-its size. At the ticket's own density this is its layer-wise shuffle. Liu et al. (2022), who spread random masks by
-"SNIP ratio" and "GraSP ratio"; the same question as in Su et al. (2020) and Frankle et al. (2021).
+its size. Liu et al. (2022), who spread random masks by "SNIP ratio" and "GraSP ratio"; the same question as in Su et
+al. (2020) and Frankle et al. (2021).
+
+Choices: largest remainders round the scaled counts, so that round(N d) weights are kept. At the ticket's own density
+this is its layer-wise shuffle (by another permutation than `shuffle`'s). Each layer has one random ranking per seed, so
+masks are nested wherever their counts are.
 """
 
 from __future__ import annotations
@@ -15,6 +19,22 @@ from ticketctl.draws._start import at_start_cost, count_of, given_ticket, scatte
 from ticketctl.masks.apportion import at_least
 from ticketctl.masks.profiles import like, sizes_of
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
+
+FACTS = {
+    "paper": "Liu et al. 2022",
+    "rule": "layer counts of another ticket; random positions",
+    "scope": "layer",
+    "data": "none; another ticket's mask",
+    "cost": "E; the other ticket's draw beside it",
+    "nested": "by counts",
+    "start": "initialisation or rewind point",
+    "inverted": "no",
+    "notes": "`ticket_kept` (weights that the other ticket keeps)",
+    "limits": (
+        "takes a density, not rounds; needs a ticket of the same net, data and `draw.prunable`; a layer "
+        "that the ticket leaves empty stays empty"
+    ),
+}
 
 NEEDS = ("ticket",)
 """The stage reads the mask of the ticket that `draw.ticket` names."""

@@ -1,17 +1,17 @@
 """Gradual magnitude pruning: the sparsity rises along a cubic while the net trains, once.
 
-At steps t0, t0 + every, ... up to t1 the smallest |w| go until the sparsity is
-s_t = s_f + (s_i - s_f) (1 - (t - t0)/(t1 - t0))^3; halfway from 0 it is 7/8 of s_f. Zhu & Gupta (2017). The ticket is
-the final mask, of exactly round(N d) weights, on the point that levels start from; its training is the gradual one
-itself, whose weights after the last step are those that the mask was found on.
+At steps t0, t0 + every, ... up to t1 the smallest |w| go until the sparsity is s_t = s_f + (s_i - s_f)
+((t1-t)/(t1-t0))^3; halfway from 0 it is 7/8 of s_f. The ticket is the final mask, of exactly round(N d) weights, on the
+point that levels start from; its training is the gradual one itself, whose weights after the last step are those that
+the mask was found on. Zhu & Gupta (2017).
 
 Choices: t0, t1 and the interval are shares of the whole training, such that 97,656 steps give the 20,000, 75,000 and
-1,000 of RigL's pruning baseline (Evci et al. 2020); the last update falls on t1 also where the interval does not
-divide t1 - t0, so the target is met exactly (one implementation divides by one more and misses it). All layers are
-ranked together, or each to the same share. Masks are nested; with `regrow` a pruned weight keeps the value it had,
-takes part in the ranking, and comes back with that value and no momentum when enough others have shrunk below it, as
-in TensorFlow's and JaxPruner's form, where the mask is computed anew from a dense variable (but there momentum and
-weight decay go on moving that variable).
+1,000 of RigL's pruning baseline (Evci et al. 2020); the last update falls on t1 also where the interval does not divide
+t1 - t0, so the target is met exactly (one implementation divides by one more and misses it). All layers are ranked
+together, or each to the same share. The masks of the updates are nested; with `regrow` a pruned weight keeps the value
+it had, takes part in the ranking, and comes back with that value and no momentum when enough others have shrunk below
+it, as in TensorFlow's and JaxPruner's form, where the mask is computed anew from a dense variable (but there momentum
+and weight decay go on moving that variable).
 """
 
 from __future__ import annotations
@@ -34,6 +34,19 @@ from ticketctl.recipe import Rational
 from ticketctl.train.course import Course
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
+
+FACTS = {
+    "paper": "Zhu & Gupta 2017; schedule: Evci et al. 2020",
+    "rule": "|w| while it trains, the sparsity along a cubic",
+    "scope": "global; or layer",
+    "data": "all, in the one training",
+    "cost": "E",
+    "nested": "no; its own updates are, unless regrow",
+    "start": "initialisation or rewind point",
+    "inverted": "no",
+    "notes": "`updates` (step and kept weights of each), `scope`, `regrow`",
+    "limits": "takes a density, not rounds; the last update must lie after the rewind point",
+}
 
 
 @dataclass(frozen=True)
@@ -87,13 +100,13 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
 
 
 def cost(plan: Plan, params: Params) -> Cost:
-    """One training.
+    """One training, and before it one of the dense net to the rewind point, if there is one.
 
     Raises:
         UsageError: no density was given.
     """
     _density(plan.target)
-    return Cost(1, plan.epochs)
+    return plan.from_start
 
 
 def sparsity(time: int, begin: int, end: int, initial: Fraction, final: Fraction) -> Fraction:

@@ -1,12 +1,14 @@
 """Late rewinding by gradient: each round drops the weights whose removal changes the loss least, |dL/dw w|.
 
-The ladder of `ltr` with another score, computed on the trained net of the level before: the gradient of the mean
-cross-entropy of one random batch of training images, with the labels that the run sees. Paper 002 (section 3.1 and
-appendix A.1); the score is ShrinkBench's GlobalMagGrad (Blalock et al. 2020).
+The ladder of `ltr` with another score: |g w| ranks the weights still alive, with w the trained weights of the level
+before and g = dL/dw at them, L the mean cross entropy of one random batch of training images, with the labels that the
+training sees (noisy ones included). Paper 002 section 3.1 and appendix A.1; the score is ShrinkBench's GlobalMagGrad
+(Blalock et al. 2020).
 
 Choices: BatchNorm uses its running statistics while scoring (`bn = "train"` is ShrinkBench's way); biases are not
-ranked; float64 on the CPU. Layers of dead units score exactly zero in bulk, and the tie rule then prunes by index: the
-notes of a level say how many zeros there were, and `batches` scores on more of them.
+ranked; the batch has the size of the training's and is another one at each level; float64 on the CPU. Layers of dead
+units score exactly zero in bulk, and the tie rule then prunes by index: `zeros` in the record says how many there were,
+and `batches` scores on more images.
 """
 
 from __future__ import annotations
@@ -19,6 +21,19 @@ from ticketctl.draws._saliency import gradient_scores, zeros
 from ticketctl.errors import UsageError
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
 from ticketctl.train.scoring import Precision, Statistics
+
+FACTS = {
+    "paper": "paper 002; score: Blalock et al. 2020",
+    "rule": "|w g| at the end of the level before",
+    "scope": "global; or layer",
+    "data": "all, to train; one batch per round to score",
+    "cost": "(n + 1)E - nk",
+    "nested": "yes",
+    "start": "initialisation or rewind point",
+    "inverted": "yes; by the scores of the draw",
+    "notes": "`loss`, `bn`, `precision`, `samples`, `rounds`, `zeros`",
+    "limits": "at most 254 rounds; bulk zero scores are cut by index",
+}
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,14 @@
 """GraSP: keep the weights whose removal would most reduce the flow of gradients, in one shot.
 
-The score is w (H g), signed, with g and H of the cross entropy of logits / T on 10 images of each class;
-removing a weight changes |g|^2 by -2 of it to first order, and the round(N d) largest stay. The authors write
--w (H g) and remove the largest: the same set. Wang et al. (2020); paper 004 section 3, papers 000 and 001
-(A4).
+The score is w (H g), signed, with g and H the gradient and the Hessian of the cross entropy of logits / T on 10
+training images of each class. Removing a weight changes |g|^2 by -2 times its score, to first order, and the round(N d)
+largest stay. The authors write -w (H g) and remove the largest: the same set. Wang et al. (2020); papers 000, 001 (A4)
+and 004 section 3.
 
-Choices: T = 200, and BatchNorm with the statistics of the batch, as the authors' code. It sorts the images by
-class before it halves them, so that each half has other classes, which matters to those statistics: here the
-halves are shuffled (`halves = "by-class"` imitates it). It re-draws the output layer before scoring, another
-one than the one that trains: here it does not (`reinit_head`). It keeps one weight too many: here the count
-is exact. Of iterated scoring only survivors would be ranked, since pruned weights score 0, above every
-negative score.
+Choices: T = 200, and BatchNorm with the statistics of the batch, as the authors' code. That code sorts the images by
+class before it halves them, so that each half has other classes, which matters to those statistics: here the halves are
+shuffled (`halves = "by-class"` imitates it). It re-draws the output layer before scoring, another one than the one that
+trains: here it does not (`reinit_head`). It keeps one weight too many: here the count is exact. `abs` ranks |w (H g)|.
 """
 
 from __future__ import annotations
@@ -39,6 +37,22 @@ from ticketctl.train.scoring import (
     scoring_net,
 )
 from ticketctl.train.state import State
+
+FACTS = {
+    "paper": "Wang et al. 2020; papers 000, 001 and 004",
+    "rule": "w (H g), signed, where levels start",
+    "scope": "global",
+    "data": "10 images of each class",
+    "cost": "E",
+    "nested": "yes",
+    "start": "initialisation or rewind point",
+    "inverted": "yes; by the scores of the draw",
+    "notes": "`loss`, `bn`, `precision`, `samples`, `rounds`, `gap`, `zeros`",
+    "limits": (
+        "takes a density, not rounds; differentiates twice, which takes about three times the memory of a "
+        "gradient (`chunk`); known to empty layers of VGG nets"
+    ),
+}
 
 Halves = Literal["shuffled", "by-class", "off"]
 

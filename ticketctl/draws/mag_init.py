@@ -1,9 +1,11 @@
 """Magnitude pruning at initialisation: keep the largest weights of the untrained net.
 
-|w| at the point that levels start from, ranked over all layers, or within each at the same density. A
-baseline of pruning at initialisation: Frankle et al. (2021), Tanaka et al. (2020).
+|w| at the point that levels start from, ranked over all layers; the round(N d) largest stay. With `scope = "layer"`
+each layer is ranked alone and keeps the same share. A baseline of pruning at initialisation: Frankle et al. (2021),
+Tanaka et al. (2020).
 
-Choices: under `scope = "layer"` the counts are apportioned by largest remainders, so that the total is exact.
+Choices: under `scope = "layer"` the counts are apportioned by largest remainders, so that the total is exact. With a
+rewind point the weights ranked are those of the rewind point, which are trained so far.
 """
 
 from __future__ import annotations
@@ -19,6 +21,21 @@ from ticketctl.masks.apportion import apportion
 from ticketctl.masks.select import top, top_by_layer
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
 from ticketctl.train.state import State
+
+FACTS = {
+    "paper": "Frankle et al. 2021; Tanaka et al. 2020",
+    "rule": "|w| where levels start",
+    "scope": "global; or layer",
+    "data": "none",
+    "cost": "E",
+    "nested": "yes; scope = layer: by counts",
+    "start": "initialisation or rewind point",
+    "inverted": "yes; by the scores of the draw",
+    "notes": "`precision`, `rounds`, `gap`, `zeros`",
+    "limits": (
+        "takes a density, not rounds; with scope = global, layers of narrow initialisation may end up empty"
+    ),
+}
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ Groups run along a Linear layer's inputs and along a convolution's input channel
 N largest |w|, ties to the lower index. `when = "init"` ranks the weights that levels start from, `when = "trained"`
 those of a dense training, `when = "sr-ste"` those of a training that used w * mask in every forward pass, with the mask
 of that moment and the gradient g + decay * (1 - mask) * w, which draws pruned weights to zero until the mask rests.
-`start = "trained"` hands on the weights that were ranked, to be trained once more over the whole schedule;
-`start = "rewind"` goes back to the initialisation or the rewind point.
+`start = "rewind"` goes back to the initialisation or the rewind point; `start = "trained"` hands on the weights that
+were ranked, to be trained once more over the whole schedule. Mishra et al. (2021); SR-STE: Zhou et al. (2021).
 
 A layer whose axis M does not divide (a first convolution over 3 channels, depthwise convolutions) stays dense and is
-named in the notes; the density is N/M over all others. Mishra et al. (2021); SR-STE: Zhou et al. (2021).
+named in the record; the density is N/M over all others.
 
 Choices: Linear layers are grouped along their inputs, which equals the released code's flattened rows wherever M
 divides them. The pull is added to the gradient of the pruned weights alone; 2e-4 is the released code's.
@@ -32,6 +32,25 @@ from ticketctl.masks.mask import Mask
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.lab import Cost, Fit, Lab, Level, Plan, Target
 from ticketctl.train.state import State
+
+FACTS = {
+    "paper": "Mishra et al. 2021; SR-STE: Zhou et al. 2021",
+    "rule": "the N largest |w| of every M consecutive inputs",
+    "scope": "group of M weights",
+    "data": "all, to train the net that is ranked; when = init: none",
+    "cost": "2E - k; start = trained: 2E; when = init: E",
+    "nested": "yes; for one M, and not under sr-ste",
+    "start": "initialisation or rewind point; start = trained: trained weights",
+    "inverted": "yes; by the scores of the draw",
+    "notes": (
+        "`structure` (n:m), `when`, `density`, `left_dense` (layers); sr-ste also: `sr_ste` (metrics of "
+        "that training), `sr_ste_steps`"
+    ),
+    "limits": (
+        "the density is n/m, another one is refused, and so are rounds; layers that M does not divide stay "
+        "dense; the controls do not keep to the pattern"
+    ),
+}
 
 SETS_DENSITY = True
 """It follows from n and m; a recipe need not give one."""
@@ -173,10 +192,14 @@ def _check(target: Target, params: Params) -> None:
 def cost(plan: Plan, params: Params) -> Cost:
     """One training of the ticket, and one before it unless `when = "init"`.
 
+    Where that is no plain dense training, the dense net is trained to the rewind point as well, if there is one.
+
     Raises:
         UsageError: as `draw`.
     """
     _check(plan.target, params)
     if params.when == "init":
-        return Cost(1, plan.epochs)
-    return Cost(2, 2 * plan.epochs - (plan.skipped if params.start == "rewind" else 0))
+        return plan.from_start
+    before = Cost(1, plan.epochs) if params.when == "trained" else plan.from_start
+    ticket = plan.epochs - (plan.skipped if params.start == "rewind" else 0)
+    return Cost(before.trainings + 1, before.epochs + ticket)

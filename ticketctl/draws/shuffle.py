@@ -2,8 +2,11 @@
 
 `scope = "layer"` permutes the mask inside each layer: as many weights in each, other positions. `scope = "global"`
 permutes it over all layers together, which leaves nothing but the density. If the shuffled mask trains as well, the
-ticket was no more than its layer densities, or its density. Frankle et al. (2021), section 5; Su et al. (2020).
-The density is the ticket's: a shuffle adds and drops no weight.
+ticket was no more than its layer densities, or its density. Frankle et al. (2021), "Pruning Neural Networks at
+Initialization", section 5; Su et al. (2020).
+
+Choices: the density is the ticket's, since a shuffle adds and drops no weight. The permutation is a function of the
+seed and the layers' names and sizes, and another than that of the control `shuffled`.
 """
 
 from __future__ import annotations
@@ -16,6 +19,21 @@ from ticketctl.draws._start import Chosen, at_start, at_start_cost, count_of, gi
 from ticketctl.errors import UsageError
 from ticketctl.masks.shuffle import shuffled
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
+
+FACTS = {
+    "paper": "Frankle et al. 2021; Su et al. 2020",
+    "rule": "the entries of another ticket's mask, permuted",
+    "scope": "layer; or global",
+    "data": "none; another ticket's mask",
+    "cost": "E; the other ticket's draw beside it",
+    "nested": "by ticket; shuffles of nested tickets are nested",
+    "start": "initialisation or rewind point",
+    "inverted": "no",
+    "notes": "nothing",
+    "limits": (
+        "needs a ticket of the same net, data and `draw.prunable`, and has its density; takes no rounds"
+    ),
+}
 
 NEEDS = ("ticket",)
 """The stage reads the mask of the ticket that `draw.ticket` names."""
@@ -54,9 +72,11 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
 
 
 def cost(plan: Plan, params: Params) -> Cost:
-    """One training.
+    """One training, and before it one of the dense net to the rewind point, if there is one.
 
     Raises:
         UsageError: rounds were given.
     """
-    return Cost(1, plan.epochs) if plan.target == Target() else at_start_cost(plan, "shuffle")
+    if plan.target == Target():  # the ticket's own density
+        return plan.from_start
+    return at_start_cost(plan, "shuffle")

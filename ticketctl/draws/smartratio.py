@@ -1,10 +1,10 @@
 """SmartRatio: fixed densities that fall towards the output, positions at random; or hybrid tickets.
 
-Over the layers l = 1..L, the output layer included, all others keep a density in proportion to
-(L-l+1)^2 + (L-l+1), for VGG nets divided by l^2; the output layer keeps 30 %. What a layer above 1 cannot hold goes to
-the next. With `hybrid` the counts stay and each layer keeps its largest |w| of the trained dense net, whose weights are
-then trained again on the schedule from the rewind point (learning-rate rewinding). Su et al. (2020), "Sanity-Checking
-Pruning Methods: Random Tickets can Win the Jackpot".
+Layers count l = 1..L, the output layer included. The output layer keeps the share `head` of its weights, 30 %; every
+other has a density in proportion to (L-l+1)^2 + (L-l+1), for VGG nets divided by l^2, such that round(N d) weights are
+kept in all. What a layer cannot hold goes to the next. With `hybrid` the counts stay, and each layer keeps its largest
+|w| of the trained dense net, whose weights are then trained again on the schedule from the rewind point (learning-rate
+rewinding). Su et al. (2020), "Sanity-Checking Pruning Methods: Random Tickets can Win the Jackpot"; paper 000.
 
 Choices: exact arithmetic and largest remainders, so that round(N d) weights are kept; the authors' program cuts
 fractions off in float32 and stays up to 1 % below (`count_rule = "peer"`). Where 30 % of the output layer is more than
@@ -27,6 +27,25 @@ from ticketctl.masks.smartratio import HEADS, Decay, SmartRatio
 from ticketctl.recipe import Rational
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
 from ticketctl.train.state import State
+
+FACTS = {
+    "paper": "Su et al. 2020; paper 000",
+    "rule": (
+        "density in proportion to (L-l+1)^2 + (L-l+1); random positions, or the largest |w| of each layer "
+        "(hybrid)"
+    ),
+    "scope": "layer",
+    "data": "none; hybrid: all, to train the dense net",
+    "cost": "E; hybrid: 2E - k",
+    "nested": "by counts",
+    "start": "initialisation or rewind point; hybrid: trained weights",
+    "inverted": "with hybrid = true; by the scores of the draw",
+    "notes": "`head` (share of the output layer), `divided` (by l^2), `dense_layers`",
+    "limits": (
+        "takes a density, not rounds; refused where the share of the output layer leaves nothing for the "
+        "others, or more than they hold; layers may end up empty"
+    ),
+}
 
 
 @dataclass(frozen=True)

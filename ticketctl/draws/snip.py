@@ -1,12 +1,13 @@
 """SNIP: keep the weights that the loss of the untrained net is most sensitive to, in one shot.
 
-c = |dL/dm| at the full mask m = 1, which is |w g|, ranked over all layers; the round(N d) largest stay. L is
-the mean cross entropy on 10 images of each class. Lee et al. (2019); paper 004 section 3, paper 000.
+The score is |dL/dm| at the full mask m = 1 on w * m, which is |w g| with g = dL/dw, ranked over all layers; the round(N
+d) largest stay. L is the mean cross entropy on 10 training images of each class. Lee et al. (2019); paper 004 section
+3, paper 000.
 
-Choices: the weights that are scored are those that train (the authors' code scores another sample of the
-initialisation by default, others re-draw by Xavier's rule: `redraw`), biases are not pruned, BatchNorm uses
-its kept statistics (`bn = "train"`: those of the batch, as Su et al. 2020), the images are not augmented.
-Some codes apply `nll_loss` to raw logits: `loss = "nll"`.
+Choices: the weights that are scored are those that train (the authors' code scores another sample of the initialisation
+by default, others re-draw by Xavier's rule: `redraw`); biases are not pruned; BatchNorm uses its kept statistics (`bn =
+"train"`: those of the batch, as Su et al. 2020); the images are not augmented. Some codes apply `nll_loss` to raw
+logits: `loss = "nll"`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,19 @@ from ticketctl.train.scoring import (
     scoring_net,
 )
 from ticketctl.train.state import State
+
+FACTS = {
+    "paper": "Lee et al. 2019; papers 000 and 004",
+    "rule": "|w g| where levels start",
+    "scope": "global",
+    "data": "10 images of each class",
+    "cost": "E",
+    "nested": "yes",
+    "start": "initialisation or rewind point",
+    "inverted": "yes; by the scores of the draw",
+    "notes": "`loss`, `bn`, `precision`, `samples`, `rounds`, `gap`, `zeros`",
+    "limits": "takes a density, not rounds; at high sparsity layers may end up empty",
+}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Iterative SNIP: SNIP's score in many small rounds, each on the net that is left.
 
-In round t of S the loss is differentiated at the masked net, |w g| is ranked over the weights still alive,
-and round(N d^(t/S)) of them stay, so masks are nested. de Jorge et al. (2021), whose FORCE differs in that
-pruned weights can come back; the schedule is that of Tanaka et al. (2020).
+In round t of S the loss is differentiated at the masked net, |w g| is ranked over the weights still alive, and round(N
+d^(t/S)) of them stay, so the masks of the rounds are nested. de Jorge et al. (2021), whose FORCE differs in that pruned
+weights can come back; the schedule is that of Tanaka et al. (2020).
 
-Choices: S = 60 rounds, new images in every round, and BatchNorm with the statistics of the batch, as the
-authors' code; its `nll_loss` on raw logits is `loss = "nll"`, here it is the mean cross entropy. With one
-round and the same `bn` it is `snip`.
+Choices: S = 60 rounds, new images in every round, and BatchNorm with the statistics of the batch, as the authors' code;
+its `nll_loss` on raw logits is `loss = "nll"`, here it is the mean cross entropy. With one round and the same `bn` it
+is `snip`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,19 @@ from ticketctl.draws._saliency import LossName
 from ticketctl.draws._start import at_start_cost
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
 from ticketctl.train.scoring import Precision, Statistics
+
+FACTS = {
+    "paper": "de Jorge et al. 2021; Tanaka et al. 2020",
+    "rule": "|w g| of the masked net, 60 rounds along d^(t/S)",
+    "scope": "global",
+    "data": "10 images of each class in every round",
+    "cost": "E",
+    "nested": "no; its own rounds are",
+    "start": "initialisation or rewind point",
+    "inverted": "yes; by the scores of the draw",
+    "notes": "`loss`, `bn`, `precision`, `samples`, `rounds`, `gap`, `zeros`",
+    "limits": "takes a density, not rounds",
+}
 
 
 @dataclass(frozen=True)

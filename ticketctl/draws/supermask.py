@@ -5,14 +5,15 @@ gradient passes the choice straight through: dL/dscore = dL/d(w * mask) * w * si
 1/sqrt(fan_in) (Kaiming uniform, a = sqrt 5). BatchNorm has no scale and shift (1 and 0, not trained), biases and layers
 that are not prunable stay as they were initialised. Ramanujan et al. (2020).
 
-The supermask itself is measured in the notes of level 1, where no weight was trained: `untrained`. The ticket is that
-net: the frozen weights, the mask, and BatchNorm's statistics from the training of the scores, so its accuracy before
-training is the supermask's. Level 1 is then trained as any ticket; level 0 is the frozen net, dense.
+The supermask itself, of which no weight is trained, is measured first: `untrained` in the record of level 1. The ticket
+is that net: the frozen weights, the mask, and BatchNorm's statistics from the training of the scores, so its accuracy
+before training is the supermask's. Level 1 is then trained as any ticket; level 0 is the frozen net, dense and
+untrained.
 
-Choices: exact counts over the net, each layer within one weight of its share; what their code calls prune_rate
-and sparsity is the share kept, and is called density here. `scale` divides fan_in by the share kept as their paper
-does (the code multiplies by 1 - prune_rate). Zhou et al.'s (2019) Bernoulli masks are left out: they have no density
-that could be asked for.
+Choices: exact counts over the net, each layer within one weight of its share; what their code calls prune_rate and
+sparsity is the share kept, and is called density here. `scale` divides fan_in by the share kept as their paper does
+(the code multiplies by 1 - prune_rate). Zhou et al.'s (2019) Bernoulli masks are left out: they have no density that
+could be asked for.
 """
 
 from __future__ import annotations
@@ -37,6 +38,19 @@ from ticketctl.train.course import Course
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.lab import Cost, Fit, Lab, Level, Plan, Target
 from ticketctl.train.state import State
+
+FACTS = {
+    "paper": "Ramanujan et al. 2020",
+    "rule": "|score|, trained in the place of frozen weights",
+    "scope": "layer",
+    "data": "all, to train the scores and then the ticket",
+    "cost": "2E; epochs = e: e + E",
+    "nested": "no",
+    "start": "initialisation, frozen, with trained BatchNorm statistics",
+    "inverted": "yes; by the scores of the draw",
+    "notes": "`untrained` (metrics of the supermask), `score_steps` (steps of its training)",
+    "limits": "takes a density, not rounds; no rewind point",
+}
 
 
 @dataclass(frozen=True)

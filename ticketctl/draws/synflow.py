@@ -1,15 +1,14 @@
 """SynFlow: keep the weights that carry the flow through the net of absolute weights; no data.
 
-All weights are replaced by their absolute values and a sample of ones is fed in; R is the sum of the outputs.
-A weight scores |w dR/dw|, the flow along all paths through it. In round t of n the round(N d^(t/n)) best of
-those alive stay, and the rest is scored again. Tanaka et al. (2020); paper 004 section 3, paper 001 A4.
+All weights are replaced by their absolute values and an input of ones is fed in; R is the sum of the outputs. A weight
+scores |w dR/dw|, the flow along all paths through it. In round t of n (100 by default) the round(N d^(t/n)) best of
+those alive stay, and the net that is left is scored again. Tanaka et al. (2020); paper 004 section 3, paper 001 A4.
 
-Choices: evaluation mode, biases 0, and BatchNorm replaced by its positive scale |gamma| / sqrt(var + eps),
-because a shift breaks the conservation of the flow (`bn = "peer"` takes the absolute value of everything
-instead, shifts and biases included, as the authors' code does; the three agree up to a constant factor at
-initialisation). Batch statistics would destroy it altogether and are not offered. Always float64: in float32
-the flow of ResNet-34 overflows. A net that does not scale with its input (LayerNorm, softmax, attention) is
-refused.
+Choices: evaluation mode, biases 0, and BatchNorm replaced by its positive scale |gamma| / sqrt(var + eps), because a
+shift breaks the conservation of the flow (`bn = "peer"` takes the absolute value of everything instead, shifts and
+biases included, as the authors' code does; `bn = "identity"` leaves BatchNorm out; the three agree up to a constant
+factor at initialisation). Batch statistics would destroy it altogether and are not offered. Always float64: in float32
+the flow of ResNet-34 overflows. A net that does not scale with its input (LayerNorm, softmax, attention) is refused.
 """
 
 from __future__ import annotations
@@ -26,6 +25,21 @@ from ticketctl.errors import UsageError
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
 from ticketctl.train.scoring import scoring_net
 from ticketctl.train.state import State
+
+FACTS = {
+    "paper": "Tanaka et al. 2020; papers 001 and 004",
+    "rule": "|w dR/dw|, R the sum of outputs of the net of |w|, 100 rounds along d^(t/n)",
+    "scope": "global",
+    "data": "none",
+    "cost": "E",
+    "nested": "no; its own rounds are",
+    "start": "initialisation or rewind point",
+    "inverted": "yes; by the scores of the draw",
+    "notes": (
+        "`loss`, `bn`, `precision`, `rounds`, `flow` (R in the first and the last round), `gap`, `zeros`"
+    ),
+    "limits": "takes a density, not rounds; no nets with LayerNorm, GroupNorm, softmax or attention",
+}
 
 
 @dataclass(frozen=True)

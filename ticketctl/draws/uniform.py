@@ -1,9 +1,12 @@
 """Uniform random pruning: the same density in every layer, positions at random.
 
-Every layer keeps n_l d weights, rounded by largest remainders so that round(N d) are kept in all. `form = "plus"` is
-the form of Gale et al. (2019): the first convolution is dense, the output layer keeps at least a fifth, and the others
-share what is left; the density is met exactly, where published code divides by too large a total and falls short.
-Masks of one seed are nested wherever their counts are. Paper 000 draws RigL's first mask this way.
+Every layer of n_l weights keeps n_l d of them, rounded by largest remainders so that round(N d) are kept in all. `form
+= "plus"` is the form of Gale et al. (2019): the first convolution is dense, the output layer keeps at least a fifth,
+and the others share what is left equally. Paper 000 draws RigL's first mask by the plain form with the first
+convolution dense.
+
+Choices: the density of `plus` is met exactly, where published code divides by too large a total and falls short. Each
+layer has one random ranking per seed, so masks are nested wherever their counts are.
 """
 
 from __future__ import annotations
@@ -16,6 +19,19 @@ from ticketctl.draws._start import at_start_cost, count_of, dense_layers, scatte
 from ticketctl.masks.apportion import at_least
 from ticketctl.masks.profiles import sizes_of, uniform, uniform_plus
 from ticketctl.train.lab import Cost, Lab, Level, Plan, Target
+
+FACTS = {
+    "paper": "Gale et al. 2019; paper 000",
+    "rule": "density d in every layer; random positions",
+    "scope": "layer",
+    "data": "none",
+    "cost": "E",
+    "nested": "by counts",
+    "start": "initialisation or rewind point",
+    "inverted": "no",
+    "notes": "`dense_layers`",
+    "limits": "takes a density, not rounds; a layer may end up empty (`least` sees to it)",
+}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ticketctl.masks.shuffle import shuffle_death
 from ticketctl.masks.spread import random_ladder
 from ticketctl.nets.initialise import initialise_
 from ticketctl.seeds import Seeds
+from ticketctl.stages.finished import dense_run
 from ticketctl.stages.records import level_record, paths_of
 from ticketctl.stages.setting import Setting, net_of
 from ticketctl.store.files import make_folder
@@ -94,7 +95,9 @@ def _scores(ticket: Ticket, names: list[str]) -> dict[str, torch.Tensor]:
     stored = ticket.scores()
     if stored is not None:
         return {name: torch.from_numpy(stored[name].copy()) for name in names}
-    dense = State.from_tensors(open_run(ticket.folder.parent / "levels" / "0").weights(), 0).weights
+    folder = dense_run(ticket.folder.parent)
+    assert folder is not None
+    dense = State.from_tensors(open_run(folder).weights(), 0).weights
     return {name: dense[name].abs() for name in names}
 
 

@@ -52,9 +52,15 @@ def missing_controls(recipe: Recipe, folder: Path) -> list[str]:
 
 def has_scores(folder: Path) -> bool:
     """Whether the draw in `folder` kept what it ranked: the scores themselves, or the dense net that it trained."""
-    if (folder / "levels" / "0" / "run.json").exists():
+    if dense_run(folder) is not None:
         return True
     return (folder / "ticket" / "ticket.json").exists() and open_ticket(folder / "ticket").has("scores")
+
+
+def dense_run(folder: Path) -> Path | None:
+    """The dense net that a draw in `folder` trained and kept, in full or in the short form of its search."""
+    places = (folder / place / "0" for place in ("levels", "search"))
+    return next((place for place in places if (place / "run.json").exists()), None)
 
 
 def asked(recipe: Recipe, seed: int) -> dict[str, Any]:

@@ -18,23 +18,21 @@ from ticketctl.stages.setting import Setting
 from ticketctl.train.lab import Cost, Plan, Target
 
 
-def plan(recipe: Recipe, skipped: float = 0.0) -> Cost:
-    """What a draw takes; `skipped` epochs before the rewind point are not repeated by its levels.
+def plan(recipe: Recipe, rewind: float = 0.0) -> Cost:
+    """What a draw takes; `rewind` epochs lie before its rewind point.
 
     Raises:
         UsageError: the method's keys or target cannot be.
     """
     method, params = method_of(recipe)
-    found: Cost = method.cost(Plan(target_of(recipe), recipe.train.epochs, skipped), params)
+    restart = recipe.draw is not None and recipe.draw.schedule == "restart"
+    found: Cost = method.cost(Plan(target_of(recipe), recipe.train.epochs, rewind, restart), params)
     return found
 
 
 def cost_in(setting: Setting) -> Cost:
     """As `plan`, with the rewind point where these data have it."""
-    draw = setting.recipe.draw
-    restart = draw is not None and draw.schedule == "restart"
-    skipped = 0.0 if restart else setting.rewind_step() / setting.bench.feed.steps_per_epoch
-    return plan(setting.recipe, skipped)
+    return plan(setting.recipe, setting.rewind_step() / setting.bench.feed.steps_per_epoch)
 
 
 def method_of(recipe: Recipe) -> tuple[ModuleType, Any]:

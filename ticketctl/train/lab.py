@@ -54,17 +54,6 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a method's cost depends on, besides its keys."""
-
-    target: Target
-    epochs: int
-    """Of one training."""
-    skipped: float = 0.0
-    """Epochs before the rewind point, which levels do not repeat."""
-
-
-@dataclass(frozen=True)
 class Cost:
     """What a draw takes: all trainings together, in epochs of the training images."""
 
@@ -72,6 +61,29 @@ class Cost:
     epochs: float
     at_most: bool = False
     """Whether it may end sooner."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method's cost depends on, besides its keys."""
+
+    target: Target
+    epochs: int
+    """Of one training."""
+    rewind: float = 0.0
+    """Epochs before the rewind point."""
+    restart: bool = False
+    """Whether levels run the whole schedule after a rewind."""
+
+    @property
+    def skipped(self) -> float:
+        """Epochs before the rewind point that levels do not repeat."""
+        return 0.0 if self.restart else self.rewind
+
+    @property
+    def from_start(self) -> Cost:
+        """One training from the point that levels start from, and the dense net's up to that point."""
+        return Cost(2 if self.rewind else 1, self.rewind + self.epochs - self.skipped)
 
 
 @dataclass(frozen=True)
@@ -146,6 +158,7 @@ class Lab:
         files = FitFiles(self.folder / f"{self.calls:03d}")
         self.calls += 1
         wish = Wish(until, train, seeds, tuple(hooks))
+        start.check_finite(title or "a training")
         fit = self.fit_in(files, start, mask, keep=keep, title=title or f"training {self.calls}", wish=wish)
         self.fits.append(fit)
         if fit.diverged:

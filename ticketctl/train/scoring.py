@@ -52,9 +52,7 @@ def scoring_net(
 
     It shares no memory with the bench's net, has no gradients and needs none.
     """
-    net = copy.deepcopy(bench.model)
-    for parameter in net.parameters():
-        parameter.grad = None
+    net = copy.deepcopy(bench.model)  # parameters are copied without their gradients
     net.requires_grad_(False).to(device_of(bench, precision), dtype_of(precision))
     state.load_into(net)
     return set_mode_(net, bn)

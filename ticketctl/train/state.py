@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ticketctl.errors import DivergedError
 from ticketctl.masks.mask import Mask
 from ticketctl.store.tensors import Tensor
 
@@ -38,6 +39,16 @@ class State:
     def finite(self) -> bool:
         """Whether no value is NaN or infinite."""
         return all(bool(value.isfinite().all()) for value in self.weights.values())
+
+    def check_finite(self, what: str) -> None:
+        """Refuse weights that no training should start from.
+
+        Raises:
+            DivergedError: names the first tensor with a value that is NaN or infinite.
+        """
+        bad = next((name for name, value in self.weights.items() if not bool(value.isfinite().all())), None)
+        if bad is not None:
+            raise DivergedError(f"{what}: it would start from values of {bad!r} that are NaN or infinite")
 
     def load_into(self, model: nn.Module) -> None:
         """Copy into the net's own tensors: addresses and memory formats stay."""
