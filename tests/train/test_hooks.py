@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import torch
 from torch import Tensor, nn
 
 from tests.train import small
-from ticketctl.errors import StoppedError
+from ticketctl.errors import MismatchError, StoppedError
 from ticketctl.masks.mask import Mask
 from ticketctl.train import loop as loop_module
 from ticketctl.train.course import Course
+from ticketctl.train.fitfiles import FitFiles
 from ticketctl.train.hooks import Batch, Hooks, touches
 from ticketctl.train.lab import Fit, Lab
 
@@ -225,3 +228,87 @@ def test_another_course_over_the_same_batches_is_that_course(tmp_path: Path) -> 
         small.lab(tmp_path / "b", small.bench(spec())).fit(
             small.weights(), None, train=short.model_copy(update={"batch": 4})
         )
+
+
+class Counts(Silent):
+    """Counts its epochs; with `polls` it asks first, with `stops` it polls where it may not."""
+
+    def __init__(self, *, polls: bool = False, stops: bool = False, end: int = 99) -> None:
+        self.polls, self.stops, self.end = polls, stops, end
+        self.epochs = self.steps = torch.zeros((), dtype=torch.int64)
+
+    def epoch(self, loop: Course) -> bool:
+        if self.polls:
+            loop.poll()
+        self.epochs = self.epochs + 1
+        return int(self.epochs) >= self.end
+
+    def step(self, loop: Course) -> None:
+        self.steps = self.steps + 1
+        if self.stops:
+            loop.poll()
+
+    def state(self) -> dict[str, Tensor]:
+        return {"epochs": self.epochs, "steps": self.steps}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        self.epochs, self.steps = tensors["epochs"], tensors["steps"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [Counts(), Counts(polls=True)],
+        lambda: [Counts(stops=True)],
+        lambda: [Counts(end=3)],
+    ],
+    ids=["the second polls", "a poll inside a step", "an early end that is measured late"],
+)
+def test_every_epoch_and_step_is_seen_once_wherever_it_was_stopped(tmp_path: Path, make: Any) -> None:
+    rare = spec(eval_every=5)
+    truth = small.lab(tmp_path / "truth", small.bench(rare)).fit(small.weights(), None, hooks=make())
+    for polls in range(1, 40):
+        folder, left = tmp_path / str(polls), iter(range(10**6))
+        bench = small.bench(rare, stop=lambda left=left, polls=polls: 75 if next(left) >= polls else None)
+        try:
+            small.lab(folder, bench).fit(small.weights(), None, hooks=make())
+        except StoppedError:
+            pass
+        else:
+            break
+        fit = small.lab(folder, small.bench(rare)).fit(small.weights(), None, hooks=make())
+        assert fit.files.final.read_bytes() == truth.files.final.read_bytes(), polls
+        for number in range(len(make())):
+            for name, value in truth.hook(number).items():
+                assert torch.equal(fit.hook(number)[name], value), (polls, name)
+        assert torch.equal(fit.history.nan_to_num(-1), truth.history.nan_to_num(-1))
+
+
+def test_a_training_that_a_hook_ended_is_measured_at_its_end(tmp_path: Path) -> None:
+    fit = small.lab(tmp_path, small.bench(spec(eval_every=4))).fit(
+        small.weights(), None, hooks=[Counts(end=3)]
+    )
+    assert fit.steps == 3 * PER_EPOCH
+    assert "test.accuracy" in fit.metrics()
+
+
+def test_a_training_begun_on_one_kind_of_device_does_not_go_on_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(range(1000))
+    bench = small.bench(spec(), stop=lambda: 75 if next(left) > 5 else None)
+    with pytest.raises(StoppedError):
+        small.lab(tmp_path, bench).fit(small.weights(), None)
+    write = FitFiles.write_checkpoint
+    path = tmp_path / "000" / "checkpoint.safetensors"
+    files, key = FitFiles(tmp_path / "000"), json.loads(read_header(path)["ticketctl"])["key"]
+    notes, tensors = files.read_checkpoint(key) or ({}, {})
+    write(files, key, {**notes, "device": "cuda"}, tensors)
+    with pytest.raises(MismatchError, match="--device cuda"):
+        small.lab(tmp_path, small.bench(spec())).fit(small.weights(), None)
+
+
+def read_header(path: Path) -> dict[str, str]:
+    with safetensors.safe_open(path, "pt") as file:
+        found: dict[str, str] = file.metadata()
+    return found

@@ -27,7 +27,7 @@ class Unpaced(Ahead):
 
 @pytest.fixture
 def ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stepper(bench: Bench, machine: Machine, hooks: tuple[Hooks, ...]) -> Ahead:
+    def stepper(bench: Bench, machine: Machine) -> Ahead:
         machine.ahead = machine.ahead or Unpaced(bench, machine)
         found: Ahead = machine.ahead
         return found
@@ -75,9 +75,13 @@ def test_hooks_see_the_same(tmp_path: Path, request: pytest.FixtureRequest) -> N
 def test_after_a_loss_that_is_not_finite_the_net_is_the_one_before_it(
     optimizer: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    class Breaks(Hooks):
+    class Breaks(Everything):
         def identity(self) -> dict[str, str]:
             return {"name": "breaks"}
+
+        def forward(self, model: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = model(inputs)
+            return logits
 
         def loss(self, logits: torch.Tensor, batch: object, value: torch.Tensor) -> torch.Tensor:
             self.count = getattr(self, "count", 0) + 1
@@ -98,5 +102,7 @@ def test_after_a_loss_that_is_not_finite_the_net_is_the_one_before_it(
     found = fit(tmp_path / "ahead")
     assert found.diverged
     assert found.notes["step"] == truth.notes["step"] == 4
+    assert torch.equal(found.hook(0)["seen"], truth.hook(0)["seen"])
+    assert found.mask_at_end().equal(truth.mask_at_end())
     assert found.files.final.read_bytes() == truth.files.final.read_bytes()
     assert torch.equal(found.tensors["memory.epochs"], truth.tensors["memory.epochs"])

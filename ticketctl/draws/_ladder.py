@@ -210,6 +210,16 @@ def one_shot_cost(plan: Plan, method: str) -> Cost:
     return Cost(2, plan.epochs + plan.epochs - plan.skipped)
 
 
+def refuse_rewind(rewind: float, why: str) -> None:
+    """For methods that have no rewind point: `rewind` is in steps or epochs.
+
+    Raises:
+        UsageError: it is not 0.
+    """
+    if rewind:
+        raise UsageError(why)
+
+
 def density_of(target: Target, method: str) -> Fraction:
     """The density asked for.
 

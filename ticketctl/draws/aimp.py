@@ -22,6 +22,7 @@ from ticketctl.draws._ladder import (
     check_ladder,
     chosen_from,
     dense_level,
+    refuse_rewind,
     title_of,
 )
 from ticketctl.errors import UsageError
@@ -42,6 +43,9 @@ FACTS = {
 }
 
 
+NO_REWIND = "aimp starts from the initialisation: leave --rewind out"
+
+
 @dataclass(frozen=True)
 class Params(LadderParams):
     """Keys of `[draw]` for aimp."""
@@ -56,8 +60,7 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
     Raises:
         UsageError: a rewind point; a share outside (0, 1].
     """
-    if lab.rewind:
-        raise UsageError("aimp starts from the initialisation: leave --rewind out")
+    refuse_rewind(lab.rewind, NO_REWIND)
     _check(params)
     counts, rank = budgets(lab, target, params), by_magnitude(lab)
     short = lab.bench.train.scaled(params.share)
@@ -78,6 +81,7 @@ def cost(plan: Plan, params: Params) -> Cost:
     Raises:
         UsageError: a target or share that cannot be.
     """
+    refuse_rewind(plan.rewind, NO_REWIND)
     _check(params)
     rounds = check_ladder(params, plan.target)
     short = max(1, math.floor(plan.epochs * params.share + Fraction(1, 2)))  # as TrainSpec.scaled rounds

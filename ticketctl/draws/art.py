@@ -36,6 +36,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import BeforeValidator, Field
 
+from ticketctl.draws._ladder import refuse_rewind
 from ticketctl.draws._regularisers import Regulariser, rank_of
 from ticketctl.draws._shrink import Accuracies, Shrink, Shrinking, under
 from ticketctl.draws._stop import Rule, Watch, watched
@@ -70,6 +71,9 @@ FACTS = {
 def _length(value: Any) -> Any:
     """A bare number counts epochs."""
     return f"{value}ep" if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+NO_REWIND = "art's tickets start from its own trained weights: leave --rewind at 0"
 
 
 @dataclass(frozen=True)
@@ -138,14 +142,14 @@ def cost(plan: Plan, params: Params) -> Cost:
     Raises:
         UsageError: no density, or one that art cannot reach.
     """
+    refuse_rewind(plan.rewind, NO_REWIND)
     rank_of(1, _density(plan.target))
     before = _pretrain(params, plan.epochs) + _limit(params)
     return Cost(2, before + plan.epochs, at_most=True)
 
 
 def _shrinking(lab: Lab, target: Target, params: Params) -> Shrinking:
-    if lab.rewind:
-        raise UsageError("art's tickets start from its own trained weights: leave --rewind at 0")
+    refuse_rewind(lab.rewind, NO_REWIND)
     size, density = lab.full().size, _density(target)
     return Shrinking(
         regulariser=params.regulariser,

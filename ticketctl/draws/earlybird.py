@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ticketctl.draws._channels import expand, scales, silenced, top_channels
+from ticketctl.draws._ladder import refuse_rewind
 from ticketctl.errors import DivergedError, UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.masks.select import kept_count, top
@@ -61,6 +62,9 @@ FACTS = {
 }
 
 _Bits = NDArray[np.bool_]
+
+
+NO_REWIND = "earlybird's ticket starts from the epoch where it is found: leave rewind at 0"
 
 
 @dataclass(frozen=True)
@@ -206,8 +210,7 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
 
 def _rule(lab: Lab, target: Target, params: Params) -> tuple[_Rule, int]:
     density = _density(target)
-    if lab.rewind:
-        raise UsageError("earlybird's ticket starts from the epoch where it is found: leave rewind at 0")
+    refuse_rewind(lab.rewind, NO_REWIND)
     if params.form == "weight":
         size = lab.full().size
         return _Rule("weight", tuple(lab.shapes), kept_count(size, density)), size
@@ -283,6 +286,7 @@ def cost(plan: Plan, params: Params) -> Cost:
     Raises:
         UsageError: no density, a queue of fewer than two masks or longer than the training, or epsilon outside [0, 1].
     """
+    refuse_rewind(plan.rewind, NO_REWIND)
     _density(plan.target)
     if params.length < 2 or not 0 <= params.epsilon <= 1 or not params.l1 >= 0:
         raise UsageError("draw.length is 2 or more, draw.epsilon lies in [0, 1], draw.l1 is not negative")

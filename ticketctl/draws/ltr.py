@@ -38,13 +38,22 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
     Raises:
         UsageError: the rewind point is 0.
     """
-    if not lab.rewind:
-        raise UsageError(
-            "ltr rewinds to a later point than 0: give --rewind 2ep, 1000it or 18%, or use --method imp"
-        )
+    _check(lab.rewind)
     return ladder(lab, target, params, by_magnitude(lab))
 
 
 def cost(plan: Plan, params: Params) -> Cost:
-    """One training per level, the dense one included."""
+    """One training per level, the dense one included.
+
+    Raises:
+        UsageError: the rewind point is 0, or a target that cannot be.
+    """
+    _check(plan.rewind)
     return ladder_cost(plan, params)
+
+
+def _check(rewind: float) -> None:
+    if not rewind:
+        raise UsageError(
+            "ltr rewinds to a later point than 0: give --rewind 2ep, 1000it or 18%, or use --method imp"
+        )

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from ticketctl.draws._channels import scales
+from ticketctl.draws._ladder import refuse_rewind
 from ticketctl.draws._popup import first_scores, frozen, popup
 from ticketctl.errors import UsageError
 from ticketctl.masks.apportion import apportion
@@ -51,6 +52,9 @@ FACTS = {
     "notes": "`untrained` (metrics of the supermask), `score_steps` (steps of its training)",
     "limits": "takes a density, not rounds; no rewind point",
 }
+
+
+NO_REWIND = "supermask freezes the initialisation: leave rewind at 0"
 
 
 @dataclass(frozen=True)
@@ -113,8 +117,7 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
         UsageError: no density, one that keeps nothing, or a rewind point.
     """
     density = _density(target)
-    if lab.rewind:
-        raise UsageError("supermask freezes the initialisation: leave rewind at 0")
+    refuse_rewind(lab.rewind, NO_REWIND)
     counts = layer_counts(lab.shapes, density)
     weights = _frozen(lab, params, density)
     yield Level(lab.full(), State(weights), None)
@@ -181,6 +184,7 @@ def cost(plan: Plan, params: Params) -> Cost:
     Raises:
         UsageError: no density, or a key out of its range.
     """
+    refuse_rewind(plan.rewind, NO_REWIND)
     _density(plan.target)
     if params.epochs < 0 or not 0 < params.lr < math.inf or not 0 <= params.momentum < 1:
         raise UsageError("draw.epochs is 0 or more, draw.lr above 0, draw.momentum in [0, 1)")

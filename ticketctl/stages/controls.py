@@ -15,7 +15,6 @@ from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import Ticket, write_ticket
 from ticketctl.masks.ladder import level_mask, rounds_of_death
 from ticketctl.masks.mask import Mask
-from ticketctl.masks.select import top
 from ticketctl.masks.shuffle import shuffle_death
 from ticketctl.masks.spread import random_ladder
 from ticketctl.nets.initialise import initialise_
@@ -82,12 +81,36 @@ def _erk(ladder: Ladder, setting: Setting) -> Death:
 
 
 def _inverted(ticket: Ticket, ladder: Ladder, setting: Setting) -> Death:
-    """The lowest-ranked weights, fewer from level to level."""
-    scores = {name: -score for name, score in _scores(ticket, list(setting.shapes)).items()}
-    masks = [Mask.full({name: score.shape for name, score in scores.items()})]
-    for kept in ladder.kept[1:]:
-        masks.append(top(scores, kept, among=masks[-1]))
-    return rounds_of_death(masks)
+    """The lowest-ranked weights, fewer from level to level; lots decide among equals, of which there can be many.
+
+    Over all layers together where the draw ranked so, else with the ladder's own counts in each layer.
+    """
+    names = list(setting.shapes)
+    scores = {name: score.double().numpy().ravel() for name, score in _scores(ticket, names).items()}
+    levels = [level_mask(ladder.death, level).layers() for level in range(1, ladder.rounds + 1)]
+    together = ticket.manifest.mask.scope == "global"
+    death: dict[str, NDArray[np.uint8]] = {}
+    for group in [names] if together else [[name] for name in names]:
+        counts = [sum(level[name][0] for name in group) for level in levels]
+        places = _places([scores[name] for name in group], group, setting.seeds)
+        survived = np.zeros(len(places), np.uint8)
+        for count in counts:
+            survived += places < count
+        ends = np.cumsum([scores[name].size for name in group])[:-1]
+        death |= dict(zip(group, np.split(survived, ends), strict=True))
+    return {name: death[name].reshape(tuple(setting.shapes[name])) for name in names}
+
+
+def _places(scores: list[NDArray[np.float64]], names: list[str], seeds: Seeds) -> NDArray[np.int64]:
+    """Each weight's place from the lowest score to the highest, equal ones in a random order."""
+    lots = [
+        seeds.raw("shuffle", "inverted", name, count=score.size)
+        for name, score in zip(names, scores, strict=True)
+    ]
+    order = np.lexsort((np.concatenate(lots), np.concatenate(scores)))
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return places
 
 
 def _scores(ticket: Ticket, names: list[str]) -> dict[str, torch.Tensor]:

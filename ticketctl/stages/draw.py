@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ticketctl import __version__
 from ticketctl.artifacts.ladder import Ladder
@@ -21,14 +24,14 @@ from ticketctl.recipe import Recipe
 from ticketctl.stages.controls import write_control
 from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
-from ticketctl.stages.method import cost_in, inputs, method_of, plan, target_of
+from ticketctl.stages.method import Input, cost_in, inputs, method_of, plan, target_of
 from ticketctl.stages.records import RunOf, cost_of, level_record, paths_of, save_run
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.store.files import make_folder
 from ticketctl.store.locks import locked
 from ticketctl.store.tensors import Tensor
-from ticketctl.train.lab import Fit, Lab, Level
+from ticketctl.train.lab import Fit, Lab, Level, training_id
 from ticketctl.train.schedule import learning_rates
 from ticketctl.train.state import to_tensor
 
@@ -62,7 +65,7 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
         done = drawn(recipe, seed, folder)
         if done is None:
             given = inputs(setting.recipe, around.workspace)
-            setting = replace(setting, given={name: one.manifest.ticket_id for name, one in given.items()})
+            setting = replace(setting, given={name: one.id for name, one in given.items()})
             _begin(folder, asked(recipe, seed), setting)
             sessions, ladders = Sessions(folder / WORK, around), Ladders()
             lab = _lab(setting, folder, given)
@@ -109,10 +112,10 @@ def _begin(folder: Path, wish: dict[str, Any], setting: Setting) -> None:
         check_intent(folder, found, wanted)
 
 
-def _lab(setting: Setting, folder: Path, given: Mapping[str, Ticket]) -> Lab:
+def _lab(setting: Setting, folder: Path, given: Mapping[str, Input]) -> Lab:
     restart = setting.recipe.draw is not None and setting.recipe.draw.schedule == "restart"
     lab = setting.lab(folder / WORK / "fits", rewind=setting.rewind_step(), restart=restart)
-    lab.inputs = {name: Mask.from_arrays(ticket.mask()) for name, ticket in given.items()}
+    lab.inputs = {name: one.mask for name, one in given.items()}
     return lab
 
 
@@ -170,6 +173,16 @@ def _noted(level: Level, paths: Collapse) -> dict[str, Any]:
     }
 
 
+def _scores(level: Level) -> tuple[dict[str, NDArray[np.float32]] | None, int]:
+    """The scores as float32, and the power of two they were divided by: SynFlow's of deep nets lie beyond float32."""
+    if level.scores is None:
+        return None, 0
+    largest = max(float(score.abs().max()) for score in level.scores.values())
+    exponent = math.frexp(largest)[1] if largest > torch.finfo(torch.float32).max else 0
+    found = {name: (score.double() * 2.0**-exponent).float().numpy() for name, score in level.scores.items()}
+    return found, exponent
+
+
 def _record(level: Level) -> dict[str, Tensor] | None:
     """What the method wrote down, and the images that it scored on, in their order."""
     found = dict(level.record or {})
@@ -181,12 +194,13 @@ def _record(level: Level) -> dict[str, Tensor] | None:
 def _keep_run(number: int, level: Level, setting: Setting, folder: Path) -> None:
     """The level's trained net; under `search` what was not trained as a spend of the ticket would train it."""
     assert level.fit is not None
-    place = "levels" if level.fit.is_plain(setting.recipe.train) else "search"
     dense = level.mask.kept == level.mask.size
     start = setting.initial if dense else level.start
+    own = training_id(setting.identity, setting.seeds, start, level.mask)
+    place = "levels" if level.fit.key == own else "search"
     role = "init" if dense else role_of(level, setting)
     target = folder / place / str(number)
-    save_run(target, RunOf(setting, setting.seeds, level.fit, level.mask, number, start, role))
+    save_run(target, RunOf(setting, level.fit.order.seeds, level.fit, level.mask, number, start, role))
 
 
 def role_of(level: Level, setting: Setting) -> str:
@@ -204,6 +218,9 @@ def _seal(ladders: Ladders, setting: Setting, seed: int, folder: Path, sessions:
     death = rounds_of_death(ladders.masks)
     ladder = Ladder(death, len(ladders.masks) - 1, (), (), tuple(ladders.accuracy))
     step, notes = last.start.step, last.notes
+    scores, exponent = _scores(last)
+    if exponent:
+        ladders.notes[str(len(ladders.masks) - 1)]["scores_exponent"] = exponent
     fields: dict[str, Any] = {
         "arch": setting.arch,
         "draw": _draw_record(ladders, setting, seed),
@@ -211,7 +228,7 @@ def _seal(ladders: Ladders, setting: Setting, seed: int, folder: Path, sessions:
         "scope": str(notes.get("scope", recipe.draw.params.get("scope", "global"))),
         "structure": str(notes.get("structure", "unstructured")),
         "level": len(ladders.masks) - 1,
-        "scores": last.scores and {name: score.float().numpy() for name, score in last.scores.items()},
+        "scores": scores,
         "record": _record(last),
         "ext": {"ticketctl.levels": ladders.notes},
     }

@@ -57,6 +57,8 @@ def images_per_second(setting: Setting) -> float:
     seen, began = 0, time.perf_counter()
     for step in range(min(WARM + TIMED, bench.feed.steps_per_epoch)):
         if step == WARM:
+            if bench.place.device.type == "cuda":
+                torch.cuda.synchronize(bench.place.device)
             seen, began = 0, time.perf_counter()
         inputs, labels, index = bench.feed.batch(step)
         with bench.place.autocast():

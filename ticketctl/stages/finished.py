@@ -41,13 +41,30 @@ def drawn(recipe: Recipe, seed: int, folder: Path) -> Ticket | None:
 
 
 def missing_controls(recipe: Recipe, folder: Path) -> list[str]:
-    """The kinds of controls that the recipe wants and that are not there; `inverted` needs a score to invert."""
-    wanted = [
-        kind
-        for kind in (CONTROL_KINDS if recipe.draw and recipe.draw.controls else ())
-        if kind != "inverted" or has_scores(folder)
-    ]
+    """The kinds of controls that the recipe wants and that are not there; `inverted` needs a score to invert, and
+    those that move the mask need weights where they move it.
+    """
+    if not recipe.draw or not recipe.draw.controls:
+        return []
+    kinds = CONTROL_KINDS if can_move(folder) else ("reinit",)
+    wanted = [kind for kind in kinds if kind != "inverted" or has_scores(folder)]
     return [kind for kind in wanted if not (folder / CONTROLS / kind / "ticket" / "ticket.json").exists()]
+
+
+def can_move(folder: Path) -> bool:
+    """Whether another mask may be laid over the ticket's start: not over trained weights that are zero elsewhere.
+
+    A mask moved there would begin with dead weights, and the ticket beat it by construction.
+    """
+    if not (folder / "ticket" / "ticket.json").exists():
+        return True
+    ticket = open_ticket(folder / "ticket")
+    if ticket.manifest.init.role != "trained":
+        return True
+    start = ticket.init()
+    pruned = [start[name].array()[~keep] for name, keep in ticket.mask().items()]
+    zeros = sum(int((values == 0).sum()) for values in pruned)
+    return 2 * zeros < sum(values.size for values in pruned)
 
 
 def has_scores(folder: Path) -> bool:

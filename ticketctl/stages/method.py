@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -13,19 +14,23 @@ from ticketctl import plugins
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.artifacts.workspace import resolve
 from ticketctl.errors import UsageError, near_miss
+from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
 from ticketctl.stages.setting import Setting
 from ticketctl.train.lab import Cost, Plan, Target
 
 
-def plan(recipe: Recipe, rewind: float = 0.0) -> Cost:
-    """What a draw takes; `rewind` epochs lie before its rewind point.
+def plan(recipe: Recipe, rewind: float | None = None) -> Cost:
+    """What a draw takes; `rewind` epochs lie before its rewind point (None: not known before the data are there).
 
     Raises:
         UsageError: the method's keys or target cannot be.
     """
     method, params = method_of(recipe)
-    restart = recipe.draw is not None and recipe.draw.schedule == "restart"
+    assert recipe.draw is not None
+    restart = recipe.draw.schedule == "restart"
+    if rewind is None:
+        rewind = 0.0 if recipe.draw.rewind == "0" else 1.0
     found: Cost = method.cost(Plan(target_of(recipe), recipe.train.epochs, rewind, restart), params)
     return found
 
@@ -57,7 +62,25 @@ def method_of(recipe: Recipe) -> tuple[ModuleType, Any]:
         ) from None
 
 
-def inputs(recipe: Recipe, workspace: Path) -> dict[str, Ticket]:
+@dataclass(frozen=True)
+class Input:
+    """A ticket that a method was given, at one of its levels."""
+
+    ticket: Ticket
+    level: int | None
+
+    @property
+    def id(self) -> str:
+        """Of that level."""
+        return self.ticket.ticket_id_at(self.level)
+
+    @property
+    def mask(self) -> Mask:
+        """Of that level."""
+        return Mask.from_arrays(self.ticket.mask_at(self.level))
+
+
+def inputs(recipe: Recipe, workspace: Path) -> dict[str, Input]:
     """The tickets that the method says it needs (`NEEDS`), by the keys that name them.
 
     Raises:
@@ -70,7 +93,7 @@ def inputs(recipe: Recipe, workspace: Path) -> dict[str, Ticket]:
         name = recipe.draw.params.get(need)
         if not name:
             raise UsageError(f"{recipe.draw.method} needs a {need}: name one with --set draw.{need}=PATH")
-        found[need] = resolve(str(name), workspace)[0]
+        found[need] = Input(*resolve(str(name), workspace))
     return found
 
 

@@ -13,7 +13,6 @@ import torch
 
 from ticketctl import plugins
 from ticketctl.artifacts.ticket import Ticket
-from ticketctl.masks.mask import Mask
 from ticketctl.progress import Silent
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_files import lay, parse_recipe
@@ -122,7 +121,7 @@ class Case:
         lab = setting.lab(self.new_folder(), rewind=setting.rewind_step(), restart=restart)
         lab.initial = initial or lab.initial
         given = inputs(setting.recipe, self.folder)
-        lab.inputs = {name: Mask.from_arrays(ticket.mask()) for name, ticket in given.items()}
+        lab.inputs = {name: one.mask for name, one in given.items()}
         return Watched.around(lab, poison=poison)
 
     def levels(self, setting: Setting, lab: Watched) -> Iterator[Level]:

@@ -35,10 +35,6 @@ class Fit:
     train: TrainSpec
     """The course that was taken."""
 
-    def is_plain(self, train: TrainSpec) -> bool:
-        """Whether this is what the recipe's own `train` does: no hook, nothing cut short."""
-        return self.train == train and self.order.until is None and not self.order.hooks
-
     @property
     def diverged(self) -> bool:
         """Whether the loss left the finite numbers."""

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 
 import torch
 
-from ticketctl.errors import StoppedError, TicketctlError
+from ticketctl.errors import MismatchError, StoppedError, TicketctlError
 from ticketctl.masks.mask import Mask
 from ticketctl.train.bench import Bench, Order, Progress, poll
+from ticketctl.train.company import Company
 from ticketctl.train.course import Course
 from ticketctl.train.evaluate import evaluate
-from ticketctl.train.fitfiles import FitFiles, as_rows, moved_mask, of_hook
+from ticketctl.train.fitfiles import FitFiles, as_rows
 from ticketctl.train.machine import machine_for
 from ticketctl.train.memory import Memory
 from ticketctl.train.optimizer import optimizer_tensors, restore_optimizer
@@ -47,12 +48,17 @@ class Loop:
         self.diverged: str | None = None
         """What left the finite numbers: `loss` or `weights`."""
         self.machine = machine_for(bench, order.mask)
-        self.stepper = stepper_for(bench, self.machine, order.hooks)
         self.machine.begin(order.start, order.mask, order.hooks)
+        self.stepper = stepper_for(bench, self.machine)
+        if self.stepper.leaves_traces:  # a capture has run the net
+            self.machine.begin(order.start, order.mask, order.hooks)
         self.course = Course(bench, self.machine, self.progress, len(self.rates), self._poll)
+        self.company = Company(order, self.machine)
         self.last_written = self.last_reported = bench.clock()
         self.writing_took = 0.0
         self.epoch_of_tables = -1
+        self.between = True
+        """Whether no step is under way: the only time to stop."""
 
     # ------------------------------------------------------------------------------------------------ the course
 
@@ -64,8 +70,7 @@ class Loop:
         """
         self._resume()
         self.stepper.begin(self.progress)
-        for hook in self.order.hooks:
-            hook.start(self.course)
+        self.company.start(self.course)
         epochs = self.end / self.bench.feed.steps_per_epoch
         self.bench.reporter.phase(self.order.title, epochs, self._epochs_done())
         try:
@@ -99,8 +104,10 @@ class Loop:
     def _step(self) -> None:
         """One batch: forward, backward, update, and the pruned weights back to zero."""
         position = self._tables()
+        self.between = False  # a checkpoint of half a step would be none
         if not self.stepper.take(position, self.rates[self.progress.step], self.course):
             self.diverged = "loss"  # the net is still the one before this step
+        self.between = True
 
     def _settle(self) -> bool:
         """Bring `progress` up to date with the device; whether the loss was finite all along."""
@@ -132,19 +139,24 @@ class Loop:
     def _end_epoch(self) -> None:
         """Append a row of history, first of all before training starts. Stopping inside leaves no trace."""
         row = self._row()
-        values = dict(zip(self.bench.columns, row, strict=True))
-        self.course.values = values
-        ended = False
+        ended = self._is_ended(row) if self.progress.seen else False
         if self.progress.seen:
-            answers = [hook.epoch(self.course) for hook in self.order.hooks]  # every one of them is asked
-            ended = any(answers)
             self.memory.end_epoch()
+        values = dict(zip(self.bench.columns, row, strict=True))
         self.progress.rows.append(row)
         self.progress.loss, self.progress.seen, self.progress.ended = 0.0, 0, ended
         self.stepper.begin(self.progress)
         self._remember_best(values)
         self.files.append_event(values)
         self.bench.reporter.epochs(self._epochs_done(), values)
+
+    def _is_ended(self, row: list[float]) -> bool:
+        """Whether a hook ends the training here; its last row is measured in any case."""
+        self.course.values = dict(zip(self.bench.columns, row, strict=True))
+
+        exams = slice(5, 5 + 2 * len(self.bench.exams))
+        measure = None if self._evaluation_is_due() else lambda: row.__setitem__(exams, self._examine())
+        return self.company.ends(self.course, measure)
 
     def _row(self) -> list[float]:
         step, per_epoch = self.progress.step, self.bench.feed.steps_per_epoch
@@ -206,18 +218,12 @@ class Loop:
         tensors = dict(self._state().weights)
         tensors |= optimizer_tensors(self.machine.optimizer, self.model)
         tensors |= self.memory.tensors()
-        tensors |= self._of_hooks()
+        tensors |= self.company.state()
         tensors["history"] = as_rows(self.progress.rows, len(self.bench.columns))
-        self.files.write_checkpoint(self.order.key, self.progress.notes(), tensors)
+        notes = {**self.progress.notes(), "device": self.bench.place.device.type}
+        self.files.write_checkpoint(self.order.key, notes, tensors)
         self.last_written = self.bench.clock()
         self.writing_took = self.last_written - began
-
-    def _of_hooks(self) -> dict[str, torch.Tensor]:
-        """What hooks hold, and the mask if they move it."""
-        found = dict(self.machine.mask_tensors()) if self.order.moves else {}
-        for number, hook in enumerate(self.order.hooks):
-            found |= {f"hook.{number}.{name}": value for name, value in hook.state().items()}
-        return found
 
     def _resume(self) -> None:
         found = self.files.read_checkpoint(self.order.key)
@@ -225,24 +231,23 @@ class Loop:
         if found is None:
             return
         notes, tensors = found
+        if (begun := notes["device"]) != self.bench.place.device.type:
+            raise MismatchError(
+                f"{self.files.folder}: begun with --device {begun}, and other devices give other bits; "
+                f"go on with --device {begun}, or remove it to begin again"
+            )
         State(tensors).load_into(self.model)
         restore_optimizer(self.machine.optimizer, self.model, tensors)
         self.memory.restore(tensors)
-        self._restore_hooks(tensors)
+        self.company.restore(tensors)
         self.course.progress = self.progress = Progress.of(notes, tensors["history"].tolist())
         if self.progress.seen:  # stopped at the very end of an epoch, its row still needs that epoch's order
             self._begin_epoch((self.progress.step - 1) // self.bench.feed.steps_per_epoch)
 
-    def _restore_hooks(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        if self.order.moves and self.order.mask is not None and self.machine.binding:
-            self.machine.binding.load_(moved_mask(tensors, self.order.mask))
-        for number, hook in enumerate(self.order.hooks):
-            hook.restore(of_hook(tensors, number))
-
     def _finish(self) -> None:
         """Results on disk; the record last, because it says that the rest is there."""
-        for hook in self.order.hooks if self.diverged is None else ():
-            hook.finish(self.course)
+        if self.diverged is None:
+            self.company.finish(self.course)
         if not self._is_finite():  # then the last that are known to be are those before the first step
             self.order.start.load_into(self.model)
             if self.machine.binding:
@@ -262,7 +267,7 @@ class Loop:
             "steps": self.progress.step - self.order.start.step,
         }
         memory = self.memory.tensors()
-        tensors = {"history": as_rows(self.progress.rows, len(self.bench.columns)), **self._of_hooks()}
+        tensors = {"history": as_rows(self.progress.rows, len(self.bench.columns)), **self.company.state()}
         tensors |= {name: memory[name] for name in ("memory.events", "memory.epochs")}
         self.files.write_record(self.order.key, notes, tensors)
 
@@ -291,4 +296,5 @@ class Loop:
         return self.progress.step / self.bench.feed.steps_per_epoch
 
     def _poll(self) -> None:
-        poll(self.bench.stop)
+        if self.between:
+            poll(self.bench.stop)
