@@ -344,7 +344,7 @@ DRAWS = {
 
 FIFTH: dict[str, Any] = {"rate": "0.2", "scope": "global"}
 SHRINK: dict[str, Any] = {
-    "pretrain": "60ep",
+    "pretrain": "37.5%",
     "lambda_init": 5e-6,
     "eta": 1.05,
     "half_window": 1,
@@ -363,7 +363,8 @@ OWN_KEYS: dict[str, dict[str, Any]] = {
     "*/synflow-*": {"iterations": 100, "bn": "scale"},
     "*/smartratio-*": {"hybrid": False, "decay": "quadratic"},
     "000-art/rigl-*": {"preset": "paper", "distribution": "uniform", "search": 360},
-    "000-art/art-*[t0]": SHRINK | {"regulariser": "hypersparse"},
+    "000-art/art-*0": SHRINK | {"regulariser": "hypersparse"},
+    "000-art/art-*-tinyimagenet": SHRINK | {"regulariser": "hypersparse", "pretrain": "20%"},
     "000-art/art-*-l1": SHRINK | {"regulariser": "l1"},
     "000-art/art-*-l2": SHRINK | {"regulariser": "l2"},
     "002-label-noise/gradient-*": FIFTH | {"batches": 1, "bn": "eval"},

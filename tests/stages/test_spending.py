@@ -16,6 +16,7 @@ from tests.stages import tiny
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.errors import MismatchError, StoppedError, UsageError
+from ticketctl.recipe_files import parse_recipe
 from ticketctl.stages import spend as spend_stage
 from ticketctl.stages.spend import as_record, table
 from ticketctl.train.loop import Loop
@@ -311,7 +312,7 @@ def test_what_a_kill_between_run_and_sweep_leaves_is_swept(tmp_path: Path, monke
 
 def test_a_run_of_another_training_is_never_overwritten(drawn: tuple[Ticket, Path], tmp_path: Path) -> None:
     """The same folder, the same recipe, but the data changed underneath: refused, and the old run stays whole."""
-    job = SimpleNamespace(folder=tmp_path, drawn=None)
+    job = SimpleNamespace(folder=tmp_path, drawn=None, level=1)
     (tmp_path / "run.json").write_bytes((drawn[0].folder.parent / "levels" / "1" / "run.json").read_bytes())
     for entry in open_run(drawn[0].folder.parent / "levels" / "1").manifest.files:
         target = tmp_path / entry.path
@@ -320,6 +321,22 @@ def test_a_run_of_another_training_is_never_overwritten(drawn: tuple[Ticket, Pat
     with pytest.raises(MismatchError, match="another training"):
         spend_stage._there(job, "0" * 64)  # type: ignore[arg-type]
     assert open_run(tmp_path).manifest.status == "done"
+
+
+def test_the_dense_net_is_trained_once_for_all_draws_of_a_net_on_its_data(tmp_path: Path) -> None:
+    subject = tmp_path / "lenet-300-100-digits"
+    one, other = subject / "imp-00000001" / "seed-0", subject / "random-00000002" / "seed-0"
+    tiny.draw(one)
+    tables = {**tiny.TABLES, "draw": {"method": "random", "density": "1/2"}}
+    tiny.run_draw(parse_recipe(tables, where="test"), 0, other, tiny.around(tmp_path / "cache"))
+    dense, ticket = tiny.spend(other)
+    assert not dense.trained
+    assert dense.run.folder == one / "levels" / "0"
+    (one / "levels" / "0" / "run.json").write_text("damaged")
+    again, _ = tiny.spend(other)
+    assert again.trained
+    assert again.run.manifest.weights.digest == dense.run.manifest.weights.digest
+    assert ticket.level == 1
 
 
 def test_inverted_keeps_what_the_dense_net_ranked_lowest(late: Path) -> None:

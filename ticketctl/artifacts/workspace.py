@@ -17,7 +17,7 @@ from ticketctl.errors import ArtifactError, UsageError, near_miss
 
 DRAWN = "*/*/*/ticket"
 CONTROLS = "*/*/*/controls/*/ticket"
-TRAINED = ("*/*/*/levels/*", "*/*/*/spends/*/*", "*/*/*/controls/*/spends/*/*")
+TRAINED = ("*/*/*/levels/*", "*/*/*/search/*", "*/*/*/spends/*/*", "*/*/*/controls/*/spends/*/*")
 TOLERANCE = 0.005
 _SUFFIX = re.compile(r"(?P<name>.*)@(?:(?P<level>[0-9]{1,3})|(?P<sparsity>[01]?\.[0-9]+))")
 

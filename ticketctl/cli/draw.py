@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ticketctl.cli import options as opt
 from ticketctl.cli.devices import check
+from ticketctl.cli.inspect import noted
 from ticketctl.cli.output import note, percent, print_json, print_line, print_table, visible
 from ticketctl.cli.signals import Stop
 
@@ -174,14 +175,18 @@ def ticket_record(ticket: Ticket) -> dict[str, Any]:
 def show(ticket: Ticket) -> None:
     """The levels of a drawn ticket, its id and its folder."""
     manifest = ticket.manifest
-    rows = []
+    rows, searched = [], False
     for level in manifest.draw.levels:
         metrics = {name: float(value) for name, value in level.metrics.items()}
         kept = f"{100 * level.kept / manifest.mask.prunable:.2f}"
         state = "cut" if level.cut else f"{len(level.empty_layers)} empty" if level.empty_layers else ""
+        if noted(manifest.ext, level.level).get("trained") == "search":
+            state, searched = f"{state} search".strip(), True
         accuracy = [percent(metrics.get(name)) for name in ("val.accuracy", "test.accuracy")]
         rows.append([str(level.level), str(level.kept), kept, *accuracy, state])
     print_table(["level", "kept", "density %", "val %", "test %", ""], rows, left=0)
+    if searched:
+        print_line("search: trained otherwise than a spend of the ticket trains that level")
     print_line(f"ticket {manifest.ticket_id}")
     print_line(visible(f"in     {ticket.folder}"))
     if sys.stdout.isatty():

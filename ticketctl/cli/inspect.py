@@ -150,11 +150,16 @@ def _show_ticket(ticket: Ticket, wanted: int | None) -> None:
     print_table(["level", "kept", "density %", "on a path", "test %", ""], rows, left=0)
 
 
-def _noted(ext: Mapping[str, Any], level: int) -> str | None:
-    """How the level was chosen, as the draw noted it: single values alone, for lists stand in `--json`."""
+def noted(ext: Mapping[str, Any], level: int) -> Mapping[str, Any]:
+    """What the draw noted on a level."""
     levels = ext.get("ticketctl.levels")
     notes = levels.get(str(level)) if isinstance(levels, dict) else None
-    single = notes.items() if isinstance(notes, dict) else ()
+    return notes if isinstance(notes, dict) else {}
+
+
+def _noted(ext: Mapping[str, Any], level: int) -> str | None:
+    """How the level was chosen, as the draw noted it: single values alone, for lists stand in `--json`."""
+    single = noted(ext, level).items()
     return ", ".join(f"{key} {value}" for key, value in single if isinstance(value, str | int))[:300] or None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from ticketctl.recipe import Recipe
 from ticketctl.stages.controls import write_control
 from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
-from ticketctl.stages.method import Input, cost_in, inputs, method_of, plan, target_of
+from ticketctl.stages.method import Input, check_start, cost_in, inputs, lab_for, method_of, plan, target_of
 from ticketctl.stages.records import RunOf, cost_of, level_record, paths_of, save_run
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
@@ -61,14 +61,17 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
         DivergedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
     """
     setting = _settled(recipe, seed, folder, around)
+    given: dict[str, Input] = {}
+    if drawn(recipe, seed, folder) is None:
+        given = inputs(setting.recipe, around.workspace)
+        check_start(setting, lab_for(setting, folder, given))
     with locked(folder):
         done = drawn(recipe, seed, folder)
         if done is None:
-            given = inputs(setting.recipe, around.workspace)
             setting = replace(setting, given={name: one.id for name, one in given.items()})
             _begin(folder, asked(recipe, seed), setting)
             sessions, ladders = Sessions(folder / WORK, around), Ladders()
-            lab = _lab(setting, folder, given)
+            lab = lab_for(setting, folder / WORK / "fits", given)
             for number, level in enumerate(_levels(setting, lab)):
                 _take(ladders, number, level, setting, folder)
             ladders.fits = lab.fits
@@ -112,13 +115,6 @@ def _begin(folder: Path, wish: dict[str, Any], setting: Setting) -> None:
         check_intent(folder, found, wanted)
 
 
-def _lab(setting: Setting, folder: Path, given: Mapping[str, Input]) -> Lab:
-    restart = setting.recipe.draw is not None and setting.recipe.draw.schedule == "restart"
-    lab = setting.lab(folder / WORK / "fits", rewind=setting.rewind_step(), restart=restart)
-    lab.inputs = {name: one.mask for name, one in given.items()}
-    return lab
-
-
 def _levels(setting: Setting, lab: Lab) -> Iterator[Level]:
     recipe = setting.recipe
     assert recipe.draw is not None
@@ -128,7 +124,8 @@ def _levels(setting: Setting, lab: Lab) -> Iterator[Level]:
     steps = round(cost.epochs * setting.bench.feed.steps_per_epoch)
     what = f"draw {recipe.draw.method}: {recipe.model.name} on {setting.data.name}"
     most = "at most " if cost.at_most else ""
-    told = f"{cost.trainings} trainings, {most}{cost.epochs:g} epochs and {steps:,} steps in all"
+    plural = "" if cost.trainings == 1 else "s"
+    told = f"{cost.trainings} training{plural}, {most}{cost.epochs:g} epochs and {steps:,} steps in all"
     setting.bench.reporter.job(f"{what}: {told}; --dry-run says how long that takes", cost.trainings)
     levels: Iterator[Level] = method.draw(lab, target=target, params=params)
     return levels
@@ -146,11 +143,15 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
         setting.bench.reporter.note(
             f"level {number}: no path of kept weights leads from the input to the output"
         )
+    elif paths.effective is not None and 2 * paths.effective < level.mask.kept:
+        setting.bench.reporter.note(
+            f"level {number}: {paths.effective} of {level.mask.kept} kept weights lie on a path from input to output"
+        )
     ladders.masks.append(level.mask)
     ladders.levels.append(record)
     ladders.accuracy.append(metrics.get("test.accuracy"))
     ladders.last = level
-    ladders.notes[str(number)] = _noted(level, paths)
+    ladders.notes[str(number)] = _noted(level, paths, setting)
     if paths.unknown:
         setting.bench.reporter.note(
             f"level {number}: whether the mask cuts the net is not judged: {paths.unknown}"
@@ -160,14 +161,16 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
         _keep_run(number, level, setting, folder)
 
 
-def _noted(level: Level, paths: Collapse) -> dict[str, Any]:
+def _noted(level: Level, paths: Collapse, setting: Setting) -> dict[str, Any]:
     """How the level was chosen, and what no reader needs: the channels that no path uses, by layer."""
     notes = {key: value for key, value in level.notes.items() if key != "metrics"}
     if "samples" in notes:
         notes["samples"] = len(notes["samples"])  # which they were stands in the record: there may be many
     dead = {name: count for name, count in paths.dead_channels.items() if count}
+    searched = level.fit is not None and not is_plain(level, setting)
     return {
         **notes,
+        **({"trained": "search"} if searched else {}),
         **({"dead_channels": dead} if dead else {}),
         **({"unknown": paths.unknown} if paths.unknown else {}),
     }
@@ -196,11 +199,17 @@ def _keep_run(number: int, level: Level, setting: Setting, folder: Path) -> None
     assert level.fit is not None
     dense = level.mask.kept == level.mask.size
     start = setting.initial if dense else level.start
-    own = training_id(setting.identity, setting.seeds, start, level.mask)
-    place = "levels" if level.fit.key == own else "search"
+    place = "levels" if is_plain(level, setting) else "search"
     role = "init" if dense else role_of(level, setting)
     target = folder / place / str(number)
     save_run(target, RunOf(setting, level.fit.order.seeds, level.fit, level.mask, number, start, role))
+
+
+def is_plain(level: Level, setting: Setting) -> bool:
+    """Whether the level was trained as a spend of the ticket trains it: by the recipe, with nothing changed."""
+    start = setting.initial if level.mask.kept == level.mask.size else level.start
+    own = training_id(setting.identity, setting.seeds, start, level.mask)
+    return level.fit is not None and level.fit.key == own
 
 
 def role_of(level: Level, setting: Setting) -> str:

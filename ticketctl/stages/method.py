@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,11 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 from ticketctl import plugins
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.artifacts.workspace import resolve
-from ticketctl.errors import UsageError, near_miss
+from ticketctl.errors import ArtifactError, UsageError, near_miss
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
 from ticketctl.stages.setting import Setting
-from ticketctl.train.lab import Cost, Plan, Target
+from ticketctl.train.lab import Cost, Lab, Plan, Target
 
 
 def plan(recipe: Recipe, rewind: float | None = None) -> Cost:
@@ -94,7 +96,41 @@ def inputs(recipe: Recipe, workspace: Path) -> dict[str, Input]:
         if not name:
             raise UsageError(f"{recipe.draw.method} needs a {need}: name one with --set draw.{need}=PATH")
         found[need] = Input(*resolve(str(name), workspace))
+        net = found[need].ticket.manifest.arch.name
+        if net != recipe.model.name:
+            raise ArtifactError(
+                "E_ARCH_MISMATCH",
+                f"draw.{need}: {name} is a ticket of {net}; this draw is of {recipe.model.name}",
+            )
     return found
+
+
+class _Begun(Exception):  # noqa: N818  # no error: the method wants to train
+    """A draw has come as far as its first training."""
+
+
+def check_start(setting: Setting, lab: Lab) -> None:
+    """Let the method refuse what it must, by running it as far as its first level or training, whichever is first.
+
+    Raises:
+        UsageError, ArtifactError: the method's, on keys, target, net or given ticket.
+    """
+
+    def begun(*_: Any, **__: Any) -> Any:
+        raise _Begun
+
+    method, params = method_of(setting.recipe)
+    lab.fit, lab.note = begun, lambda text: None  # type: ignore[method-assign]
+    with suppress(_Begun):
+        next(iter(method.draw(lab, target=target_of(setting.recipe), params=params)))
+
+
+def lab_for(setting: Setting, folder: Path, given: Mapping[str, Input]) -> Lab:
+    """The lab that a draw is handed, with its trainings below `folder`."""
+    restart = setting.recipe.draw is not None and setting.recipe.draw.schedule == "restart"
+    lab = setting.lab(folder, rewind=setting.rewind_step(), restart=restart)
+    lab.inputs = {name: one.mask for name, one in given.items()}
+    return lab
 
 
 def target_of(recipe: Recipe) -> Target:

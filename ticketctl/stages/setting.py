@@ -252,7 +252,10 @@ def _statistics(recipe: Recipe, data: DataSet) -> dict[str, tuple[float, ...]]:
     mean, std = recipe.data.mean or data.mean, recipe.data.std or data.std
     channels = data.shape[0]
     if len(mean) != channels or len(std) != channels or min(std) <= 0:
-        raise UsageError(f"data.mean and data.std: {channels} values each for this data, deviations above 0")
+        raise UsageError(
+            f"data.mean and data.std: these data want {channels} values each, deviations above 0; the recipe gives "
+            f"{len(mean)} and {len(std)} (--set data.mean=[] --set data.std=[] takes the data's own)"
+        )
     return {"mean": mean, "std": std}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 from ticketctl.artifacts.manifest import write_provenance
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import Ticket
-from ticketctl.errors import MismatchError, UsageError
+from ticketctl.errors import ArtifactError, MismatchError, UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
@@ -97,11 +99,27 @@ def _there(job: Job, key: str) -> Run | None:
             run = open_run(folder)
             if run.manifest.training_id == key:
                 return run
+    if job.level == 0 and (found := _dense_beside(job, key)) is not None:
+        return found
     if (job.folder / "run.json").exists():
         raise MismatchError(
             f"{job.folder}: holds a run of another training (the data, the ticket or the version differ); "
             "move it away to train this one"
         )
+    return None
+
+
+def _dense_beside(job: Job, key: str) -> Run | None:
+    """The very training, if another draw of this net on these data, or a spend of its ticket, left it beside ours."""
+    seed, method, subject = job.folder.parents[2:5]
+    if not (seed.name.startswith("seed-") and re.fullmatch(r".+-[0-9a-f]{8}", method.name)):
+        return None  # not in a workspace: what lies around is nobody's business
+    for pattern in ("*/seed-*/levels/0", "*/seed-*/spends/*/0-seed-*"):
+        for folder in sorted(subject.glob(pattern)):
+            with suppress(ArtifactError):  # a damaged run elsewhere is none of ours
+                run = open_run(folder)
+                if run.manifest.training_id == key and run.manifest.status == "done":
+                    return run
     return None
 
 

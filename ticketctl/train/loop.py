@@ -197,9 +197,10 @@ class Loop:
         return [value for pair in results for value in pair]
 
     def _remember_best(self, values: Mapping[str, float]) -> None:
-        """The earliest epoch with the best validation accuracy; never chosen on test."""
+        """The earliest epoch with the best validation accuracy; never chosen on test, nor where the mask moves."""
         accuracy = values.get("val.accuracy", math.nan)
-        if self.progress.step > self.order.start.step and accuracy > self.progress.best_accuracy:
+        started = self.progress.step > self.order.start.step and not self.order.moves
+        if started and accuracy > self.progress.best_accuracy:
             self.progress.best_accuracy = accuracy
             self.progress.best_epoch = round(values["epoch"])
             self.best = self._state()
@@ -253,9 +254,8 @@ class Loop:
             if self.machine.binding:
                 self.machine.binding.apply_()
         if self.diverged:
-            self.bench.reporter.note(
-                f"{self.order.title}: the {self.diverged} left the finite numbers at step {self.progress.step}"
-            )
+            what = f"the {self.diverged} left the finite numbers at step {self.progress.step}"
+            self.bench.reporter.note(f"{self.order.title}: {what}")
         self._write_best()
         self._check_mask()
         self.files.write_state(self.files.final, self._state())
