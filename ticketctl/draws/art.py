@@ -36,7 +36,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import BeforeValidator, Field
 
-from ticketctl.draws._ladder import refuse_rewind
+from ticketctl.draws._ladder import density_of, refuse_rewind
 from ticketctl.draws._regularisers import Regulariser, rank_of
 from ticketctl.draws._shrink import Accuracies, Shrink, Shrinking, under
 from ticketctl.draws._stop import Rule, Watch, watched
@@ -143,14 +143,14 @@ def cost(plan: Plan, params: Params) -> Cost:
         UsageError: no density, or one that art cannot reach.
     """
     refuse_rewind(plan.rewind, NO_REWIND)
-    rank_of(1, _density(plan.target))
+    rank_of(1, density_of(plan.target, "art"))
     before = _pretrain(params, plan.epochs) + _limit(params)
     return Cost(2, before + plan.epochs, at_most=True)
 
 
 def _shrinking(lab: Lab, target: Target, params: Params) -> Shrinking:
     refuse_rewind(lab.rewind, NO_REWIND)
-    size, density = lab.full().size, _density(target)
+    size, density = lab.full().size, density_of(target, "art")
     return Shrinking(
         regulariser=params.regulariser,
         kept=kept_count(size, density),
@@ -163,12 +163,6 @@ def _shrinking(lab: Lab, target: Target, params: Params) -> Shrinking:
         accuracies=params.accuracies,
         record=params.record,
     )
-
-
-def _density(target: Target) -> Any:
-    if target.density is None:
-        raise UsageError("art prunes once: give --density or --sparsity instead of --rounds")
-    return target.density
 
 
 def _pretrain(params: Params, epochs: int) -> int:

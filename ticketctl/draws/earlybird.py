@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ticketctl.draws._channels import expand, scales, silenced, top_channels
-from ticketctl.draws._ladder import refuse_rewind
+from ticketctl.draws._ladder import density_of, refuse_rewind
 from ticketctl.errors import DivergedError, UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.masks.select import kept_count, top
@@ -209,7 +209,7 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
 
 
 def _rule(lab: Lab, target: Target, params: Params) -> tuple[_Rule, int]:
-    density = _density(target)
+    density = density_of(target, "earlybird")
     refuse_rewind(lab.rewind, NO_REWIND)
     if params.form == "weight":
         size = lab.full().size
@@ -274,12 +274,6 @@ def _flat(mask: Mask) -> _Bits:
     return np.concatenate([keep.reshape(-1) for keep in mask.to_arrays().values()])
 
 
-def _density(target: Target) -> Fraction:
-    if target.density is None:
-        raise UsageError("earlybird prunes once: give --density or --sparsity instead of --rounds")
-    return target.density
-
-
 def cost(plan: Plan, params: Params) -> Cost:
     """The search and the ticket share one schedule.
 
@@ -287,7 +281,7 @@ def cost(plan: Plan, params: Params) -> Cost:
         UsageError: no density, a queue of fewer than two masks or longer than the training, or epsilon outside [0, 1].
     """
     refuse_rewind(plan.rewind, NO_REWIND)
-    _density(plan.target)
+    density_of(plan.target, "earlybird")
     if params.length < 2 or not 0 <= params.epsilon <= 1 or not params.l1 >= 0:
         raise UsageError("draw.length is 2 or more, draw.epsilon lies in [0, 1], draw.l1 is not negative")
     if plan.epochs < params.length:

@@ -25,6 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ticketctl.draws._ladder import density_of
 from ticketctl.duration import Duration
 from ticketctl.errors import UsageError
 from ticketctl.masks.apportion import apportion
@@ -80,7 +81,7 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
     sizes = {name: shape.numel() for name, shape in lab.shapes.items()}
     total = lab.bench.train.epochs * lab.bench.feed.steps_per_epoch
     times = update_steps(params, lab.bench.train.epochs, lab.bench.feed.steps_per_epoch)
-    density = _density(target)
+    density = density_of(target, "gmp")
     shares = [1 - sparsity(time, times[0], times[-1], params.initial, 1 - density) for time in times]
     budgets = dict(zip(times, _budgets(sizes, shares, density, params), strict=True))
     start = lab.start_point()
@@ -105,7 +106,7 @@ def cost(plan: Plan, params: Params) -> Cost:
     Raises:
         UsageError: no density was given.
     """
-    _density(plan.target)
+    density_of(plan.target, "gmp")
     return plan.from_start
 
 
@@ -142,12 +143,6 @@ def _steps(text: str, total: int, steps_per_epoch: int) -> int:
     length = Duration.parse(text)
     unit = {"%": Fraction(total, 100), "ep": Fraction(steps_per_epoch), "it": Fraction(1)}[length.unit]
     return math.floor(length.amount * unit + Fraction(1, 2))
-
-
-def _density(target: Target) -> Fraction:
-    if target.density is None:
-        raise UsageError("gmp prunes within one training: give --density or --sparsity instead of --rounds")
-    return target.density
 
 
 def _budgets(

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from ticketctl.draws._channels import scales
-from ticketctl.draws._ladder import refuse_rewind
+from ticketctl.draws._ladder import density_of, refuse_rewind
 from ticketctl.draws._popup import first_scores, frozen, popup
 from ticketctl.errors import UsageError
 from ticketctl.masks.apportion import apportion
@@ -116,7 +116,7 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
     Raises:
         UsageError: no density, one that keeps nothing, or a rewind point.
     """
-    density = _density(target)
+    density = density_of(target, "supermask")
     refuse_rewind(lab.rewind, NO_REWIND)
     counts = layer_counts(lab.shapes, density)
     weights = _frozen(lab, params, density)
@@ -172,12 +172,6 @@ def _course(train: TrainSpec, params: Params) -> TrainSpec:
     return train.model_copy(update=wanted)
 
 
-def _density(target: Target) -> Fraction:
-    if target.density is None:
-        raise UsageError("supermask prunes once: give --density or --sparsity instead of --rounds")
-    return target.density
-
-
 def cost(plan: Plan, params: Params) -> Cost:
     """The training of the scores and that of the ticket.
 
@@ -185,7 +179,7 @@ def cost(plan: Plan, params: Params) -> Cost:
         UsageError: no density, or a key out of its range.
     """
     refuse_rewind(plan.rewind, NO_REWIND)
-    _density(plan.target)
+    density_of(plan.target, "supermask")
     if params.epochs < 0 or not 0 < params.lr < math.inf or not 0 <= params.momentum < 1:
         raise UsageError("draw.epochs is 0 or more, draw.lr above 0, draw.momentum in [0, 1)")
     if not 0 <= params.weight_decay < math.inf:
