@@ -228,7 +228,7 @@ class Ahead:
         """
         state = self._moving()
         before = [value.clone() for value in state]
-        self.index.copy_(self.index.flip(0).roll(1))
+        self.index.add_(len(self.index)).remainder_(len(self.feed))
         set_rate(self.machine.optimizer, SMALL_RATE / 2)
         graph.replay()
         replayed = [value.clone() for value in state]
