@@ -294,6 +294,12 @@ def extra_cases() -> Iterator[Case]:
         "E_MANIFEST",
         "under another role",
     )
+    yield (
+        "role",
+        extra("later.bin", b"what is this", role="later"),
+        "E_MANIFEST",
+        "of a role this version has not",
+    )
     yield "scores-name", extra("other.safetensors", scores, role="scores"), "E_MANIFEST", "under another name"
     few = encode_weights({name: sound[name]})
     yield "scores-few", extra("scores.safetensors", few), "E_ARCH_MISMATCH", "not of every masked weight"

@@ -200,6 +200,7 @@ def write_golden(root: Path) -> None:
     hostile_folders.rewrite(
         newer.folder, lambda f: (f.update(format_version="1.7"), f["mask"].update(later=1))
     )
+    hostile_folders.extra("later.bin", b"of a role to come", role="later", version="1.7")(newer.folder)
     write_json(tickets / "newer-minor.truth.json", ticket_truth(newer))
     scored = samples.ticket(tickets / "scored", scores=samples.scores(), record=samples.record())
     write_json(tickets / "scored.truth.json", ticket_truth(scored))

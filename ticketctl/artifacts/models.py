@@ -35,9 +35,8 @@ TICKET_FEATURES = ("init.file", "ladder.death", "mask.bits")
 RUN_FEATURES = ("mask.bits", "series.zarr", "trajectory.xor", "weights.file")
 
 Path_ = Annotated[str, Field(pattern=f"^{MEMBER.pattern}$", max_length=300)]
-Role = Literal[
-    "init", "ladder", "mask", "record", "report", "scores", "series", "state", "trajectory", "weights"
-]
+ROLES = ("init", "ladder", "mask", "record", "report", "scores", "series", "state", "trajectory", "weights")
+"""What a payload file can be; a newer minor version may have others, which its readers pass over."""
 
 
 class Arch(Part):
@@ -64,7 +63,7 @@ class FileEntry(Part):
     path: Path_
     size: Count
     sha256: Sha256
-    role: Role
+    role: Word
 
 
 class MaskPart(Part):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ticketctl.artifacts.models import (
+    ROLES,
     FileEntry,
     RunManifest,
     TicketManifest,
@@ -13,6 +14,7 @@ from ticketctl.artifacts.models import (
     run_id,
     ticket_id,
 )
+from ticketctl.artifacts.records import MINORS
 from ticketctl.errors import ArtifactError
 
 EXTRAS = {"scores.safetensors": "scores", "record.safetensors": "record"}
@@ -38,7 +40,7 @@ def check_ticket(manifest: TicketManifest, where: str) -> None:
     if extras and manifest.format_version == "1.0":
         raise ArtifactError("E_MANIFEST", f"{where}: {sorted(extras)[0]} belongs to version 1.1")
     _check_features(manifest.features, features, where)
-    _check_files(manifest.files, parts | extras, where)
+    _check_files(_known(manifest, "ticket"), parts | extras, where)
     _check_recipe(manifest.draw, where)
     _check_kept(manifest.mask.kept, manifest.mask.prunable, manifest.files, where)
     _check_levels(manifest, where)
@@ -70,7 +72,7 @@ def check_run(manifest: RunManifest, where: str) -> None:
         features.append("trajectory.xor")
     _check_trajectory(manifest, where)
     _check_features(manifest.features, features, where)
-    _check_files(manifest.files, parts, where)
+    _check_files(_known(manifest, "run"), parts, where)
     _check_recipe(manifest, where)
     _check_run_mask(manifest, where)
     core = {key: getattr(manifest, key) for key in ("ticket", "level", "arch", "seeds", "recipe")}
@@ -91,6 +93,13 @@ def _check_trajectory(manifest: RunManifest, where: str) -> None:
 def _check_features(found: tuple[str, ...], needed: list[str], where: str) -> None:
     if list(found) != sorted(needed):
         raise ArtifactError("E_MANIFEST", f"{where}: features {list(found)} where {sorted(needed)} belong")
+
+
+def _known(manifest: TicketManifest | RunManifest, kind: str) -> tuple[FileEntry, ...]:
+    """The files that this version knows; a newer minor version may list others under roles of its own."""
+    if int(manifest.format_version.partition(".")[2]) <= MINORS.get(kind, 0):
+        return manifest.files
+    return tuple(entry for entry in manifest.files if entry.role in ROLES)
 
 
 def _check_files(files: tuple[FileEntry, ...], parts: Mapping[str, str], where: str) -> None:
