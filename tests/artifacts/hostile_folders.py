@@ -295,7 +295,7 @@ def extra_cases() -> Iterator[Case]:
         "under another role",
     )
     yield (
-        "role",
+        "role-later",
         extra("later.bin", b"what is this", role="later"),
         "E_MANIFEST",
         "of a role this version has not",

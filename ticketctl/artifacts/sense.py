@@ -40,7 +40,7 @@ def check_ticket(manifest: TicketManifest, where: str) -> None:
     if extras and manifest.format_version == "1.0":
         raise ArtifactError("E_MANIFEST", f"{where}: {sorted(extras)[0]} belongs to version 1.1")
     _check_features(manifest.features, features, where)
-    _check_files(_known(manifest, "ticket"), parts | extras, where)
+    _check_files(manifest, "ticket", parts | extras, where)
     _check_recipe(manifest.draw, where)
     _check_kept(manifest.mask.kept, manifest.mask.prunable, manifest.files, where)
     _check_levels(manifest, where)
@@ -72,7 +72,7 @@ def check_run(manifest: RunManifest, where: str) -> None:
         features.append("trajectory.xor")
     _check_trajectory(manifest, where)
     _check_features(manifest.features, features, where)
-    _check_files(_known(manifest, "run"), parts, where)
+    _check_files(manifest, "run", parts, where)
     _check_recipe(manifest, where)
     _check_run_mask(manifest, where)
     core = {key: getattr(manifest, key) for key in ("ticket", "level", "arch", "seeds", "recipe")}
@@ -95,23 +95,20 @@ def _check_features(found: tuple[str, ...], needed: list[str], where: str) -> No
         raise ArtifactError("E_MANIFEST", f"{where}: features {list(found)} where {sorted(needed)} belong")
 
 
-def _known(manifest: TicketManifest | RunManifest, kind: str) -> tuple[FileEntry, ...]:
-    """The files that this version knows; a newer minor version may list others under roles of its own."""
-    if int(manifest.format_version.partition(".")[2]) <= MINORS.get(kind, 0):
-        return manifest.files
-    return tuple(entry for entry in manifest.files if entry.role in ROLES)
-
-
-def _check_files(files: tuple[FileEntry, ...], parts: Mapping[str, str], where: str) -> None:
-    """Every part is listed once, under its role, and nothing else is."""
-    paths = [entry.path for entry in files]
+def _check_files(
+    manifest: TicketManifest | RunManifest, kind: str, parts: Mapping[str, str], where: str
+) -> None:
+    """Every part is listed once, under its role, and nothing else is but roles that only a newer version knows."""
+    paths = [entry.path for entry in manifest.files]
     for path in paths:
         if path in RESERVED:
             raise ArtifactError("E_PATH", f"{where}: {path!r} is not a payload file")
     if paths != sorted(set(paths)):
         raise ArtifactError("E_MANIFEST", f"{where}: files are not sorted, or one is listed twice")
-    if {entry.path: entry.role for entry in files} != dict(parts):
-        odd = sorted(set(paths) ^ set(parts))[:1] or ["a role"]
+    newer = int(manifest.format_version.partition(".")[2]) > MINORS.get(kind, 0)
+    known = {entry.path: entry.role for entry in manifest.files if not newer or entry.role in ROLES}
+    if known != dict(parts):
+        odd = sorted(set(known) ^ set(parts))[:1] or ["a role"]
         raise ArtifactError("E_MANIFEST", f"{where}: files and parts do not name the same: {odd[0]}")
 
 
