@@ -34,7 +34,7 @@ UNSAFE_METHODS = {"extractall"}
 
 
 def _each(function: object) -> object:
-    return pytest.mark.parametrize("path", MODULES, ids=NAMES)(function)  # type: ignore[type-var]
+    return pytest.mark.parametrize("path", MODULES, ids=NAMES)(function)
 
 
 def unsafe(tree: ast.AST) -> list[str]:

@@ -115,7 +115,7 @@ def test_a_density_is_the_number_that_was_typed() -> None:
 def test_a_recipe_does_not_change() -> None:
     recipe = parsed()
     with pytest.raises(ValueError, match="frozen"):
-        recipe.train.lr = 1.0  # type: ignore[misc]
+        recipe.train.lr = 1.0
 
 
 # -------------------------------------------------------------------------------------------------------- extends

@@ -31,6 +31,8 @@ class Reporter(Protocol):
 class Silent:
     """Hears nothing."""
 
+    # what each method is told stands in the protocol above, hence no docstrings (D102) here and below
+
     def job(self, title: str, fits: int) -> None: ...  # noqa: D102
     def phase(self, name: str, epochs: float, done: float) -> None: ...  # noqa: D102
     def epochs(self, done: float, values: Mapping[str, float]) -> None: ...  # noqa: D102

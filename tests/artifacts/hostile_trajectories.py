@@ -217,5 +217,4 @@ def run_cases() -> Iterator[FolderCase]:
     yield "trajectory-null", null, "E_MANIFEST", "null where the key is left out"
     feature = fields_with(lambda f: f["features"].remove("trajectory.xor"))
     yield "trajectory-feature", feature, "E_MANIFEST", "uses what it does not name"
-    gone = lambda folder: (folder / name).unlink()  # noqa: E731
-    yield "trajectory-missing", gone, "E_FILE_MISSING", "a file is missing"
+    yield "trajectory-missing", lambda folder: (folder / name).unlink(), "E_FILE_MISSING", "a file is missing"

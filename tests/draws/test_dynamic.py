@@ -74,7 +74,7 @@ def test_an_update_is_what_the_rule_says_ties_included(seed: int) -> None:
         tensors = (torch.tensor(array, dtype=torch.float32) for array in (weight, growth))
         mask, new = drop_grow(*tensors, torch.tensor(active), n_drop)
         flat = (array.reshape(-1).tolist() for array in (weight, growth, active))
-        wanted = by_hand(*flat, n_drop)  # type: ignore[arg-type]
+        wanted = by_hand(*flat, n_drop)
         assert mask.reshape(-1).tolist() == wanted[0]
         assert new.reshape(-1).tolist() == wanted[1]
         assert int(mask.sum()) == int(active.sum())
@@ -102,7 +102,7 @@ def test_the_memory_layout_of_a_weight_does_not_matter() -> None:
     active = weight != 0
     plain = drop_grow(weight, gradient, active, 40)
     last = [tensor.to(memory_format=torch.channels_last) for tensor in (weight, gradient, active)]
-    for ours, theirs in zip(plain, drop_grow(*last, 40), strict=True):  # type: ignore[arg-type]
+    for ours, theirs in zip(plain, drop_grow(*last, 40), strict=True):
         assert torch.equal(ours, theirs)
         assert theirs.is_contiguous()
 
@@ -172,7 +172,7 @@ class Witness(Moving):
 
     def _update(self, loop: Course) -> bool:
         weight, moments = self._now(loop)
-        gradient = {name: loop.parameters[name].grad.clone() for name in loop.masks}  # type: ignore[union-attr]
+        gradient = {name: loop.parameters[name].grad.clone() for name in loop.masks}
         row = Seen(loop.step + 1, weight, gradient, moments, loop.mask)
         done = super()._update(loop)
         row.after, row.moments_after = self._now(loop)
@@ -214,8 +214,8 @@ def small_draw(
         folder, small.bench(spec, stop=asked, clock=small.Clock(tick)), rewind=rewind, seeds=seeds
     )
     module = METHODS[method]
-    params = module.Params(**{"every": "2it", **keys})  # type: ignore[attr-defined]
-    return list(module.draw(lab, target=target, params=params))  # type: ignore[attr-defined]
+    params = module.Params(**{"every": "2it", **keys})
+    return list(module.draw(lab, target=target, params=params))
 
 
 @pytest.fixture
@@ -362,7 +362,7 @@ def test_alpha_0_never_moves_the_mask_and_trains_as_a_static_one_but_for_skipped
     assert level.notes["itop_rate"] == QUARTER / SIZE
     assert all(
         np.array_equal(mask[name], level.mask.keep[name].numpy())
-        for mask in trajectory_of(level.fit).masks()  # type: ignore[union-attr]
+        for mask in trajectory_of(level.fit).masks()
         for name in mask
     )
 
@@ -419,7 +419,7 @@ def test_a_trajectory_of_fewer_masks_has_them_evenly_and_the_last(
     assert trajectory.step.tolist() == list(steps)
     by_step = {row.step: row.mask_after for row in seen} | {0: seen[0].mask}
     for step, mask in zip(steps, trajectory.masks(), strict=True):
-        assert Mask.from_arrays(mask).equal(by_step[step])  # type: ignore[arg-type]
+        assert Mask.from_arrays(mask).equal(by_step[step])
 
 
 class Swap(Hooks):
@@ -486,10 +486,10 @@ def test_uniform_keeps_the_first_convolution_dense_and_the_total_exact(tmp_path:
 def test_another_seed_begins_elsewhere_and_the_same_seed_at_the_same_masks(tmp_path: Path) -> None:
     for method in METHODS:
         draws = [
-            trajectory_of(small_draw(tmp_path / f"{method}{n}", method, seeds=seeds)[1].fit)  # type: ignore[arg-type]
+            trajectory_of(small_draw(tmp_path / f"{method}{n}", method, seeds=seeds)[1].fit)
             for n, seeds in enumerate((Seeds(0), Seeds(0), Seeds(0, {"draw": 1})))
         ]
-        one, again, other = [[packed_bits(Mask.from_arrays(m)).tobytes() for m in t.masks()] for t in draws]  # type: ignore[union-attr]
+        one, again, other = [[packed_bits(Mask.from_arrays(m)).tobytes() for m in t.masks()] for t in draws]
         assert one == again
         assert all(ours != theirs for ours, theirs in zip(one, other, strict=True))
 
@@ -568,7 +568,7 @@ def test_a_mask_that_never_moves_is_said(tmp_path: Path) -> None:
 
 def test_from_a_rewind_point_updates_go_on_where_the_schedule_stands(tmp_path: Path) -> None:
     ticket = small_draw(tmp_path, rewind=5)[1]
-    trajectory = trajectory_of(ticket.fit)  # type: ignore[arg-type]
+    trajectory = trajectory_of(ticket.fit)
     assert trajectory is not None
     assert trajectory.step.tolist() == [5, 6, 8, 10, 12]
     assert ticket.start.step == 5
@@ -599,11 +599,11 @@ def test_searching_apart_moves_the_mask_at_a_constant_rate_and_tunes_it_after(tm
 def test_it_costs_one_training_or_what_the_keys_make_of_it() -> None:
     plan = Plan(TARGET, 160)
     for module in METHODS.values():
-        assert module.cost(plan, rigl.Params()) == Cost(1, 160)  # type: ignore[attr-defined]
-        assert module.cost(plan, rigl.Params(multiplier=Fraction(5, 2))) == Cost(1, 400)  # type: ignore[attr-defined]
-        assert module.cost(plan, rigl.Params(search=360)) == Cost(2, 520)  # type: ignore[attr-defined]
+        assert module.cost(plan, rigl.Params()) == Cost(1, 160)
+        assert module.cost(plan, rigl.Params(multiplier=Fraction(5, 2))) == Cost(1, 400)
+        assert module.cost(plan, rigl.Params(search=360)) == Cost(2, 520)
         with pytest.raises(UsageError, match="give --density"):
-            module.cost(Plan(Target(None, 3), 160), rigl.Params())  # type: ignore[attr-defined]
+            module.cost(Plan(Target(None, 3), 160), rigl.Params())
 
 
 @pytest.mark.parametrize("method", METHODS)

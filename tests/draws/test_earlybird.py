@@ -77,7 +77,7 @@ def search(epsilon: Fraction, size: int, masks: list[str], length: int = 5) -> l
         class Course:
             parameters = {"w": torch.from_numpy(flags(mask).astype(np.float32))}  # noqa: RUF012
 
-        answers.append(hook.epoch(Course()))  # type: ignore[arg-type]
+        answers.append(hook.epoch(Course()))
         again = earlybird.Search(rule, hook.params, size)
         again.restore(hook.state())
         hook = again  # as after a kill
@@ -190,7 +190,7 @@ def test_channels_that_are_added_up_stay_together() -> None:
     """One sum runs through resnet20s: stage 2 holds stage 1's channels from 8 on, stage 3 stage 2's from 16 on."""
     net = build("resnet20s", shape=(3, 32, 32), classes=10)
     chosen: dict[str, list[int]] = {name: [0] for name in scales(net)}
-    stream = {name: [] for name in chosen if name.endswith("bn2.weight")}  # type: ignore[var-annotated]
+    stream = {name: [] for name in chosen if name.endswith("bn2.weight")}
     chosen |= stream | {"bn1.weight": [3], "layer2.1.bn2.weight": [20], "layer3.2.bn2.weight": [1, 16 + 20]}
     chosen["layer1.1.bn1.weight"] = [5, 7]
     wide = widened(net, chosen, (3, 32, 32))

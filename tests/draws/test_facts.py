@@ -150,7 +150,7 @@ class Drawings:
         lab, target = lab_of(setting, self.folder / folder), target_of(setting.recipe)
         lab.inputs = {"ticket": self.ticket(lab, DENSITIES[1] if name == "from-scores" else target.density)}
         if name not in TRAINED and "rewind" not in layers:
-            lab.fit = lambda *_args, **_keys: None  # type: ignore[method-assign,assignment]
+            lab.fit = lambda *_args, **_keys: None
         return lab, method.draw(lab, target=target, params=params)
 
     @staticmethod

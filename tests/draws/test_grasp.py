@@ -144,7 +144,7 @@ def test_removing_what_is_pruned_raises_the_norm_of_the_gradient_and_what_is_kep
 
 @pytest.mark.parametrize("bn", ["eval", "train"])
 def test_it_changes_nothing_of_the_net_it_is_given(bn: str, lab: Lab) -> None:
-    net = scoring_net(lab.bench, lab.initial, bn=bn).requires_grad_(True)  # type: ignore[arg-type]
+    net = scoring_net(lab.bench, lab.initial, bn=bn).requires_grad_(True)
     before = copy.deepcopy(net.state_dict())
     sample = balanced_sample(lab.bench, lab.seeds, per_class=3, precision="f64")
     preserved_flow(net, sample.batches(5), lab.full())
@@ -188,7 +188,7 @@ def test_the_temperature_is_no_mere_factor_until_it_is_high() -> None:
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     made = small.lab(tmp_path, small.bench(images=60))
-    made.fit = lambda *_, **__: None  # type: ignore[assignment, method-assign]
+    made.fit = lambda *_, **__: None
     return made
 
 

@@ -155,7 +155,7 @@ def test_without_a_pull_sr_ste_is_the_straight_through_gradient() -> None:
     (inputs @ refined(weight, 2, 4, 0.0).T).square().sum().backward()
     masked = (weight.detach() * grouped(weight.abs(), 2, 4)).requires_grad_()
     (inputs @ masked.T).square().sum().backward()
-    assert torch.equal(weight.grad, masked.grad)  # type: ignore[arg-type]
+    assert torch.equal(weight.grad, masked.grad)
 
 
 # ---------------------------------------------------------------------------------------------------------- the draw

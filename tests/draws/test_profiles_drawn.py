@@ -186,7 +186,7 @@ def test_a_least_count_fills_empty_layers_and_keeps_the_total(
 def test_fewer_weights_than_layers_are_said_to_leave_some_empty(cache: Path, tmp_path: Path) -> None:
     _, lab = ready(cache, tmp_path)
     said: list[str] = []
-    lab.note = said.append  # type: ignore[method-assign]
+    lab.note = said.append
     drawn(uniform, lab, Target(Fraction(2, lab.full().size)))
     assert said == ["2 weights for 3 layers leave some layers empty"]
 
@@ -194,7 +194,7 @@ def test_fewer_weights_than_layers_are_said_to_leave_some_empty(cache: Path, tmp
 def test_the_raw_balanced_rule_says_how_much_it_falls_short(cache: Path, tmp_path: Path) -> None:
     _, lab = ready(cache, tmp_path)
     said: list[str] = []
-    lab.note = said.append  # type: ignore[method-assign]
+    lab.note = said.append
     ticket = drawn(balanced, lab, rule="raw")[1]
     count = kept_count(lab.full().size, DENSITY)
     assert ticket.mask.kept < count
@@ -253,7 +253,7 @@ def test_from_scores_takes_the_tickets_counts_and_no_position(cache: Path, tmp_p
 def test_from_scores_scales_to_another_density_and_says_so(cache: Path, tmp_path: Path) -> None:
     _, lab = ready(cache, tmp_path)
     said: list[str] = []
-    lab.note = said.append  # type: ignore[method-assign]
+    lab.note = said.append
     given, count = lab.inputs["ticket"], kept_count(lab.full().size, DENSITY / 3)
     ticket = drawn(from_scores, lab, Target(DENSITY / 3))[1]
     assert ticket.mask.kept == count

@@ -228,7 +228,7 @@ def test_hybrid_tickets_that_cannot_be_are_refused_before_the_dense_training(tmp
 def test_the_fallback_and_peer_counts_are_said_and_recorded(tmp_path: Path) -> None:
     lab = lab_of(setting_of(tmp_path / "cache", tables("smartratio")), tmp_path / "work")
     said: list[str] = []
-    lab.note = said.append  # type: ignore[method-assign]
+    lab.note = said.append
     small = Target(Fraction(300, lab.full().size))
     ticket = list(method.draw(lab, target=small, params=method.Params()))[1]
     assert said == ["30% of the output layer is all that is to be kept, or more: it keeps 10%"]

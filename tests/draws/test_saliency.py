@@ -50,7 +50,7 @@ def lab(tmp_path: Path) -> Lab:
 def make_lab(folder: Path, seed: int = 0, **bench: Any) -> Lab:
     """A lab that scores, and does not train what it was given."""
     made = small.lab(folder, small.bench(padding=1, images=60, **bench), seeds=Seeds(seed))
-    made.fit = lambda *_, **__: None  # type: ignore[assignment, method-assign]
+    made.fit = lambda *_, **__: None
     return made
 
 
@@ -64,7 +64,7 @@ def draw(lab: Lab, method: str, target: Target = fifth, **keys: Any) -> Level:
 
 
 def material(lab: Lab, bn: str = "eval") -> tuple[nn.Module, list[Batch]]:
-    net = scoring_net(lab.bench, lab.initial, bn=bn)  # type: ignore[arg-type]
+    net = scoring_net(lab.bench, lab.initial, bn=bn)
     sample = balanced_sample(lab.bench, lab.seeds, per_class=4, precision="f64")
     return net, sample.batches(5)
 
@@ -193,7 +193,7 @@ def trace(lab: Lab) -> dict[str, Any]:
             for p in model.parameters()
         ],
         "feed": {name: v.numpy().tobytes() for name, v in vars(feed).items() if isinstance(v, Tensor)},
-        "random": (torch.random.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes()),  # type: ignore[index]
+        "random": (torch.random.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes()),
         "grad mode": torch.is_grad_enabled(),
     }
 

@@ -117,8 +117,8 @@ def test_an_unknown_policy_names_the_near_miss() -> None:
     ("wrong", "words"),
     [
         (Policy(types=("convs",)), "did you mean 'conv'"),
-        (Policy(head="dence"), "did you mean 'dense'"),  # type: ignore[arg-type]
-        (Policy(first="sparse"), "first = 'sparse'"),  # type: ignore[arg-type]
+        (Policy(head="dence"), "did you mean 'dense'"),
+        (Policy(first="sparse"), "first = 'sparse'"),
         (Policy(exclude=("(",)), "regular expression"),
         (Policy(exclude=("fc4",)), "finds no layer"),
         (Policy(types=("conv",)), "nothing to prune"),

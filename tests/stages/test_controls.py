@@ -77,9 +77,9 @@ def test_scores_beyond_float32_are_kept_in_their_order(
     ticket = tiny.draw(tmp_path / "seed-0", "draw.density=1/10")
     scores = ticket.scores()
     assert scores is not None
-    exponent = ticket.manifest.ext["ticketctl.levels"]["1"]["scores_exponent"]  # type: ignore[index, call-overload]
+    exponent = ticket.manifest.ext["ticketctl.levels"]["1"]["scores_exponent"]
     for name, score in scores.items():
-        np.testing.assert_allclose(score.astype(np.float64) * 2.0**exponent, truth[name].numpy(), rtol=1e-6)  # type: ignore[operator]
+        np.testing.assert_allclose(score.astype(np.float64) * 2.0**exponent, truth[name].numpy(), rtol=1e-6)
 
 
 def test_a_level_of_the_ticket_that_a_method_needs_can_be_named(tmp_path: Path) -> None:

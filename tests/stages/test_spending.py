@@ -231,7 +231,7 @@ def test_a_diverged_run_is_kept_and_flagged_and_the_others_go_on(tmp_path: Path,
 
     def poisoned(self: Loop) -> None:
         if self.order.seeds.root == 2 and self.progress.step == 6:
-            self.model.fc3.bias.data.fill_(math.nan)  # type: ignore[operator, union-attr]
+            self.model.fc3.bias.data.fill_(math.nan)
         step(self)
 
     monkeypatch.setattr(Loop, "_step", poisoned)
@@ -319,7 +319,7 @@ def test_a_run_of_another_training_is_never_overwritten(drawn: tuple[Ticket, Pat
         target.parent.mkdir(exist_ok=True)
         target.write_bytes((drawn[0].folder.parent / "levels" / "1" / entry.path).read_bytes())
     with pytest.raises(MismatchError, match="another training"):
-        spend_stage._there(job, "0" * 64)  # type: ignore[arg-type]
+        spend_stage._there(job, "0" * 64)
     assert open_run(tmp_path).manifest.status == "done"
 
 

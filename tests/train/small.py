@@ -104,7 +104,7 @@ def bench(
         "val": Images(split(4, 2), None, scaling, device),
         "test": Images(split(6, 3), None, scaling, device),
     }
-    model = Net().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Net().to(device, memory_format=torch.channels_last)
     place = Place(device, train.precision)
     return Bench(model, feed, exams, train, place, Silent(), stop, clock or Clock(0.0))
 

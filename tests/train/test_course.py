@@ -171,7 +171,7 @@ def test_only_epochs_that_were_evaluated_can_be_best(
 
 def test_without_validation_there_is_no_best(tmp_path: Path) -> None:
     bench = small.bench()
-    del bench.exams["val"]  # type: ignore[attr-defined]
+    del bench.exams["val"]
     done = fit(tmp_path, bench)
     assert done.notes["best_epoch"] is None
     assert not list(tmp_path.glob("best-*"))

@@ -45,7 +45,7 @@ class Witness:
             self.batch = labels, index
             return inputs, labels, index
 
-        bench.feed.batch = batch  # type: ignore[method-assign]
+        bench.feed.batch = batch
         bench.model.register_forward_hook(self.hear)
 
     def hear(self, model: torch.nn.Module, inputs: Any, logits: torch.Tensor) -> None:

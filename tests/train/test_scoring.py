@@ -42,7 +42,7 @@ def test_the_net_is_a_copy_of_the_state_and_shares_nothing(
     state = small.weights(7)
     for parameter in bench.model.parameters():
         parameter.grad = torch.ones_like(parameter)
-    net = scoring_net(bench, state, precision=precision)  # type: ignore[arg-type]
+    net = scoring_net(bench, state, precision=precision)
     assert not addresses(net) & addresses(bench.model)
     assert not addresses(net) & {value.data_ptr() for value in state.weights.values()}
     for name, value in net.state_dict().items():
@@ -67,7 +67,7 @@ def test_scoring_material_leaves_the_bench_as_it_was(bench: Bench, augment: bool
         name: value.clone() for name, value in vars(bench.feed).items() if isinstance(value, torch.Tensor)
     }
     state = small.weights(7)
-    random = torch.random.get_rng_state(), np.random.get_state()[1].tobytes()  # type: ignore[index]
+    random = torch.random.get_rng_state(), np.random.get_state()[1].tobytes()
     net = scoring_net(bench, state, bn="train")
     for parameter in net.parameters():
         parameter.data.add_(1)
@@ -79,7 +79,7 @@ def test_scoring_material_leaves_the_bench_as_it_was(bench: Bench, augment: bool
     assert all(module.training for module in bench.model.modules())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in bench.model.parameters())
     assert torch.equal(torch.random.get_rng_state(), random[0])
-    assert np.random.get_state()[1].tobytes() == random[1]  # type: ignore[index]
+    assert np.random.get_state()[1].tobytes() == random[1]
 
 
 def test_a_balanced_sample_is_the_first_of_each_class_in_a_seeded_permutation(bench: Bench) -> None:
@@ -181,8 +181,8 @@ def test_another_sample_of_the_weights_leaves_biases_and_other_layers(bench: Ben
 def test_f32_lies_where_training_runs_and_f64_on_the_cpu() -> None:
     bench = small.bench(device=torch.device("cuda"), padding=1)
     for precision, device in (("f32", "cuda"), ("f64", "cpu")):
-        net = scoring_net(bench, small.weights(), precision=precision)  # type: ignore[arg-type]
-        sample = balanced_sample(bench, SEEDS, per_class=2, precision=precision, augment=True)  # type: ignore[arg-type]
+        net = scoring_net(bench, small.weights(), precision=precision)
+        sample = balanced_sample(bench, SEEDS, per_class=2, precision=precision, augment=True)
         assert {tensor.device.type for tensor in (*net.parameters(), sample.inputs, sample.labels)} == {
             device
         }

@@ -95,7 +95,7 @@ def test_after_a_loss_that_is_not_finite_the_net_is_the_one_before_it(
 
         return lab.fit_in(
             FitFiles(folder), small.weights(), small.half(), **keys, wish=Wish(hooks=(Breaks(),))
-        )  # type: ignore[arg-type]
+        )
 
     truth = fit(tmp_path / "each")
     request.getfixturevalue("ahead")

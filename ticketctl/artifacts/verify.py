@@ -54,7 +54,7 @@ def verify_run(folder: Path) -> list[Check]:
         Check("manifest", True, f"run {run.manifest.run_id}"),
         run_check("files", lambda: _files(run)),
         run_check("weights", lambda: _pruned(run, run.weights())),
-        *(run_check(f"state {name}", lambda name=name: _state(run, name)) for name in states),  # type: ignore[misc]
+        *(run_check(f"state {name}", lambda name=name: _state(run, name)) for name in states),  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         *([run_check("series", lambda: _series(run))] if run.manifest.series else []),
         *([run_check("trajectory", lambda: _trajectory(run))] if run.manifest.trajectory else []),
     ]

@@ -108,7 +108,7 @@ def _in_one_line(name: str, what: str) -> Iterator[None]:
         yield
     except (TicketctlError, MemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # whatever it raises: the code is not ours
         if "out of memory" in str(error) or "can't allocate memory" in str(error):
             raise
         raise UsageError(f"{name}: {what}: {said(error)}") from error

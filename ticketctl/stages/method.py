@@ -120,7 +120,7 @@ def check_start(setting: Setting, lab: Lab) -> None:
         raise _Begun
 
     method, params = method_of(setting.recipe)
-    lab.fit, lab.note = begun, lambda text: None  # type: ignore[method-assign]
+    lab.fit, lab.note = begun, lambda text: None  # type: ignore[method-assign]  # of this one lab, used for nothing else
     with suppress(_Begun):
         next(iter(method.draw(lab, target=target_of(setting.recipe), params=params)))
 

@@ -44,7 +44,7 @@ def stopped_again_and_again(draw: Draw, folder: Path) -> int:
     Later and later, because work between trainings begins anew after a stop, and has to come to its end once.
     """
     for stops, until in enumerate(_later()):
-        error = refusal(StoppedError, lambda until=until: draw(folder, Asked(until)))  # type: ignore[misc]
+        error = refusal(StoppedError, lambda until=until: draw(folder, Asked(until)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         if error is None:
             return stops
         assert error.exit_code == CODE, f"a stop left with code {error.exit_code}, not {CODE}"
