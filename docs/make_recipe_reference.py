@@ -15,7 +15,7 @@ from ticketctl.plugins import describe, plugins
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "recipes-keys.md"
-SOURCE = ROOT / "ticketctl" / "recipe.py"
+SOURCES = [ROOT / "ticketctl" / name for name in ("recipe.py", "recipe_data.py")]
 
 HEAD = """\
 # Recipe keys
@@ -47,7 +47,8 @@ def page() -> str:
     """The whole page."""
     classes = {
         node.name: node
-        for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body
+        for source in SOURCES
+        for node in ast.parse(source.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef)
     }
     top = list(_keys(classes["Recipe"]))

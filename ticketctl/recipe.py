@@ -3,51 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from ticketctl.duration import Duration
-from ticketctl.errors import UsageError
+from ticketctl.recipe_base import Rational, Span, Spec, parsed, stretched
+from ticketctl.recipe_data import DataSpec
 from ticketctl.store.documents import canonical_json
 
-
-def _rational(value: Any) -> Fraction:
-    if isinstance(value, Fraction):
-        return value
-    try:
-        return Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        raise ValueError("write a number, as 0.2 or 1/5") from None
-
-
-def _text(value: Any) -> Any:
-    """0 needs no unit, and no quotes."""
-    return "0" if value == 0 and not isinstance(value, bool) else value
-
-
-Span = Annotated[str, BeforeValidator(_text)]
-"""A duration as text, `2ep`, `1000it`, `18%`, or 0."""
-
-Rational = Annotated[Fraction, BeforeValidator(_rational), PlainSerializer(str)]
-"""An exact number: the decimal or p/q that was typed."""
-
-
-class Spec(BaseModel):
-    """A table of a recipe: every key is known, nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+__all__ = [
+    "DataSpec",
+    "DrawSpec",
+    "KeepSpec",
+    "ModelSpec",
+    "Recipe",
+    "SeedSpec",
+    "Spec",
+    "SpendSpec",
+    "TrainSpec",
+]
 
 
 class ModelSpec(Spec):
@@ -65,27 +41,6 @@ class ModelSpec(Spec):
     """Channels of the stem and of each stage instead, as many numbers as the net has of them."""
     conv_bias: bool | None = None
     """Biases in the convolutions of nets that have both forms (VGG); none: as the net is usually, for VGG with."""
-
-
-class DataSpec(Spec):
-    """`[data]`."""
-
-    name: str
-    """The data set, as in `ticketctl list data`, with its path after a colon where it has one."""
-    validation: str = "none"
-    """Images held out of training: none, first:N, last:N, random:N; N is a count or a percentage."""
-    augment: Literal["auto", "none", "crop-flip"] = "auto"
-    """crop-flip: random crop after zero padding, and a horizontal flip; auto: what the data set's literature does."""
-    padding: Annotated[int, Field(ge=0, le=64)] = 4
-    """Zero pixels added to each side before the random crop."""
-    normalise: Literal["data", "none"] = "data"
-    """Subtract the data's mean and divide by its deviation, per channel."""
-    mean: tuple[float, ...] = ()
-    """Other means per channel than the data set's own."""
-    std: tuple[float, ...] = ()
-    """Other deviations per channel than the data set's own."""
-    size: int | None = None
-    """Resize images of a folder to this many pixels."""
 
 
 class TrainSpec(Spec):
@@ -129,7 +84,7 @@ class TrainSpec(Spec):
     @field_validator("milestones")
     @classmethod
     def _are_durations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(_duration(text)) for text in value)
+        return tuple(str(parsed(text)) for text in value)
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> TrainSpec:
@@ -140,7 +95,7 @@ class TrainSpec(Spec):
     @field_validator("warmup")
     @classmethod
     def _is_duration(cls, value: str) -> str:
-        return str(_duration(value))
+        return str(parsed(value))
 
     def scaled(self, factor: Fraction) -> TrainSpec:
         """Stretched by `factor`: the length, milestones and warm-up in proportion, at least 1 each."""
@@ -148,9 +103,9 @@ class TrainSpec(Spec):
             return self
         return self.model_copy(
             update={
-                "epochs": _stretched(self.epochs, factor),
-                "milestones": tuple(str(_duration(text).scaled(factor)) for text in self.milestones),
-                "warmup": str(_duration(self.warmup).scaled(factor)),
+                "epochs": stretched(self.epochs, factor),
+                "milestones": tuple(str(parsed(text).scaled(factor)) for text in self.milestones),
+                "warmup": str(parsed(self.warmup).scaled(factor)),
             }
         )
 
@@ -187,7 +142,7 @@ class DrawSpec(Spec):
     @field_validator("rewind")
     @classmethod
     def _is_duration(cls, value: str) -> str:
-        return str(_duration(value))
+        return str(parsed(value))
 
     @field_validator("density")
     @classmethod
@@ -204,6 +159,12 @@ class SpendSpec(Spec):
     """Go on with the schedule from the point the ticket was rewound to, or run all of it; none: as the draw did."""
     dense: bool = True
     """Also train the dense net, the baseline of every comparison; it is trained once and shared."""
+    tweaks: tuple[str, ...] = ()
+    """What is changed, as in `ticketctl list tweaks`; at, trt and at+trt stand for several."""
+    vanilla: bool = True
+    """Beside a tweaked ticket also train it without tweaks, to compare with."""
+    attribution: bool = False
+    """Of several tweaks also train with each alone, and the dense net with all of them."""
 
 
 Root = Annotated[int, Field(ge=0, lt=2**53)]
@@ -240,6 +201,8 @@ class Recipe(Spec):
     spend: SpendSpec = SpendSpec()
     keep: KeepSpec = KeepSpec()
     seeds: SeedSpec = SeedSpec()
+    tweaks: dict[str, dict[str, Any]] = {}
+    """Keys of single tweaks, in a table for each: `[tweaks.skip]`."""
     sources: dict[str, str] = {}
     """For each key, where its value was read."""
     expected: dict[str, Any] = {}
@@ -271,25 +234,13 @@ class Recipe(Spec):
         if factor == 1:
             return self
         train = self.train.scaled(factor)
-        keep = KeepSpec(epochs=tuple(sorted({_stretched(e, factor) if e else 0 for e in self.keep.epochs})))
+        keep = KeepSpec(epochs=tuple(sorted({stretched(e, factor) if e else 0 for e in self.keep.epochs})))
         draw = self.draw and self.draw.model_copy(
-            update={"rewind": str(_duration(self.draw.rewind).scaled(factor))}
+            update={"rewind": str(parsed(self.draw.rewind).scaled(factor))}
         )
         return self.model_copy(update={"train": train, "keep": keep, "draw": draw})
-
-
-def _stretched(epochs: int, factor: Fraction) -> int:
-    """Rounded as durations are, half up, so that a milestone at the end stays there."""
-    return max(1, math.floor(epochs * factor + Fraction(1, 2)))
 
 
 def fingerprint(record: Mapping[str, Any]) -> str:
     """Eight hex digits that name `record`."""
     return hashlib.sha256(canonical_json(record)).hexdigest()[:8]
-
-
-def _duration(text: str) -> Duration:
-    try:
-        return Duration.parse(text)
-    except UsageError as error:
-        raise ValueError(str(error)) from None
