@@ -14,16 +14,9 @@ from ticketctl.recipe_data import DataSpec
 from ticketctl.store.documents import canonical_json
 
 __all__ = [
-    "DataSpec",
-    "DrawSpec",
-    "KeepSpec",
-    "ModelSpec",
-    "Recipe",
-    "SeedSpec",
-    "Spec",
-    "SpendSpec",
+    "DataSpec", "DrawSpec", "KeepSpec", "ModelSpec", "Rational", "Recipe", "SeedSpec", "Span", "Spec", "SpendSpec",
     "TrainSpec",
-]
+]  # fmt: skip
 
 
 class ModelSpec(Spec):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,8 @@ class Bench:
     stop: Callable[[], int | None]
     """The exit code to leave with, once somebody asked to stop."""
     clock: Callable[[], float] = time.monotonic
+    objective: bool = False
+    """Whether a hook changes the loss: what is minimised is then measured beside the cross-entropy."""
     machines: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """Buffers of the step by kind of training (`train.machine`), made once and used by every fit."""
 
@@ -48,9 +50,14 @@ class Bench:
             "train.loss",
             "train.accuracy",
             *exams,
+            *(("train.objective",) if self.objective else ()),
             "distance.masked",
             "distance.full",
         )
+
+    def named(self, row: Sequence[float]) -> dict[str, float]:
+        """A row of history by column."""
+        return dict(zip(self.columns, row, strict=True))
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,9 @@ class Progress:
 
     step: int
     loss: float = 0.0
-    """Sum over the images of the current epoch."""
+    """Cross-entropy, summed over the images of the current epoch."""
+    objective: float = 0.0
+    """Likewise, of what was minimised."""
     seen: int = 0
     """Images presented in the current epoch."""
     rows: list[list[float]] = field(default_factory=list)
@@ -93,14 +102,18 @@ class Progress:
     @classmethod
     def of(cls, notes: Mapping[str, Any], rows: list[list[float]]) -> Progress:
         """From what `notes` gave, and the history."""
-        loss, best = float.fromhex(notes["loss"]), float.fromhex(notes["best_accuracy"])
-        return cls(notes["step"], loss, notes["seen"], rows, notes["best_epoch"], best, notes["ended"])
+        best = float.fromhex(notes["best_accuracy"])
+        loss, objective = float.fromhex(notes["loss"]), float.fromhex(notes["objective"])
+        return cls(
+            notes["step"], loss, objective, notes["seen"], rows, notes["best_epoch"], best, notes["ended"]
+        )
 
     def notes(self) -> dict[str, Any]:
         """For a checkpoint; floats travel as text, exactly."""
         return {
             "step": self.step,
             "loss": self.loss.hex(),
+            "objective": self.objective.hex(),
             "seen": self.seen,
             "best_epoch": self.best_epoch,
             "best_accuracy": self.best_accuracy.hex(),

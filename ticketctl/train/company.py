@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from ticketctl.errors import StoppedError
-from ticketctl.train.bench import Order
+from ticketctl.train.bench import Bench, Order
 from ticketctl.train.course import Course
 from ticketctl.train.fitfiles import moved_mask, of_hook
+from ticketctl.train.hooks import Hooks, overrides
 from ticketctl.train.machine import Machine
+from ticketctl.train.schedule import learning_rates
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,12 @@ class Company:
         for hook in self.order.hooks:
             hook.start(course)
 
-    def finish(self, course: Course) -> None:
-        """At the end."""
-        for hook in self.order.hooks:
+    def finish(self, course: Course) -> bool:
+        """At the end. Whether the weights may be others now."""
+        finishing = [hook for hook in self.order.hooks if overrides(hook, "finish")]
+        for hook in finishing:
             hook.finish(course)
+        return bool(finishing)
 
     def state(self) -> dict[str, Tensor]:
         """What hooks hold, as `hook.<number>.<name>`, and the mask if they move it."""
@@ -61,3 +65,11 @@ class Company:
                 self.restore(before)
             raise
         return any(answers)
+
+
+def rates_of(bench: Bench, hooks: tuple[Hooks, ...]) -> Sequence[float]:
+    """The learning rate of every step of the schedule, as the hooks want it."""
+    rates: Sequence[float] = learning_rates(bench.train, bench.feed.steps_per_epoch)
+    for hook in hooks:
+        rates = hook.learning_rates(rates, bench.feed.steps_per_epoch)
+    return rates

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ticketctl.masks.mask import Mask
 from ticketctl.train.bench import Bench, Progress
 from ticketctl.train.feed import Feed
+from ticketctl.train.hooks import Batch
 from ticketctl.train.machine import Machine
 
 
@@ -47,6 +48,19 @@ class Course:
     def feed(self) -> Feed:
         """The training images."""
         return self.bench.feed
+
+    @property
+    def batch(self) -> Batch:
+        """What this step sees, in `grads` and `step`."""
+        assert self.machine.batch is not None
+        return self.machine.batch
+
+    def again(self) -> Tensor:
+        """Gradients of the same batch at the weights as they are now, in place of those before; the loss, detached.
+
+        Running statistics stay as the first pass left them.
+        """
+        return self.machine.again()
 
     @property
     def step(self) -> int:

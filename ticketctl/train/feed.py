@@ -119,6 +119,11 @@ class Feed:
         """Indices [B] of the images of step `position` of this epoch."""
         return self.order[position * self.batch_size : (position + 1) * self.batch_size]
 
+    def newest(self, step: int, count: int) -> Tensor:
+        """Indices [count] of the images presented last when `step` steps are done; the epoch is the table's."""
+        order = self.order[: ((step - 1) % self.steps_per_epoch + 1) * self.batch_size]
+        return order[len(order) - count :]
+
     def gather(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, labels and indices of the images `index` [B], as they look in this epoch."""
         labels = self.images.labels.index_select(0, index)

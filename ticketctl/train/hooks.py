@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+
+from ticketctl.recipe import TrainSpec
+from ticketctl.seeds import Seeds
 
 if TYPE_CHECKING:
     from ticketctl.train.course import Course
@@ -35,10 +38,28 @@ class Hooks:
     """`grads` and `step` are called for the batches at which (steps done + 1) is a multiple of this."""
     moves_mask: bool = False
     """Whether the mask changes during the training; it is then kept in checkpoints and in the record."""
+    captured: bool = False
+    """Whether `forward` and `loss` do the same work on the device at every step and never ask it for a value: then
+    they go into the CUDA graph. What changes from step to step is a tensor on the device, written in `step`."""
 
     def identity(self) -> dict[str, Any]:
         """Name and parameters, plain JSON; part of the training's id."""
         raise NotImplementedError
+
+    def plan(self, train: TrainSpec) -> TrainSpec:
+        """The course to take instead of `train`, over the same batches in the same precision."""
+        return train
+
+    def learning_rates(self, rates: Sequence[float], steps_per_epoch: int) -> Sequence[float]:
+        """The learning rate of every step of the schedule instead of `rates`, as many."""
+        return rates
+
+    def model(self, net: nn.Module, seeds: Seeds) -> None:
+        """Change the plain net, once, before any weights are loaded. The net is this training's own.
+
+        Its parameters and buffers keep their names; what is added is called `tweak.<name>.…` and initialised here,
+        from the stream `init` at that name.
+        """
 
     def start(self, loop: Course) -> None:
         """Once in each process, before its first step; after `restore`, if a training goes on."""
@@ -49,11 +70,17 @@ class Hooks:
         return logits
 
     def loss(self, logits: Tensor, batch: Batch, value: Tensor) -> Tensor:
-        """The loss to minimise; `value` is what it is so far, at first the mean cross-entropy."""
+        """The loss to minimise, a scalar; `value` is what it is so far, at first the mean cross-entropy.
+
+        `logits` [B, classes] may be bfloat16: take `logits.float()`.
+        """
         return value
 
     def grads(self, loop: Course) -> bool:
-        """After the backward pass: gradients are dense. False: the optimizer does not step on this batch."""
+        """After the backward pass: gradients are dense. False: the optimizer does not step on this batch.
+
+        `loop.batch` is what was seen, `loop.again()` computes the gradients anew at the weights as they are then.
+        """
         return True
 
     def step(self, loop: Course) -> None:
@@ -68,7 +95,10 @@ class Hooks:
         return False
 
     def finish(self, loop: Course) -> None:
-        """At the end, before the final weights are written."""
+        """At the end, before the final weights are measured and written; it may replace them, and the mask.
+
+        It may ask `loop.poll()`: whatever it has changed is forgotten then, and it is called again after a restart.
+        """
 
     def state(self) -> dict[str, Tensor]:
         """What must survive a kill; the last of it stays in the finished training's record."""

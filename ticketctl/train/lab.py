@@ -21,7 +21,7 @@ from ticketctl.seeds import Seeds
 from ticketctl.train.bench import Bench, Order, poll
 from ticketctl.train.fit import Fit, training_id
 from ticketctl.train.fitfiles import FitFiles
-from ticketctl.train.hooks import Hooks
+from ticketctl.train.hooks import Hooks, overrides
 from ticketctl.train.loop import Loop
 from ticketctl.train.state import State
 
@@ -178,7 +178,7 @@ class Lab:
     ) -> Fit:
         """As `fit`, in a folder of the caller's; a training that diverged is returned, flagged."""
         wish = wish or Wish()
-        bench, seeds = self._bench(wish.train), wish.seeds or self.seeds
+        bench, seeds = self._bench(wish), wish.seeds or self.seeds
         if not any(hook.moves_mask for hook in wish.hooks):
             mask = mask if mask is not None and mask.kept < mask.size else None  # nothing to hold at zero
         key = training_id(self._identity(wish), seeds, start, mask)
@@ -195,13 +195,14 @@ class Lab:
         notes, tensors = found
         return Fit(files, key, order, bench.columns, notes, tensors["history"], tensors, bench.train)
 
-    def _bench(self, train: TrainSpec | None) -> Bench:
-        if train is None:
-            return self.bench
-        own = self.bench.train
+    def _bench(self, wish: Wish) -> Bench:
+        own, train = self.bench.train, wish.train or self.bench.train
+        for hook in wish.hooks:
+            train = hook.plan(train)
         if (train.batch, train.drop_last, train.precision) != (own.batch, own.drop_last, own.precision):
             raise ValueError("another course has the same batches and precision as the recipe's")
-        return replace(self.bench, train=train)
+        objective = any(overrides(hook, "loss") for hook in wish.hooks)
+        return replace(self.bench, train=train, objective=objective)
 
     def _identity(self, wish: Wish) -> dict[str, Any]:
         """What a training is a function of; what is not wished for leaves no trace, so old ids stay."""

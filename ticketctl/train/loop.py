@@ -15,14 +15,13 @@ import torch
 from ticketctl.errors import MismatchError, StoppedError, TicketctlError
 from ticketctl.masks.mask import Mask
 from ticketctl.train.bench import Bench, Order, Progress, poll
-from ticketctl.train.company import Company
+from ticketctl.train.company import Company, rates_of
 from ticketctl.train.course import Course
 from ticketctl.train.evaluate import evaluate
 from ticketctl.train.fitfiles import FitFiles, as_rows
 from ticketctl.train.machine import machine_for
 from ticketctl.train.memory import Memory
 from ticketctl.train.optimizer import optimizer_tensors, restore_optimizer
-from ticketctl.train.schedule import learning_rates
 from ticketctl.train.state import State, distances
 from ticketctl.train.stepper import stepper_for
 
@@ -41,7 +40,7 @@ class Loop:
     def __init__(self, bench: Bench, order: Order, files: FitFiles) -> None:
         self.bench, self.order, self.files = bench, order, files
         self.model = bench.model
-        self.rates = learning_rates(bench.train, bench.feed.steps_per_epoch)
+        self.rates = rates_of(bench, order.hooks)
         self.end = len(self.rates) if order.until is None else order.until
         self.progress = Progress(order.start.step)
         self.best: State | None = None
@@ -142,9 +141,10 @@ class Loop:
         ended = self._is_ended(row) if self.progress.seen else False
         if self.progress.seen:
             self.memory.end_epoch()
-        values = dict(zip(self.bench.columns, row, strict=True))
+        values = self.bench.named(row)
         self.progress.rows.append(row)
-        self.progress.loss, self.progress.seen, self.progress.ended = 0.0, 0, ended
+        self.progress.loss = self.progress.objective = 0.0
+        self.progress.seen, self.progress.ended = 0, ended
         self.stepper.begin(self.progress)
         self._remember_best(values)
         self.files.append_event(values)
@@ -152,22 +152,20 @@ class Loop:
 
     def _is_ended(self, row: list[float]) -> bool:
         """Whether a hook ends the training here; its last row is measured in any case."""
-        self.course.values = dict(zip(self.bench.columns, row, strict=True))
-
-        exams = slice(5, 5 + 2 * len(self.bench.exams))
-        measure = None if self._evaluation_is_due() else lambda: row.__setitem__(exams, self._examine())
+        self.course.values = self.bench.named(row)
+        measure = None if self._evaluation_is_due() else lambda: self._measure(row)
         return self.company.ends(self.course, measure)
 
     def _row(self) -> list[float]:
         step, per_epoch = self.progress.step, self.bench.feed.steps_per_epoch
-        started = self.progress.seen > 0
-        right = int(self._right_now()) if started else 0
-        loss = self.progress.loss / self.progress.seen if started else math.nan
-        accuracy = right / self.progress.seen if started else math.nan
+        started = (seen := self.progress.seen) > 0
+        sums = (self.progress.loss, int(self._right_now()) if started else 0, self.progress.objective)
+        loss, accuracy, objective = (each / seen if started else math.nan for each in sums)
         rate = self.rates[step - 1] if started else math.nan
         exams = self._examine() if self._evaluation_is_due() else [math.nan] * (2 * len(self.bench.exams))
         moved = distances(self.model, self.order.start, self._mask())
-        return [step / per_epoch, float(step), rate, loss, accuracy, *exams, *moved]
+        minimised = [objective] if self.bench.objective else []
+        return [step / per_epoch, float(step), rate, loss, accuracy, *exams, *minimised, *moved]
 
     @property
     def memory(self) -> Memory:
@@ -180,10 +178,7 @@ class Loop:
 
     def _right_now(self) -> torch.Tensor:
         """How many of the images presented in this epoch were right."""
-        per_epoch, size = self.bench.feed.steps_per_epoch, self.bench.feed.batch_size
-        last = (self.progress.step - 1) % per_epoch + 1
-        order = self.bench.feed.order[: last * size]
-        return self.memory.right[order[len(order) - self.progress.seen :]].sum()
+        return self.memory.right[self.bench.feed.newest(self.progress.step, self.progress.seen)].sum()
 
     def _evaluation_is_due(self) -> bool:
         step, per_epoch = self.progress.step, self.bench.feed.steps_per_epoch
@@ -192,9 +187,13 @@ class Loop:
         return (step // per_epoch) % self.bench.train.eval_every == 0
 
     def _examine(self) -> list[float]:
-        exams, forward = self.bench.exams.values(), self.machine.forward
-        results = [evaluate(self.model, images, self._poll, forward) for images in exams]
+        forward = self.machine.forward
+        results = [evaluate(self.model, images, self._poll, forward) for images in self.bench.exams.values()]
         return [value for pair in results for value in pair]
+
+    def _measure(self, row: list[float]) -> None:
+        """Put the accuracies and losses of this moment into a row of history."""
+        row[5 : 5 + 2 * len(self.bench.exams)] = self._examine()
 
     def _remember_best(self, values: Mapping[str, float]) -> None:
         """The earliest epoch with the best validation accuracy; never chosen on test, nor where the mask moves."""
@@ -247,8 +246,8 @@ class Loop:
 
     def _finish(self) -> None:
         """Results on disk; the record last, because it says that the rest is there."""
-        if self.diverged is None:
-            self.company.finish(self.course)
+        if self.diverged is None and self.company.finish(self.course):
+            self._measure(self.progress.rows[-1])  # what was measured before is not what is kept
         if not self._is_finite():  # then the last that are known to be are those before the first step
             self.order.start.load_into(self.model)
             if self.machine.binding:

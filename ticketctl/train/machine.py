@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,17 @@ from ticketctl.train.hooks import Batch, Hooks, overrides
 from ticketctl.train.memory import Memory
 from ticketctl.train.optimizer import optimizer_for, reset_optimizer
 from ticketctl.train.state import State, Statistics
+
+
+class Pass(NamedTuple):
+    """One forward and backward pass, detached, on the device."""
+
+    objective: Tensor
+    """What was minimised, a scalar."""
+    entropy: Tensor
+    """The mean cross-entropy, a scalar: the same unless a hook changes the loss."""
+    logits: Tensor
+    """[B, classes]."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,8 @@ class Machine:
         self.binding = Binding(self.model, mask) if mask is not None else None
         self.memory = Memory(len(bench.feed), bench.place.device)
         self.statistics = Statistics(self.model)
+        self.batch: Batch | None = None
+        """What the step under way sees."""
         self.hooks: tuple[Hooks, ...] = ()
         self.leader: Hooks | None = None
         """The hook that runs the net, if one does."""
@@ -72,16 +85,29 @@ class Machine:
         logits: Tensor = self.leader.forward(self.model, inputs) if self.leader else self.model(inputs)
         return logits
 
-    def gradients(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Forward and backward; the loss (a scalar on the device) and the logits, both detached."""
+    def gradients(self, batch: Batch) -> Pass:
+        """Forward and backward; running statistics as they were before are remembered."""
         self.statistics.remember()
+        self.batch = batch
+        return self._pass(batch)
+
+    def again(self) -> Tensor:
+        """See `Course.again`."""
+        assert self.batch is not None
+        self.statistics.remember()
+        self.optimizer.zero_grad(set_to_none=True)
+        objective = self._pass(self.batch).objective
+        self.statistics.restore()
+        return objective
+
+    def _pass(self, batch: Batch) -> Pass:
         with self.bench.place.autocast():
             logits = self.forward(batch.inputs)
-        loss = nn.functional.cross_entropy(logits.float(), batch.labels)
+        entropy = objective = nn.functional.cross_entropy(logits.float(), batch.labels)
         for hook in self.hooks:
-            loss = hook.loss(logits, batch, loss)
-        loss.backward()
-        return loss.detach(), logits.detach()
+            objective = hook.loss(logits, batch, objective)
+        objective.backward()
+        return Pass(objective.detach(), entropy.detach(), logits.detach())
 
     def update(self) -> None:
         """The optimizer's step, and the pruned weights back to zero."""

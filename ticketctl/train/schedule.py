@@ -17,7 +17,8 @@ def learning_rates(spec: TrainSpec, steps_per_epoch: int) -> list[float]:
     """
     total = spec.epochs * steps_per_epoch
     warmup = _steps(spec.warmup, spec, steps_per_epoch)
-    marks = sorted(_steps(text, spec, steps_per_epoch) for text in spec.milestones)
+    milestones = spec.milestones if spec.schedule == "step" else ()
+    marks = sorted(_steps(text, spec, steps_per_epoch) for text in milestones)
     return [_rate(spec, step, total, marks) * _warm(step, warmup) for step in range(total)]
 
 

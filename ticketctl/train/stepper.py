@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Protocol
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ticketctl.train.bench import Bench, Progress
 from ticketctl.train.course import Course
-from ticketctl.train.hooks import Batch, overrides, touches
+from ticketctl.train.hooks import Batch, Hooks, overrides, touches
 from ticketctl.train.machine import Machine
 from ticketctl.train.optimizer import set_rate
 
@@ -55,15 +56,16 @@ class ReadEach:
         """As the protocol says."""
         machine, progress = self.machine, course.progress
         batch = Batch(*self.feed.batch(position))
-        loss, logits = machine.gradients(batch)
-        value = float(loss)
+        seen = machine.gradients(batch)
+        value = float(seen.objective)
         if not math.isfinite(value):
             machine.statistics.restore()
             machine.optimizer.zero_grad(set_to_none=True)
             return False
-        machine.memory.see(batch.index, logits, batch.labels)
+        machine.memory.see(batch.index, seen.logits, batch.labels)
         _commit(machine, rate, course)
-        progress.loss += value * len(batch.index)
+        progress.loss += float(seen.entropy) * len(batch.index)
+        progress.objective += value * len(batch.index)
         progress.seen += len(batch.index)
         progress.step += 1
         return True
@@ -98,20 +100,23 @@ class Ahead:
     def __init__(self, bench: Bench, machine: Machine) -> None:
         device = bench.place.device
         self.feed, self.machine, self.reporter = bench.feed, machine, bench.reporter
-        self.loss = torch.zeros((), dtype=torch.float64, device=device)
+        self.loss, self.objective = torch.zeros((2,), dtype=torch.float64, device=device)
         self.done = torch.zeros((), dtype=torch.int64, device=device)
         self.bad = torch.zeros((), dtype=torch.float32, device=device)
         self.index = torch.zeros(bench.feed.batch_size, dtype=torch.int64, device=device)
         machine.optimizer.found_inf = self.bad  # type: ignore[attr-defined]  # what GradScaler hands to fused optimizers
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.tried = self.usable = False
+        self.inside: tuple[Hooks, ...] | None = None
+        """The hooks that are part of the graph, or of what was tried; None: nothing was."""
+        self.usable = False
         self.marks: list[torch.cuda.Event] = []
         self.begun = 0
 
     def begin(self, progress: Progress) -> None:
         """As the protocol says."""
-        self.usable = self._is_plain()
+        self.usable = self._can_be_captured()
         self.loss.fill_(progress.loss)
+        self.objective.fill_(progress.objective)
         self.done.zero_()
         self.bad.zero_()
         self.begun = progress.step
@@ -134,7 +139,7 @@ class Ahead:
 
     def settle(self, progress: Progress) -> bool:
         """As the protocol says."""
-        progress.loss = float(self.loss)
+        progress.loss, progress.objective = float(self.loss), float(self.objective)
         if not self.bad.item():
             return True
         taken = progress.step - self.begun
@@ -152,12 +157,13 @@ class Ahead:
     def _first_half(self, index: Tensor) -> None:
         machine = self.machine
         batch = Batch(*self.feed.gather(index))
-        loss, logits = machine.gradients(batch)
-        self.bad.copy_(torch.maximum(self.bad, (~loss.isfinite()).float()))
+        seen = machine.gradients(batch)
+        self.bad.copy_(torch.maximum(self.bad, (~seen.objective.isfinite()).float()))
         machine.statistics.restore_where(self.bad)
-        machine.memory.see_unless(self.bad, index, logits, batch.labels)
+        machine.memory.see_unless(self.bad, index, seen.logits, batch.labels)
         good = 1 - self.bad.double()
-        self.loss.add_(torch.where(good > 0, loss.double() * len(index), 0.0))
+        for sums, value in ((self.loss, seen.entropy), (self.objective, seen.objective)):
+            sums.add_(torch.where(good > 0, value.double() * len(index), 0.0))
         self.done.add_(good.long())
 
     def _hooked(self, index: Tensor, rate: float, course: Course) -> None:
@@ -182,9 +188,9 @@ class Ahead:
         A step that cannot be captured, or whose replay does not do what the step does, is taken eagerly; a note says
         so and why.
         """
-        if self.tried or not self._is_plain():
+        if not self._can_be_captured() or self._is_captured():
             return
-        self.tried = True
+        self.inside, self.graph = self._changing(), None
         if not self.feed.images.resident:
             self.reporter.note("the data do not fit on the device and are streamed: no CUDA graph, slower")
             return
@@ -202,9 +208,23 @@ class Ahead:
         else:
             self.reporter.note("the captured step differs from the step itself: it is not used; slower")
 
-    def _is_plain(self) -> bool:
-        """Whether no hook changes what is inside the graph."""
-        return not any(overrides(hook, "forward") or overrides(hook, "loss") for hook in self.machine.hooks)
+    def _changing(self) -> tuple[Hooks, ...]:
+        """The hooks that change what is inside the graph."""
+        return tuple(
+            hook for hook in self.machine.hooks if overrides(hook, "forward") or overrides(hook, "loss")
+        )
+
+    def _can_be_captured(self) -> bool:
+        return all(hook.captured for hook in self._changing())
+
+    def _is_captured(self) -> bool:
+        """Whether the very hooks of this training are in the graph: others have tensors of their own."""
+        ours = self._changing()
+        return (
+            self.inside is not None
+            and len(ours) == len(self.inside)
+            and all(map(operator.is_, ours, self.inside))
+        )
 
     def _captured(self) -> torch.cuda.CUDAGraph:
         self.index.copy_(torch.arange(len(self.index), device=self.index.device) % len(self.feed))
@@ -243,7 +263,14 @@ class Ahead:
     def _moving(self) -> list[Tensor]:
         """Everything that a step changes, but for what was right."""
         moments = [value for kept in self.machine.optimizer.state.values() for value in kept.values()]
-        return [*self.machine.model.state_dict().values(), *moments, self.loss, self.done, self.bad]
+        return [
+            *self.machine.model.state_dict().values(),
+            *moments,
+            self.loss,
+            self.objective,
+            self.done,
+            self.bad,
+        ]
 
 
 def _moved_alike(before: Tensor, replayed: Tensor, eager: Tensor) -> bool:
