@@ -1,4 +1,6 @@
-"""Write docs/draws.md and docs/draws/<method>.md from the draw methods' modules: `python docs/make_draw_reference.py`.
+"""Write docs/draws.md, docs/draws/<method>.md and docs/tweaks.md from the modules of draw methods and tweaks.
+
+Run `python docs/make_draw_reference.py`.
 
 Docstrings, `FACTS` and the meanings of keys are read as text; types and defaults are those of the imported `Params`.
 `tests/test_docs.py` compares the pages with what `pages()` returns.
@@ -20,6 +22,7 @@ from ticketctl.tomltext import toml_text
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "draws.md"
+TWEAKS = ROOT / "docs" / "tweaks.md"
 FOLDER = ROOT / "docs" / "draws"
 
 COLUMNS = {
@@ -99,6 +102,28 @@ level   kept  density %  val %  test %
 
 """
 
+TWEAK_HEAD = """\
+# Tweaks
+
+<!-- Written by docs/make_draw_reference.py from the modules in ticketctl/tweaks; do not edit. -->
+
+A tweak changes how a ticket is trained; its mask stays. `ticketctl spend --tweaks skip,swish,ls` spends the ticket with
+these three, and beside it without any, so that the table can say what they brought. Several `--tweaks` make several
+sets, `--set spend.attribution=true` adds each tweak alone and the dense net with all of them. `at` (skip, swish), `trt`
+(ls, scaled-init) and `at+trt` are paper 001's groups. `ticketctl list tweaks NAME` prints a section of this page.
+
+Tweaks combine in any order, and the order typed means nothing. What makes no sense together is refused with the reason.
+A key stands in a table of its own, `[tweaks.skip]` in a recipe, `--set tweaks.skip.kind=proj` on the command line.
+How to read the table: [spend with tweaks](how-to/spend-with-tweaks.md).
+
+* **Changes.** *net*: layers, of which some may have weights of their own; those are counted, never masked, and called
+  `tweak.<name>.…`. *loss*: what is minimised; the history then has `train.objective` beside the cross-entropy.
+  *gradient*, *weights*: the steps, or which of their results are kept. *mask*: what is held at zero, for a while or in
+  the end. *start*: the weights that training begins from. *course*: another training after the one without it.
+* **Cost.** Against the same spend without it, on a CPU ([performance](performance.md)).
+
+"""
+
 TAIL = """
 ## What the record holds
 
@@ -126,7 +151,27 @@ def pages() -> dict[Path, str]:
     table += [_row(found) for found in ours.values()]
     rows = "\n".join(["## The methods", "", *table, ""])
     found = {FOLDER / f"{name}.md": _page(found) for name, found in ours.items()}
-    return {PAGE: HEAD + rows + TAIL, **found}
+    return {PAGE: HEAD + rows + TAIL, TWEAKS: _tweaks(), **found}
+
+
+def _tweaks() -> str:
+    ours = [found for found in plugins("tweaks").values() if found.module.startswith("ticketctl.")]
+    table = ["| tweak | changes | cost | what it is |", "|---|---|---|---|"]
+    table += [
+        _line([f"[`{each.name}`](#{each.name})", each.facts["changes"], each.facts["cost"], each.help])
+        for each in ours
+    ]
+    parts = ["\n".join(table)]
+    for each in ours:
+        text = describe("tweaks", each.name).partition("\n\nFacts:")[0]
+        parts += [f"## {each.name}", text, *_keys(each, "tweaks"), *_excludes(each)]
+    return TWEAK_HEAD + "\n\n".join(parts) + "\n"
+
+
+def _excludes(found: Plugin) -> Iterator[str]:
+    reasons = [f"`{name}`, because {reason}" for name, reason in found.literals.get("EXCLUDES", {}).items()]
+    if reasons:
+        yield "\n".join(_wrapped(f"Not together with {'; '.join(reasons)}."))
 
 
 def _row(found: Plugin) -> str:
@@ -181,11 +226,12 @@ def _drawing(found: Plugin) -> Iterator[str]:
     yield f"```toml\n{toml_text({'draw': recipe['draw']}).strip()}\n```"
 
 
-def _keys(found: Plugin) -> Iterator[str]:
-    known = {field.name: field for field in fields(load("draws", found.name).Params)}
-    hints = get_type_hints(load("draws", found.name).Params, include_extras=True)
+def _keys(found: Plugin, kind: str = "draws") -> Iterator[str]:
+    known = {field.name: field for field in fields(load(kind, found.name).Params)}
+    hints = get_type_hints(load(kind, found.name).Params, include_extras=True)
+    table = "draw" if kind == "draws" else f"tweaks.{found.name}"
     if known:
-        lines = describe("draws", found.name).partition("Keys of [draw]:\n")[2].splitlines()
+        lines = describe(kind, found.name).partition(f"Keys of [{table}]:\n")[2].splitlines()
         meanings = {
             line.strip().partition(": ")[0].partition(" ")[0]: line.partition(": ")[2] for line in lines
         }
@@ -193,10 +239,11 @@ def _keys(found: Plugin) -> Iterator[str]:
             _line([f"`{name}`", _kind(name, hints[name]), _default(field), meanings[name]])
             for name, field in known.items()
         ]
-        yield "\n".join(["| key of `[draw]` | value | default | meaning |", "|---|---|---|---|", *rows])
+        yield "\n".join([f"| key of `[{table}]` | value | default | meaning |", "|---|---|---|---|", *rows])
     else:
         yield "It has no keys of its own."
-    yield "Keys that all methods share: [recipe keys](../reference/recipes-keys.md#draw)."
+    if kind == "draws":
+        yield "Keys that all methods share: [recipe keys](../reference/recipes-keys.md#draw)."
 
 
 def _kind(name: str, hint: Any) -> str:
@@ -208,6 +255,8 @@ def _kind(name: str, hint: Any) -> str:
         return ", ".join(f"`{part}`" for part in parts)
     if origin is Annotated and parts[0] is not Fraction:
         return ", ".join([_kind(name, parts[0]), *_bounds(parts[1:])])
+    if origin is tuple:
+        return f"list of {_kind(name, parts[0])}s"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"table of {_kind(name, parts[1])}s"
     if hint is str and name in POINTS:
@@ -236,6 +285,8 @@ def _default(field: Field[Any]) -> str:
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`{list(value)!r}`"
     return f"`{value!r}`" if isinstance(value, int | float | dict) else f'`"{value}"`'
 
 

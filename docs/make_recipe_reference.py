@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ticketctl.plugins import describe, plugins
@@ -60,16 +60,24 @@ def page() -> str:
         _table([_extends(), *(k for k in top if k not in tables)]),
     ]
     for key in tables:
-        node = classes[key.kind.removesuffix("; or none")]
-        note = (ast.get_docstring(node) or "").partition("`")[2].partition("`")[2].strip(" .:;")
-        lines += [
-            f"## [{key.name}]",
-            "",
-            f"{note[0].upper()}{note[1:]}.\n" if note else "",
-            _table(_keys(node)),
-        ]
+        lines += _section(classes, key.name, _class_of(key))
     lines.append(_methods())
     return "\n".join(part for part in lines if part is not None).replace("\n\n\n", "\n\n")
+
+
+def _class_of(key: Key) -> str:
+    return key.kind.removesuffix("; or none")
+
+
+def _section(classes: dict[str, ast.ClassDef], name: str, kind: str) -> list[str]:
+    """A table and those inside it."""
+    node = classes[kind]
+    note = (ast.get_docstring(node) or "").partition("`")[2].partition("`")[2].strip(" .:;")
+    keys = list(_keys(node))
+    inner = [key for key in keys if _class_of(key) in classes]
+    shown = [replace(key, kind="table; or none") if key in inner else key for key in keys]
+    lines = [f"## [{name}]", "", f"{note[0].upper()}{note[1:]}.\n" if note else "", _table(shown)]
+    return lines + [line for key in inner for line in _section(classes, f"{name}.{key.name}", _class_of(key))]
 
 
 def _extends() -> Key:
@@ -107,7 +115,9 @@ def _kind(node: ast.expr) -> str:
         case ast.Subscript(value=ast.Name(id="dict")):
             return "table"
     words = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
-    return {**words, "Rational": "exact number"}.get(ast.unparse(node), ast.unparse(node))
+    return {**words, "Rational": "exact number", "Names": "text or list of texts"}.get(
+        ast.unparse(node), ast.unparse(node)
+    )
 
 
 def _default(node: ast.expr | None) -> str:

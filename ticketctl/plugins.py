@@ -1,9 +1,9 @@
 """Plug-ins are modules found by their file name. Listing them reads their source and imports nothing.
 
-A kind (`draws`, `nets`, `data`) is a folder of the package plus the entry-point group `ticketctl.<kind>`. A draw is
-one module and answers to its file name with dashes. A net or data module serves several names, listed in a literal
-dictionary `NAMES` that gives each its one-line help. A draw may say more of itself in a literal dictionary `FACTS`.
-Built-ins win a clash of names.
+A kind (`draws`, `tweaks`, `nets`, `data`) is a folder of the package plus the entry-point group `ticketctl.<kind>`. A
+draw or a tweak is one module and answers to its file name with dashes. A net or data module serves several names,
+listed in a literal dictionary `NAMES` that gives each its one-line help. A draw or tweak says more of itself in literal
+constants, `FACTS` and others. Built-ins win a clash of names.
 
 A name with a colon stands for many: `torchvision:NAME` in `NAMES` serves `torchvision:resnet101` and all its like, and
 `MODULE:FUNCTION` serves whatever else has a module before its colon and a function behind it.
@@ -12,7 +12,8 @@ A name with a colon stands for many: `torchvision:NAME` in `NAMES` serves `torch
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -20,11 +21,15 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
 
 OWN = "MODULE:FUNCTION"
 """The name, in a module's `NAMES`, under which a user's own code is reached."""
+
+_ENTRIES = {"draws": "draw", "tweaks": "tweak"}
+"""The function that makes a module a plug-in of its kind."""
 
 FACTS_TITLE = "Facts (E epochs of one training, n rounds, k epochs before the rewind point):"
 
@@ -39,6 +44,8 @@ class Plugin:
     module: str
     help: str
     facts: Mapping[str, str] = field(default_factory=dict, compare=False)
+    literals: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """All its constants that are written out."""
 
 
 @cache
@@ -46,11 +53,11 @@ def plugins(kind: str) -> dict[str, Plugin]:
     """All plug-ins of `kind` by name, ours first. Imports none of them."""
     found: dict[str, Plugin] = {}
     for path in sorted((_PACKAGE / kind).glob("[a-z]*.py")):
-        for plugin in _read(path, f"ticketctl.{kind}.{path.stem}"):
+        for plugin in _read(kind, path, f"ticketctl.{kind}.{path.stem}"):
             found[plugin.name] = plugin
     for entry in entry_points(group=f"ticketctl.{kind}"):
         spec = find_spec(entry.value)
-        for plugin in _read(Path(spec.origin), entry.value, entry.name) if spec and spec.origin else ():
+        for plugin in _read(kind, Path(spec.origin), entry.value, entry.name) if spec and spec.origin else ():
             found.setdefault(plugin.name, plugin)
     return dict(sorted(found.items()))
 
@@ -81,20 +88,31 @@ def load(kind: str, name: str) -> ModuleType:
     """
     found = serving(kind, name)
     if found is None:
-        noun = {"draws": "method", "nets": "model", "data": "data set"}.get(kind, kind)
+        noun = {"draws": "method", "tweaks": "tweak", "nets": "model", "data": "data set"}.get(kind, kind)
         raise UsageError(f"no {noun} named {name!r}; {near_miss(name, plugins(kind))}")
     return import_module(found.module)
 
 
-def _read(path: Path, module: str, alias: str | None = None) -> list[Plugin]:
+def _read(kind: str, path: Path, module: str, alias: str | None = None) -> list[Plugin]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = next((_literal(node) for node in tree.body if _assigns(node, "NAMES")), None)
     if names is not None:
         return [Plugin(name, module, text) for name, text in names.items()]
-    if not any(isinstance(node, ast.FunctionDef) and node.name == "draw" for node in tree.body):
+    entry = _ENTRIES.get(kind)
+    if not any(isinstance(node, ast.FunctionDef) and node.name == entry for node in tree.body):
         return []
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return [Plugin(alias or path.stem.replace("_", "-"), module, summary, _facts(tree))]
+    name = alias or path.stem.replace("_", "-")
+    return [Plugin(name, module, summary, _facts(tree), dict(_constants(tree)))]
+
+
+def _constants(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+    for node in tree.body:
+        goals = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+        for goal in goals:
+            if isinstance(goal, ast.Name) and goal.id.isupper():
+                with suppress(ValueError, TypeError, SyntaxError):
+                    yield goal.id, ast.literal_eval(node.value)  # type: ignore[attr-defined]  # assignments have one
 
 
 def _facts(tree: ast.Module) -> dict[str, str]:
@@ -129,15 +147,27 @@ def describe(kind: str, name: str) -> str:
     found = serving(kind, name)
     if found is None:
         raise UsageError(f"nothing named {name!r}; {near_miss(name, plugins(kind))}")
-    spec = find_spec(found.module)
-    assert spec is not None
-    assert spec.origin is not None
-    path = Path(spec.origin)
+    path = _source(found)
     text = [ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""]
     facts = [f"  {key:<9} {fact}" for key, fact in found.facts.items()]
-    for title, lines in ((FACTS_TITLE, facts), ("Keys of [draw]:", _keys(path))):
+    titles = ("Facts:", f"Keys of [tweaks.{name}]:") if kind == "tweaks" else (FACTS_TITLE, "Keys of [draw]:")
+    for title, lines in zip(titles, (facts, _keys(path)), strict=True):
         text += ["", title, *lines] if lines else []
     return "\n".join(text)
+
+
+def keys(kind: str, name: str) -> list[str]:
+    """The keys of the draw or tweak `name`; imports nothing."""
+    found = serving(kind, name)
+    lines = _keys(_source(found)) if found else []
+    return [line.split()[0].rstrip(":") for line in lines]
+
+
+def _source(plugin: Plugin) -> Path:
+    spec = find_spec(plugin.module)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin)
 
 
 def _keys(path: Path, name: str = "Params") -> list[str]:

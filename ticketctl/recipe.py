@@ -150,6 +150,10 @@ class SpendSpec(Spec):
 
     schedule: Literal["continue", "restart"] | None = None
     """Go on with the schedule from the point the ticket was rewound to, or run all of it; none: as the draw did."""
+    start: Literal["ticket", "init", "trained"] = "ticket"
+    """The weights to begin from: the ticket's own; the initialisation; those that the draw trained at this level."""
+    optimizer: Literal["fresh", "kept"] = "fresh"
+    """After a rewind: momentum zero, or what the dense net had there."""
     dense: bool = True
     """Also train the dense net, the baseline of every comparison; it is trained once and shared."""
     tweaks: tuple[str, ...] = ()
@@ -174,6 +178,10 @@ class SeedSpec(Spec):
     """Crops and flips."""
     split: Root | None = None
     """Which images are held out."""
+    labels: Root | None = None
+    """Which labels are wrong, and what they say."""
+    subset: Root | None = None
+    """Which training images are picked by chance."""
     draw: Root | None = None
     """Random masks."""
     shuffle: Root | None = None
@@ -203,15 +211,16 @@ class Recipe(Spec):
 
     def record(self, *sections: str) -> dict[str, Any]:
         """The recipe as plain data, without its prose; `sections` limits it to some tables."""
-        names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds"}
-        return self.model_dump(mode="json", include=names, exclude_none=True)
+        names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds", "tweaks"}
+        found = self.model_dump(mode="json", include=names, exclude_none=True)
+        return {key: value for key, value in found.items() if key != "tweaks" or value}
 
     def changed(self, *sections: str) -> dict[str, Any]:
         """As `record`, without what stands at its default: a key that is added later changes no old record.
 
         Controls are left out as well: they are made beside a draw, before or after, and are no part of it.
         """
-        names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds"}
+        names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds", "tweaks"}
         found = self.model_dump(mode="json", include=names, exclude_defaults=True, exclude_none=True)
         found.get("draw", {}).pop("controls", None)
         return found

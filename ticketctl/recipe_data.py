@@ -1,12 +1,121 @@
-"""`[data]` of a recipe."""
+"""`[data]` of a recipe, and its tables on labels and subsets."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ticketctl.recipe_base import Spec
+from ticketctl.recipe_base import Rational, Spec
+
+
+def _listed(value: Any) -> Any:
+    """One name needs no list."""
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""One name or several."""
+
+
+def _as_text(value: Any) -> Any:
+    """Classes that are called by numbers need no quotes."""
+    return str(value) if type(value) is int else value
+
+
+ClassName = Annotated[str, BeforeValidator(_as_text)]
+"""The name of a class, or its number."""
+
+
+class NoiseSpec(Spec):
+    """`[data.noise]`: other labels than the data set's, for all training images, those held out included."""
+
+    kind: Literal["symmetric", "symmetric-class", "asymmetric", "pair-flip", "file", "none"] = "symmetric"
+    """How labels change: drawn of all classes, the same per class, class to class, to the next class, by a file."""
+    rate: Rational | None = None
+    """Share of the images whose label is drawn anew; of each class, but for symmetric."""
+    map: dict[str, ClassName] | None = None
+    """asymmetric: the class that each class is taken for; none: the usual one of CIFAR-10, cat for dog and so on."""
+    path: str | None = None
+    """file: where the labels lie, as .npy, .safetensors, or the .pt of CIFAR-N."""
+    key: str | None = None
+    """file: the name of the labels in a file that has several, e.g. worse_label."""
+    column: Annotated[int, Field(ge=0)] | None = None
+    """file: the column of labels that are a table."""
+
+    @field_validator("rate")
+    @classmethod
+    def _in_range(cls, value: Fraction | None) -> Fraction | None:
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError("a rate lies in [0, 1]")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> NoiseSpec:
+        file = [name for name in ("path", "key", "column") if getattr(self, name) is not None]
+        if self.kind == "none":
+            return self
+        if self.kind == "file" and self.rate is not None:
+            raise ValueError("labels of a file have no rate: the file says all")
+        if self.kind != "file" and (file or self.rate is None):
+            what = (
+                f"{file[0]} belongs to kind file" if file else "say the rate, e.g. --set data.noise.rate=0.4"
+            )
+            raise ValueError(f"{self.kind}: {what}")
+        if self.map and self.kind != "asymmetric":
+            raise ValueError(f"{self.kind}: map belongs to kind asymmetric")
+        return self
+
+
+class SubsetSpec(Spec):
+    """`[data.subset]`: a part of the training images, the same share or number of every class."""
+
+    fraction: Rational | None = None
+    """Share of the images of each class; at least one image."""
+    count: Annotated[int, Field(ge=1)] | None = None
+    """Images of each class instead."""
+    pick: Literal["random", "least-forgotten", "most-forgotten"] = "random"
+    """Which: by chance, or those that an earlier training forgot least or most often."""
+    record: Names | None = None
+    """The folder of that training, a run of the same data; of several, the counts are added."""
+
+    @model_validator(mode="after")
+    def _says_one_size(self) -> SubsetSpec:
+        if (self.fraction is None) == (self.count is None):
+            raise ValueError("say fraction or count, one of them")
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise ValueError("a fraction lies in (0, 1]")
+        if (self.pick == "random") == bool(self.record):
+            raise ValueError(
+                f"{self.pick} needs a record: --set data.subset.record=RUN"
+                if self.pick != "random"
+                else "a record belongs to pick least-forgotten or most-forgotten"
+            )
+        return self
+
+
+class DropSpec(Spec):
+    """`[data.drop]`: training images left out by how often they were forgotten, whatever their class."""
+
+    most_forgotten: Rational | None = None
+    """Share of the training images to leave out, those forgotten most often."""
+    least_forgotten: Rational | None = None
+    """Share to leave out of those forgotten least often instead."""
+    record: Names | None = None
+    """The folder of the training that counted, a run of the same data; of several, the counts are added."""
+
+    @model_validator(mode="after")
+    def _says_one_share(self) -> DropSpec:
+        shares = [share for share in (self.most_forgotten, self.least_forgotten) if share is not None]
+        if len(shares) != 1:
+            raise ValueError("say most_forgotten or least_forgotten, one of them")
+        if not 0 <= shares[0] < 1:
+            raise ValueError("a share to leave out lies in [0, 1)")
+        if not self.record:
+            raise ValueError("say the record that counted: --set data.drop.record=RUN")
+        return self
 
 
 class DataSpec(Spec):
@@ -28,3 +137,29 @@ class DataSpec(Spec):
     """Other deviations per channel than the data set's own."""
     size: int | None = None
     """Resize images of a folder to this many pixels."""
+    noise: NoiseSpec | None = None
+    """Wrong labels, see [data.noise]; none: the data set's own."""
+    subset: SubsetSpec | None = None
+    """A part of the training images, see [data.subset]; none: all."""
+    drop: DropSpec | None = None
+    """Training images left out, see [data.drop], before a subset is chosen; none: no image."""
+
+
+PLACES = {"noise": "path", "subset": "record", "drop": "record"}
+"""Keys that name places of one machine, by their table; artifacts have ids of the content there instead."""
+
+
+def places(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a `[data]` table, as plain data, names places of one machine: the same table with nothing else."""
+    found = {"name": data["name"]} if "name" in data else {}
+    for table, key in PLACES.items():
+        value = data.get(table, {}).get(key)
+        if value:
+            found[table] = {key: value}
+    return found
+
+
+def streams_of(data: DataSpec) -> tuple[str, ...]:
+    """The random streams that settle labels and images of a training; none, where it is given the data's own."""
+    labels = ("labels",) if data.noise is not None and data.noise.rate is not None else ()
+    return (*labels, "subset") if data.subset is not None and data.subset.pick == "random" else labels

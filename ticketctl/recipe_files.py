@@ -6,25 +6,45 @@ Precedence, lowest first: the defaults in `ticketctl.recipe`, `base/<model>-<dat
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.recipe import DataSpec, DrawSpec, ModelSpec, Recipe, TrainSpec
+from ticketctl.recipe import DrawSpec, Recipe
 from ticketctl.shipped import room
 
 OWN = ("summary", "source", "expected")
 """What a recipe says of itself alone: a child with other values does not claim its parent's results."""
 
 
+TABLES = ("table-", "figure-")
+"""How the names of files begin that hold a table or figure of a paper, and no recipe."""
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)+")
+
+
 def recipe_names() -> list[str]:
     """All shipped recipes, as users name them: `base/lenet-300-100-digits`."""
+    return [name for name in _shipped() if not _is_table(name)]
+
+
+def table_names() -> list[str]:
+    """All shipped tables and figures of papers: `papers/001-toast/table-a2`."""
+    return [name for name in _shipped() if _is_table(name)]
+
+
+def _shipped() -> list[str]:
     shipped = room("recipes")
     return sorted(path.relative_to(shipped).with_suffix("").as_posix() for path in shipped.rglob("*.toml"))
+
+
+def _is_table(name: str) -> bool:
+    return name.startswith("papers/") and name.rpartition("/")[2].startswith(TABLES)
 
 
 def read_recipe(name: str) -> dict[str, Any]:
@@ -54,11 +74,18 @@ def _find(name: str) -> Path:
     path = Path(name)
     if name.endswith(".toml") and path.is_file():
         return path
+    shipped = room("recipes") / f"{name}.toml"
+    if _PLAIN.fullmatch(name) and not _is_table(name) and shipped.is_file():
+        return shipped  # without listing hundreds of others
     if name not in recipe_names():
+        if name in table_names():
+            raise UsageError(
+                f"{name} is a table of a paper, not a recipe (ticketctl recipes --tables; ticketctl compare --paper)"
+            )
         raise UsageError(
             f"no recipe {name!r}; {near_miss(name, recipe_names())} (a file of your own ends in .toml)"
         )
-    return room("recipes") / f"{name}.toml"
+    return shipped
 
 
 def _tables(path: Path, name: str) -> dict[str, Any]:
@@ -148,14 +175,15 @@ def _one_line(error: ValidationError) -> str:
         return f"no key {key}; {near_miss(str(first['loc'][-1]), _siblings(first['loc']))}"
     if first["type"] == "missing":
         return f"{key} is not given; add --set {key}=… or a --recipe that has it"
-    return f"{key}: {first['msg'].removeprefix('Value error, ')}, not {str(first['input'])[:60]!r}"
+    message = f"{key}: {first['msg'].removeprefix('Value error, ')}"
+    whole = isinstance(first["input"], Mapping)  # of a table as a whole the message says which keys
+    return message if whole else f"{message}, not {str(first['input'])[:60]!r}"
 
 
 def _siblings(place: tuple[int | str, ...]) -> list[str]:
     spec: Any = Recipe
     for part in place[:-1]:
         field = spec.model_fields.get(part) if hasattr(spec, "model_fields") else None
-        spec = {"model": ModelSpec, "data": DataSpec, "train": TrainSpec, "draw": DrawSpec}.get(
-            str(part)
-        ) or (field.annotation if field else None)
+        kinds = [field.annotation, *get_args(field.annotation)] if field else []  # a table, or none
+        spec = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
     return list(spec.model_fields) if hasattr(spec, "model_fields") else []

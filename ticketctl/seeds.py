@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-STREAMS = ("init", "order", "augment", "split", "draw", "shuffle")
+STREAMS = ("init", "order", "augment", "split", "labels", "subset", "draw", "shuffle")
 
 
 @dataclass(frozen=True)

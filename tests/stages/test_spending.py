@@ -18,7 +18,7 @@ from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.errors import MismatchError, StoppedError, UsageError
 from ticketctl.recipe_files import parse_recipe
 from ticketctl.stages import spend as spend_stage
-from ticketctl.stages.spend import as_record, table
+from ticketctl.stages.spent import as_record, table
 from ticketctl.train.loop import Loop
 
 CASES: dict[str, tuple[str, ...]] = {

@@ -15,7 +15,7 @@ from ticketctl.recipe_files import assignments, merge, parse_recipe
 from ticketctl.stages.draw import draw as run_draw
 from ticketctl.stages.request import Typed
 from ticketctl.stages.setting import Surroundings
-from ticketctl.stages.spend import Spent
+from ticketctl.stages.spent import Spent
 from ticketctl.stages.spend import spend as run_spend
 from ticketctl.stages.wallet import Wanted, prepare_spend
 
@@ -56,12 +56,19 @@ def spend(
     levels: str | None = "all",
     seeds: Sequence[int] | None = None,
     controls: bool = False,
+    tweaks: Sequence[str] = (),
     stop: Callable[[], int | None] = never,
     reporter: Reporter | None = None,
 ) -> list[Spent]:
     """Spend the ticket that was drawn into `folder`."""
     wanted = Wanted(
-        str(folder), levels, list(seeds) if seeds else None, controls, folder.parent, Typed(sets=sets)
+        str(folder),
+        levels,
+        list(seeds) if seeds else None,
+        controls,
+        folder.parent,
+        Typed(sets=sets),
+        tuple(tweaks),
     )
     chosen = prepare_spend(wanted)
     surroundings = around(folder.parent / "cache", stop, reporter)

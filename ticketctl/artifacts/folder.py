@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ticketctl.artifacts.models import FileEntry
+from ticketctl.artifacts.weights import METADATA
 from ticketctl.errors import ArtifactError
 from ticketctl.store.files import link_or_copy, make_folder, member, read_bytes, sha256, write_atomic
+from ticketctl.store.tensors import Tensor, pack_tensors, parse_tensors
 
 MAX_FILE = 1 << 36
+RECORD = "record.safetensors"
 
 
 @dataclass(frozen=True)
@@ -81,3 +84,29 @@ def get(folder: Path, files: Iterable[FileEntry], name: str) -> bytes:
     if len(data) != entry.size or sha256(data) != entry.sha256:
         raise ArtifactError("E_FILE_DIGEST", f"{path}: not the file that the manifest lists (sha256 differs)")
     return data
+
+
+def has(files: Sequence[FileEntry], role: str) -> bool:
+    """Whether a file of that role is listed."""
+    return any(entry.role == role for entry in files)
+
+
+def put_record(folder: Path, record: Mapping[str, Tensor] | None, files: list[dict[str, object]]) -> None:
+    """Write what methods, tweaks and data wrote down, if anything, and list it."""
+    if record:
+        files.append(put(folder, RECORD, pack_tensors(record, METADATA), "record"))
+
+
+def get_record(folder: Path, files: Sequence[FileEntry]) -> dict[str, Tensor] | None:
+    """What was written down, by name; what each tensor means is its writer's affair. None if nothing was.
+
+    Raises:
+        ArtifactError: E_FILE_DIGEST, E_FORMAT, or what is wrong with the file.
+    """
+    if not has(files, "record"):
+        return None
+    where = str(folder / RECORD)
+    tensors, metadata = parse_tensors(get(folder, files, RECORD), where=where)
+    if metadata != METADATA:
+        raise ArtifactError("E_FORMAT", f'{where}: its metadata are {{"format":"pt"}} and nothing else')
+    return tensors

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ticketctl.artifacts.folder import check_listed, get, put
+from ticketctl.artifacts.folder import check_listed, get, get_record, put, put_record
 from ticketctl.artifacts.manifest import manifest_bytes, parse_manifest
 from ticketctl.artifacts.masks import Keep, decode_mask, encode_mask, mask_digest
 from ticketctl.artifacts.models import RunManifest, recipe_digest, run_id, shapes_digest
@@ -127,6 +127,10 @@ class Run:
             raise ArtifactError("E_COUNT", f"{where}: {len(found.step)} masks, run.json says {part.rows}")
         return found
 
+    def record(self) -> dict[str, Tensor] | None:
+        """What tweaks and data wrote down, by name, if they did; ArtifactError as for all files."""
+        return get_record(self.folder, self.manifest.files)
+
     def _weights(self, name: str, digest: str) -> dict[str, Tensor]:
         where = str(self.folder / name)
         tensors = decode_weights(self._read(name), where=where)
@@ -159,6 +163,7 @@ def write_run(
     states: Sequence[StateFile] = (),
     series: Series | None = None,
     trajectory: Moves | None = None,
+    record: Mapping[str, Tensor] | None = None,
     reports: Sequence[ReportFile] = (),
     license: str | None = None,
     authors: Sequence[str] = (),
@@ -186,6 +191,7 @@ def write_run(
         states: weights kept on the way.
         series: what was measured on the way.
         trajectory: the masks of the way, if the mask moved; the last is `keep`.
+        record: what tweaks and data wrote down, by name.
         reports: finished report archives.
         license: of the run.
         authors: of the run.
@@ -226,6 +232,8 @@ def write_run(
         "ext": to_record(ext or {}),
     }
     fields |= _trajectory_part(folder, trajectory, files)
+    put_record(folder, record, files)
+    fields |= {"format_version": "1.2"} if record else {}
     counts = fields["mask"] or {"kept": prunable, "prunable": prunable}
     fields |= {"kept": counts["kept"], "prunable": counts["prunable"]}
     fields["features"] = [feature for part, feature in _FEATURES.items() if fields.get(part)]

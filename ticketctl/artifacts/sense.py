@@ -70,6 +70,10 @@ def check_run(manifest: RunManifest, where: str) -> None:
     if manifest.trajectory:
         parts[manifest.trajectory.file] = "trajectory"
         features.append("trajectory.xor")
+    if any(entry.path == "record.safetensors" for entry in manifest.files):
+        parts["record.safetensors"] = "record"
+        if manifest.format_version in ("1.0", "1.1"):
+            raise ArtifactError("E_MANIFEST", f"{where}: record.safetensors belongs to version 1.2")
     _check_trajectory(manifest, where)
     _check_features(manifest.features, features, where)
     _check_files(manifest, "run", parts, where)

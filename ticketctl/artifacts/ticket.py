@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ticketctl.artifacts.folder import check_listed, get, put
+from ticketctl.artifacts.folder import check_listed, get, get_record, has, put, put_record
 from ticketctl.artifacts.ladder import Ladder, complete, decode_ladder, encode_ladder, ladder_digest
 from ticketctl.artifacts.manifest import manifest_bytes, parse_manifest
 from ticketctl.artifacts.masks import Keep, decode_mask, encode_mask, mask_digest
 from ticketctl.artifacts.models import TicketManifest, recipe_digest, shapes_digest, ticket_id
 from ticketctl.artifacts.records import numbers, to_record
-from ticketctl.artifacts.weights import METADATA, decode_weights, encode_weights, weights_digest
+from ticketctl.artifacts.weights import decode_weights, encode_weights, weights_digest
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.store.files import read_bytes, write_atomic
-from ticketctl.store.tensors import Tensor, pack_tensors, parse_tensors
+from ticketctl.store.tensors import Tensor
 
 MANIFEST = "ticket.json"
 MASK, INIT, LADDER = "mask.safetensors", "rewind.safetensors", "ladder.zarr.zip"
-SCORES, RECORD = "scores.safetensors", "record.safetensors"
+SCORES = "scores.safetensors"
 
 
 @dataclass(frozen=True)
@@ -116,17 +116,11 @@ class Ticket:
         Raises:
             ArtifactError: E_FILE_DIGEST, E_FORMAT.
         """
-        if not self.has("record"):
-            return None
-        where = str(self.folder / RECORD)
-        tensors, metadata = parse_tensors(self._read(RECORD), where=where)
-        if metadata != METADATA:
-            raise ArtifactError("E_FORMAT", f'{where}: its metadata are {{"format":"pt"}} and nothing else')
-        return tensors
+        return get_record(self.folder, self.manifest.files)
 
     def has(self, role: str) -> bool:
         """Whether it holds a file of that role, e.g. scores."""
-        return any(entry.role == role for entry in self.manifest.files)
+        return has(self.manifest.files, role)
 
     def kept_by_level(self) -> dict[int, int]:
         """How many weights each level keeps, for the levels whose masks are here.
@@ -222,8 +216,7 @@ def write_ticket(
     parts: dict[str, Any] = {"mask": {**_mask_part(keep), **kind}, "init": {**_init_part(init), **start}}
     if scores is not None:
         files.append(put(folder, SCORES, encode_weights(_score_tensors(scores)), "scores"))
-    if record is not None:
-        files.append(put(folder, RECORD, pack_tensors(record, METADATA), "record"))
+    put_record(folder, record, files)
     parts["ladder"] = None
     if ladder is not None:
         ladder = complete(ladder, arch, parts["init"]["digest"])

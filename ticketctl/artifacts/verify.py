@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ticketctl.artifacts.folder import Check, get, run_check
+from ticketctl.artifacts.folder import Check, get, has, run_check
 from ticketctl.artifacts.ladder import Ladder
 from ticketctl.artifacts.masks import Keep, mask_digest
 from ticketctl.artifacts.models import ticket_id
@@ -57,6 +57,11 @@ def verify_run(folder: Path) -> list[Check]:
         *(run_check(f"state {name}", lambda name=name: _state(run, name)) for name in states),  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         *([run_check("series", lambda: _series(run))] if run.manifest.series else []),
         *([run_check("trajectory", lambda: _trajectory(run))] if run.manifest.trajectory else []),
+        *(
+            [run_check("record", lambda: f"{len(run.record() or {})} tensors")]
+            if has(run.manifest.files, "record")
+            else []
+        ),
     ]
 
 

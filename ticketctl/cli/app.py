@@ -7,13 +7,15 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import TextIO
 
 import typer
 
 from ticketctl import __version__
+from ticketctl.cli.compare import compare
 from ticketctl.cli.demo import demo
 from ticketctl.cli.diff import diff
 from ticketctl.cli.doctor import doctor
@@ -41,6 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect,
     "verify": verify,
     "diff": diff,
+    "compare": compare,
     "list": list_,
     "recipes": recipes,
     "doctor": doctor,
@@ -81,7 +84,7 @@ def main() -> None:
 
 def guarded(run: Callable[..., object]) -> int:
     """Run, and turn whatever goes wrong into its line and exit code."""
-    as_json = "--json" in sys.argv[1:]
+    as_json = _wants_json(sys.argv[1:])
     try:
         found = run(standalone_mode=False) if isinstance(run, typer.Typer) else run()
         sys.stdout.flush()
@@ -102,6 +105,11 @@ def guarded(run: Callable[..., object]) -> int:
         except OSError:
             _deafen(sys.stdout)
         return error.exit_code
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    """Whether an error, too, is to be an object."""
+    return bool({"--json", "--format=json"} & {*words}) or ("--format", "json") in pairwise(words)
 
 
 def _as_ours(problem: BaseException) -> TicketctlError:

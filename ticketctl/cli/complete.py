@@ -18,6 +18,16 @@ def methods(incomplete: str) -> Found:
     return _plugins("draws", incomplete)
 
 
+def tweak_sets(incomplete: str) -> Found:
+    """Tweaks and groups of them, after those that are typed already."""
+    from ticketctl.stages.tweaking import GROUPS
+
+    typed, comma, _ = incomplete.rpartition(",")
+    groups = [(name, f"{', '.join(parts)} (paper 001)") for name, parts in GROUPS.items()]
+    found = [*_plugins("tweaks", ""), *groups]
+    return _begun([(f"{typed}{comma}{name}", text) for name, text in found], incomplete)
+
+
 def models(incomplete: str) -> Found:
     """Nets with their line of help; after `torchvision:` and `timm:` the nets there."""
     from ticketctl.nets._zoo_names import ZOOS, zoo_names
@@ -85,13 +95,15 @@ def things(ctx: typer.Context, incomplete: str) -> Found:
 
 def listed(incomplete: str) -> Found:
     """What `list` lists."""
-    kinds = ("tickets", "runs", "methods", "models", "data")
+    kinds = ("tickets", "runs", "methods", "tweaks", "models", "data")
     return _begun([(kind, "") for kind in kinds], incomplete)
 
 
 def listed_name(ctx: typer.Context, incomplete: str) -> Found:
     """Names of the kind that `list` was asked for."""
-    kind = {"methods": "draws", "models": "nets", "data": "data"}.get(str(ctx.params.get("what")))
+    kind = {"methods": "draws", "tweaks": "tweaks", "models": "nets", "data": "data"}.get(
+        str(ctx.params.get("what"))
+    )
     return _plugins(kind, incomplete) if kind else []
 
 

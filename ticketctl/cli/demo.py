@@ -29,7 +29,8 @@ def demo(
     note(f"1/2  ticketctl draw --density 0.02 --controls          ({folder})", quiet)
     with surroundings("auto", None, True, quiet) as around:
         from ticketctl.stages.draw import draw
-        from ticketctl.stages.spend import spend, table
+        from ticketctl.stages.spend import spend
+        from ticketctl.stages.spent import table
 
         show_draw(finished_draw(choice.recipe, 0, folder) or draw(choice.recipe, 0, folder, around))
         note(f"2/2  ticketctl spend {folder} --controls --seed 0-2", quiet)

@@ -14,25 +14,29 @@ from ticketctl.errors import UsageError, near_miss
 if TYPE_CHECKING:
     from ticketctl.plugins import Plugin
 
-KINDS = {"methods": "draws", "models": "nets", "data": "data"}
-FACTS = {"cost": "epochs", "nested": "nested"}
-"""Facts of a draw method with room in the table of all, and their columns."""
+KINDS = {"methods": "draws", "tweaks": "tweaks", "models": "nets", "data": "data"}
+FACTS = {
+    "draws": {"cost": "epochs", "nested": "nested"},
+    "tweaks": {"changes": "changes", "cost": "cost"},
+}
+"""Facts with room in the table of all, and their columns."""
 
 
 def list_(
     what: Annotated[
-        str, typer.Argument(help="tickets, runs, methods, models or data.", autocompletion=listed)
+        str, typer.Argument(help="tickets, runs, methods, tweaks, models or data.", autocompletion=listed)
     ] = "tickets",
     name: Annotated[
         str | None,
         typer.Argument(
-            help="One method, model or data set: what it does, and its keys.", autocompletion=listed_name
+            help="One method, tweak, model or data set: what it does, and its keys.",
+            autocompletion=listed_name,
         ),
     ] = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
 ) -> None:
-    """List the tickets and runs of the workspace, or what ticketctl can draw with."""
+    """List the tickets and runs of the workspace, or what ticketctl can draw and spend with."""
     if name is not None and what in ("tickets", "runs"):
         raise UsageError(f"list {what} takes no name; `ticketctl inspect {name}` says what one is")
     if what == "tickets":
@@ -114,7 +118,7 @@ def _plugins(kind: str, name: str | None, json: bool) -> None:
     elif json:
         print_json([_record(plugin) for plugin in known.values()])
     else:
-        facts = FACTS if kind == "draws" else {}
+        facts = FACTS.get(kind, {})
         rows = [
             [plugin.name, *(plugin.facts.get(key, "").partition(";")[0] for key in facts), plugin.help]
             for plugin in known.values()

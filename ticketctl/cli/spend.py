@@ -10,21 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.complete import tickets
+from ticketctl.cli.complete import tickets, tweak_sets
 from ticketctl.cli.devices import check
 from ticketctl.cli.output import note, percent, print_failure, print_json, print_line, print_table, visible
 from ticketctl.errors import DivergedError
 
 if TYPE_CHECKING:
-    from ticketctl.stages.spend import Row
+    from ticketctl.stages.spent import Row
 
 BESIDE = {"--dry-run", "--json", "--quiet", "-q"}
 """Options that do not change what is spent."""
+
+SECTIONS = ("model", "data", "train", "spend", "tweaks", "keep", "seeds")
+"""What of a recipe belongs to a spend."""
 
 Level = Annotated[
     str | None,
     typer.Option(
         "--level", help="A level, several (3,8-10), a sparsity (0.97), or all. Default: the deepest."
+    ),
+]
+Tweaks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tweaks",
+        help="What to change (ticketctl list tweaks): skip,swish,ls; at, trt, at+trt. Repeat for several sets.",
+        autocompletion=tweak_sets,
     ),
 ]
 Ticket = Annotated[
@@ -39,6 +50,7 @@ Ticket = Annotated[
 def spend(
     ticket: Ticket = None,
     level: Level = None,
+    tweaks: Tweaks = None,
     recipe: opt.RecipeName = None,
     set_: opt.Sets = None,
     epochs: opt.Epochs = None,
@@ -62,6 +74,10 @@ def spend(
     The recipe is the draw's own, with what --recipe and --set change. A run that is there already is not trained
     again; under the draw's own recipe and seed that is the level the draw trained.
 
+    --tweaks changes the training, its mask untouched; the same ticket without tweaks is trained beside it, and the
+    table has the difference, paired by seed. --set spend.attribution=true adds each tweak alone and the dense net with
+    all of them.
+
     Examples:
 
     ticketctl spend
@@ -69,6 +85,10 @@ def spend(
     ticketctl spend --level all --seed 0-2 --controls
 
     ticketctl spend resnet20-cifar10/imp-1a2b3c4d/seed-0@0.89 --set train.batch=256
+
+    ticketctl spend --tweaks skip,swish,ls --seed 0-2 --set spend.attribution=true
+
+    ticketctl spend --tweaks sam --tweaks ls,ema --set tweaks.sam.rho=0.1
     """
     from ticketctl.stages.repeat import spend_line
     from ticketctl.stages.request import Typed
@@ -84,6 +104,7 @@ def spend(
         controls=controls,
         workspace=workspace,
         typed=Typed(data=data, recipe=recipe, sets=set_ or (), epochs=epochs, scale=scaling),
+        tweaks=tuple(tweaks or ()),
         argv=argv,
     )
     check(device)
@@ -92,6 +113,7 @@ def spend(
     words = opt.where(
         workspace=workspace, device=device, data=data, data_dir=data_dir, offline=offline, controls=controls
     )
+    words += [word for names in chosen.typed_sets for word in ("--tweaks", ",".join(names))]
     line = spend_line(folder, chosen.levels, chosen.seeds, chosen.given, chosen.recipe, words)
     for text in [*chosen.notes, f"repeat with: {line}"]:
         note(text, quiet)
@@ -102,7 +124,8 @@ def spend(
 
     memory = nullcontext() if ticket else remembering(workspace, argv, folder)
     with memory, surroundings(device, data_dir, offline, quiet) as around:
-        from ticketctl.stages.spend import as_record, spend, table
+        from ticketctl.stages.spend import spend
+        from ticketctl.stages.spent import as_record, table
 
         spent = list(spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, around))
         rows = table(spent)
@@ -123,21 +146,28 @@ def spend(
 
 def show(rows: Sequence[Row]) -> None:
     """The table of a spend."""
-    cells = [_cells(row) for row in rows]
-    print_table(["net", "level", "density %", "n", "val %", "test %", "± sd", "vs dense", "winning"], cells)
+    tweaked = any(row.tweaks for row in rows)
+    columns = ["level", "density %", "n", "val %", "test %", "± sd", "vs dense", "winning"]
+    columns = ["net", "tweaks", *columns, "vs none"] if tweaked else ["net", *columns]
+    print_table(columns, [_cells(row, tweaked) for row in rows], left=1 + tweaked)
     if any(row.winning for row in rows):
         print_line("winning: 003 = not below dense; 004 = at most one point below dense (mean test accuracy)")
         if min(row.n for row in rows) < 2:
             print_line("one seed shows a direction, no more: --seed 0-2 gives a mean and a deviation")
+    if any(row.gain and row.gain.half_width is not None for row in rows):
+        print_line("vs none: mean difference paired by seed, with its 95 % interval (Student's t)")
+    for names, added in dict.fromkeys((row.tweaks, row.added) for row in rows if row.added):
+        print_line(f"{','.join(names)}: {added:,} weights more than the net has, none of them masked")
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, tweaked: bool) -> list[str]:
     deviation = row.values.get("test.accuracy.std")
     gap = "" if row.gap is None else f"{100 * row.gap:+.2f}"
     winning = " ".join(rule for rule, wins in row.winning.items() if wins)
     count = f"{row.n}" + (f" ({row.diverged} diverged)" if row.diverged else "")
     return [
         row.kind,
+        *([",".join(row.tweaks) or "none"] if tweaked else []),
         str(row.level),
         f"{100 * row.kept / row.prunable:.2f}",
         count,
@@ -146,15 +176,29 @@ def _cells(row: Row) -> list[str]:
         "" if deviation is None else f"{100 * deviation:.2f}",
         gap,
         winning,
+        *([_gain(row)] if tweaked else []),
     ]
+
+
+def _gain(row: Row) -> str:
+    if row.gain is None:
+        return ""
+    width = "" if row.gain.half_width is None else f" ± {100 * row.gain.half_width:.2f}"
+    return f"{100 * row.gain.mean:+.2f}{width}"
 
 
 def _show_plan(chosen: Any, json: bool) -> None:
     from ticketctl.tomltext import toml_text
 
-    record: Mapping[str, Any] = chosen.recipe.record("model", "data", "train", "spend", "keep", "seeds")
+    record: Mapping[str, Any] = chosen.recipe.record(*SECTIONS)
     runs = [
-        {"level": job.level, "seed": job.seed, "folder": str(job.found or job.folder), "ready": job.ready}
+        {
+            "level": job.level,
+            "seed": job.seed,
+            "tweaks": list(job.tweaks),
+            "folder": str(job.found or job.folder),
+            "ready": job.ready,
+        }
         for job in chosen.jobs
     ]
     if json:
@@ -162,7 +206,13 @@ def _show_plan(chosen: Any, json: bool) -> None:
         return
     print_line(toml_text(record).rstrip() + "\n")
     rows = [
-        [run["folder"], str(run["level"]), str(run["seed"]), "there" if run["ready"] else "to train"]
-        for run in runs
+        [
+            str(job.found or job.folder),
+            str(job.level),
+            str(job.seed),
+            ",".join(job.tweaks) or "none",
+            "there" if job.ready else "to train",
+        ]
+        for job in chosen.jobs
     ]
-    print_table(["run", "level", "seed", ""], [[str(cell) for cell in row] for row in rows])
+    print_table(["run", "level", "seed", "tweaks", ""], rows)

@@ -26,6 +26,7 @@ from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_cont
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
 from ticketctl.stages.method import Input, check_start, cost_in, inputs, lab_for, method_of, plan, target_of
 from ticketctl.stages.records import RunOf, cost_of, level_record, paths_of, save_run
+from ticketctl.stages.samples import samples_of
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.store.files import make_folder
@@ -186,9 +187,9 @@ def _scores(level: Level) -> tuple[dict[str, NDArray[np.float32]] | None, int]:
     return found, exponent
 
 
-def _record(level: Level) -> dict[str, Tensor] | None:
-    """What the method wrote down, and the images that it scored on, in their order."""
-    found = dict(level.record or {})
+def _record(level: Level, setting: Setting) -> dict[str, Tensor] | None:
+    """Labels and images that are not the data's own; what the method wrote down, and the images that it scored on."""
+    found = {**samples_of(setting), **(level.record or {})}
     if "samples" in level.notes:
         found["samples"] = torch.tensor(level.notes["samples"], dtype=torch.int64)
     return {name: to_tensor(value) for name, value in found.items()} or None
@@ -238,7 +239,7 @@ def _seal(ladders: Ladders, setting: Setting, seed: int, folder: Path, sessions:
         "structure": str(notes.get("structure", "unstructured")),
         "level": len(ladders.masks) - 1,
         "scores": scores,
-        "record": _record(last),
+        "record": _record(last, setting),
         "ext": {"ticketctl.levels": ladders.notes},
     }
     write_provenance(folder / "ticket", sessions.record(setting))

@@ -11,6 +11,7 @@ from ticketctl.masks.select import kept_count
 from ticketctl.recipe import Recipe
 from ticketctl.stages.method import cost_in, inputs, method_of, target_of
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
+from ticketctl.train.evaluate import passed
 from ticketctl.train.optimizer import optimizer_for
 
 WARM, TIMED = 2, 6
@@ -28,7 +29,7 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
     per_epoch = setting.bench.feed.steps_per_epoch
     steps = round(cost.epochs * per_epoch)
     rate = images_per_second(setting)
-    evaluated = sum(len(images) for images in setting.bench.exams.values())
+    evaluated = passed(setting.bench.exams)
     # a training image costs about three passes of an evaluated one
     images = (
         steps * setting.bench.feed.batch_size + steps / per_epoch / recipe.train.eval_every * evaluated / 3

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ticketctl.artifacts.masks import mask_digest
 from ticketctl.artifacts.models import ticket_id
@@ -19,10 +20,12 @@ from ticketctl.errors import MismatchError
 from ticketctl.masks.collapse import Collapse, collapse
 from ticketctl.masks.mask import Mask
 from ticketctl.seeds import Seeds
+from ticketctl.stages.samples import samples_of
 from ticketctl.stages.setting import Setting
+from ticketctl.stages.spent import TWEAKED
 from ticketctl.store.files import make_folder
 from ticketctl.train.lab import Fit
-from ticketctl.train.state import State
+from ticketctl.train.state import State, to_tensor
 from ticketctl.train.trajectory import trajectory_of
 
 
@@ -40,7 +43,34 @@ class RunOf:
     """What the start is: init, rewind or trained."""
 
 
-def save_run(folder: Path, of: RunOf) -> Run:
+@dataclass(frozen=True)
+class Spending:
+    """What the run of a spend has beside that of a draw: a ticket, and the tweaks that were part of it."""
+
+    names: tuple[str, ...]
+    ticket: str
+    """Id of the ticket as drawn, or "dense"."""
+    came: str
+    """Digest of the weights that were handed over, before anything was added."""
+    hooks: tuple[Mapping[str, Any], ...]
+    """Each tweak's own account of itself: its keys, its teacher."""
+    added: int
+    """Weights that they added to the net."""
+    after: str | None
+    """Id of the run from whose end the training began."""
+    record: Mapping[str, Tensor]
+    """What they wrote down, by name."""
+
+    @property
+    def ext(self) -> dict[str, Any]:
+        """As it stands in the manifest."""
+        if not self.names:
+            return {}
+        after = {"after": self.after} if self.after else {}
+        return {TWEAKED: {"tweaks": [dict(hook) for hook in self.hooks], "added": self.added, **after}}
+
+
+def save_run(folder: Path, of: RunOf, spending: Spending | None = None) -> Run:
     """Write the run, unless it lies there; its weights are linked, not copied, from the training's own folder."""
     make_folder(folder)
     if (folder / "run.json").exists():
@@ -51,15 +81,18 @@ def save_run(folder: Path, of: RunOf) -> Run:
             )
         return there
     setting, fit = of.setting, of.fit
-    sparse = of.mask.kept < of.mask.size
-    start = weights_digest(of.start.tensors())
+    last = fit.mask_at_end() if spending and fit.order.mask is not None else of.mask
+    sparse = last.kept < last.size
+    start = spending.came if spending else weights_digest(of.start.tensors())
     arch = setting.arch
-    keep = of.mask.to_arrays()
+    keep = last.to_arrays()
+    own = ticket_id(arch, start, mask_digest(keep)) if sparse else "dense"
+    record = {**samples_of(setting), **(spending.record if spending else {})}
     return write_run(
         folder,
-        ticket=ticket_id(arch, start, mask_digest(keep)) if sparse else "dense",
+        ticket=spending.ticket if spending else own,
         level=of.level,
-        arch={**arch, "tweaks": []},
+        arch={**arch, "tweaks": list(spending.names) if spending else []},
         seeds={"root": of.seeds.root, **of.seeds.override},
         recipe=_recipe_of(of),
         training_id=fit.key,
@@ -70,10 +103,12 @@ def save_run(folder: Path, of: RunOf) -> Run:
         cost=cost_of(fit.steps, setting, of.start.step),
         weights=fit.files.final,
         keep=keep if sparse else None,
-        prunable=of.mask.size,
+        prunable=last.size,
         states=_states(fit, setting),
         series=series_of(fit),
         trajectory=trajectory_of(fit) if sparse else None,
+        record={name: to_tensor(value) for name, value in record.items()} or None,
+        ext=spending.ext if spending else None,
     )
 
 

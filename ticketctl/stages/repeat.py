@@ -46,7 +46,7 @@ def spend_line(
     rest: Sequence[str],
 ) -> str:
     """`ticketctl spend …`, with `--set` for all that differs from the draw's recipe `given`."""
-    sections = ("model", "data", "train", "spend", "keep", "seeds")
+    sections = ("model", "data", "train", "spend", "keep", "seeds", "tweaks")
     changed = settings(given.record(*sections), recipe.record(*sections))
     if is_own("nets", recipe.model.name):  # a ticket alone runs no code: see check_trust
         changed = [f"model.name={recipe.model.name}", *changed]

@@ -81,7 +81,7 @@ def spend_recipe(typed: Typed, drawn: Mapping[str, Any]) -> Choice:
     said = assignments(typed.sets)
     if "draw" in said:
         raise UsageError(
-            "--set draw…: the ticket is drawn already; a spend has train, data, spend, keep and seeds"
+            "--set draw…: the ticket is drawn already; a spend has train, data, spend, tweaks, keep and seeds"
         )
     without = {key: value for key, value in own.items() if key != "draw"}  # a recipe may serve both commands
     tables = merge(merge(merge(drawn, without), said), _flags(typed))

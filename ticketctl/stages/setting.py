@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ticketctl.artifacts.models import shapes_digest
@@ -21,9 +23,12 @@ from ticketctl.nets.build import build, find, source, widths_of
 from ticketctl.nets.initialise import initialise_
 from ticketctl.progress import Attentive, Reporter
 from ticketctl.recipe import ModelSpec, Recipe
+from ticketctl.recipe_data import PLACES
 from ticketctl.seeds import Seeds
+from ticketctl.stages.samples import Samples, chosen_samples, memory_exams, settled_noise
 from ticketctl.train.bench import Bench, poll
 from ticketctl.train.device import Place, room, settle, settle_arithmetic
+from ticketctl.train.evaluate import Exam
 from ticketctl.train.feed import Feed, Images, Scaling
 from ticketctl.train.lab import Lab
 from ticketctl.train.state import State
@@ -57,6 +62,8 @@ class Setting:
     shapes: Mapping[str, torch.Size]
     excluded: tuple[str, ...]
     seeds: Seeds
+    samples: Samples = field(default_factory=Samples)
+    """The images trained on and their labels, where these are not the data set's own."""
     given: Mapping[str, str] = field(default_factory=dict)
     """Ids of the tickets that the draw was given, by the key of `[draw]` that names each."""
 
@@ -89,6 +96,8 @@ class Setting:
         """The resolved recipe as artifacts carry it: no path of this machine in it."""
         record = self.recipe.record()
         record["data"]["name"] = self.base_name
+        for table, known in self.samples.ids.items():
+            record["data"][table][PLACES[table]] = known
         if self.given:
             record["draw"]["params"] |= self.given
         return record
@@ -97,8 +106,10 @@ class Setting:
     def identity(self) -> dict[str, Any]:
         """What a training is a function of, besides seeds, start and mask."""
         record = self.recipe.record("data", "train", "keep")
-        del record["data"]["name"]  # the fingerprint names the content, wherever it lies
-        return {**record, "arch": self.arch, "fingerprint": self.data.fingerprint}
+        for name in ("name", *PLACES):  # digests name the content, wherever it lies
+            record["data"].pop(name, None)
+        found = {**record, "arch": self.arch, "fingerprint": self.data.fingerprint}
+        return {**found, **self.samples.identity}
 
     def lab(self, folder: Path, seeds: Seeds | None = None, rewind: int = 0, restart: bool = False) -> Lab:
         """A lab whose trainings lie below `folder`."""
@@ -158,6 +169,9 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
     find(recipe.model.name)  # before data are fetched for a net that is not there
     data = _load(recipe, around)
     augment = data.augment if recipe.data.augment == "auto" else recipe.data.augment
+    recipe = settled_noise(recipe, data)
+    train, held = hold_out(len(data.train), recipe.data.validation, seeds)
+    samples = chosen_samples(recipe, data, train, seeds, around.reporter)
     settled = recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"augment": augment, **_statistics(recipe, data)}),
@@ -168,11 +182,13 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
     model = net_of(recipe.model, data)
     initialise_(model, recipe.model.init, seeds)
     initial = State.of(model, 0)
-    bench, counts = _bench(settled, data, model, seeds, around)
+    split = (train if samples.index is None else samples.index), held
+    bench, counts = _bench(settled, data, samples, split, model, around)
     preset = policy(settled.draw.prunable if settled.draw else "default")
     names = prunable(model, preset)
     shapes = {name: initial.weights[name].shape for name in names}
-    return Setting(settled, bench, data, counts, initial, shapes, left_dense(model, names), seeds)
+    excluded = left_dense(model, names)
+    return Setting(settled, bench, data, counts, initial, shapes, excluded, seeds, samples)
 
 
 def net_of(spec: ModelSpec, data: DataSet) -> nn.Module:
@@ -215,9 +231,14 @@ def _load(recipe: Recipe, around: Surroundings) -> DataSet:
 
 
 def _bench(
-    recipe: Recipe, data: DataSet, model: nn.Module, seeds: Seeds, around: Surroundings
+    recipe: Recipe,
+    data: DataSet,
+    samples: Samples,
+    split: tuple[NDArray[np.int64], NDArray[np.int64]],
+    model: nn.Module,
+    around: Surroundings,
 ) -> tuple[Bench, dict[str, int]]:
-    train, held = hold_out(len(data.train), recipe.data.validation, seeds)
+    train, held = split
     scaling = Scaling.of(*_normalisation(recipe, data.shape[0]), around.device)
     padding = recipe.data.padding if recipe.data.augment == "crop-flip" else None
     resident = _needed(data, padding) < room(around.device)
@@ -225,9 +246,13 @@ def _bench(
         around.reporter.note(
             "the data do not fit in memory beside the training: they are read batch by batch"
         )
-    images = Images(data.train, train if len(held) else None, scaling, around.device, resident=resident)
-    exams = {"val": Images(data.train, held, scaling, around.device, resident=resident)} if len(held) else {}
+    source, chosen = samples.split(data.train), train if len(train) < len(data.train) else None
+    images = Images(source, chosen, scaling, around.device, resident=resident)
+    exams: dict[str, Exam] = {}
+    if len(held):
+        exams["val"] = Images(source, held, scaling, around.device, resident=resident)
     exams["test"] = Images(data.test, None, scaling, around.device, resident=resident)
+    exams |= memory_exams(samples.labels, images, train)
     feed = Feed(images, batch=recipe.train.batch, padding=padding, drop_last=recipe.train.drop_last)
     if feed.steps_per_epoch == 0:
         raise UsageError(f"batch {recipe.train.batch} is larger than the {len(images)} training images")

@@ -4,88 +4,140 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
-
-import numpy as np
-import torch
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ticketctl.artifacts.manifest import write_provenance
 from ticketctl.artifacts.run import Run, open_run
-from ticketctl.artifacts.ticket import Ticket
-from ticketctl.errors import ArtifactError, MismatchError, UsageError
+from ticketctl.artifacts.weights import weights_digest
+from ticketctl.errors import ArtifactError, DivergedError, MismatchError
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
+from ticketctl.recipe_data import streams_of
 from ticketctl.seeds import Seeds
-from ticketctl.stages.records import RunOf, save_run
+from ticketctl.stages.beginning import beginning, momentum
+from ticketctl.stages.dressing import Outfit, dress, teacher_of
+from ticketctl.stages.records import RunOf, Spending, save_run
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare
+from ticketctl.stages.spent import Spent
 from ticketctl.stages.wallet import Job
 from ticketctl.store.locks import OWNER, locked
 from ticketctl.train.fitfiles import FitFiles
-from ticketctl.train.lab import training_id
+from ticketctl.train.lab import Lab, Wish
 from ticketctl.train.state import State
 
 WORK = "work"
 
 
-@dataclass(frozen=True)
-class Spent:
-    """One run of a spend. `trained` is False where it lay there already."""
-
-    ticket: Ticket
-    level: int
-    seed: int
-    run: Run
-    trained: bool
-
-    @property
-    def control(self) -> str | None:
-        """The kind of control, or None for the ticket itself."""
-        return self.ticket.manifest.control.kind if self.ticket.manifest.control else None
-
-
 def spend(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surroundings) -> Iterator[Spent]:
     """Train every job, or find it: a run that lies there, or the draw's own, is returned untrained.
 
-    A diverged run is kept, flagged, and the others go on.
+    A job comes after those that it needs. A diverged run is kept, flagged, and the others go on.
 
     Raises:
+        DivergedError: a run that others begin from, or learn from, diverged.
         LockedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
     """
     around.reporter.job(f"spend: {len(todo)} runs", len(todo))
     setting: Setting | None = None
+    done: dict[Path, Run] = {}
     for job in todo:
         seeds = seeds_for(recipe, job.seed, draw_seeds)
         # order and augmentation alone follow the seed: data, split and net are the same for all
-        setting = setting or prepare(recipe, seeds, around)
-        yield _one(job, setting, seeds, around)
+        setting = setting or _fitting(todo, prepare(recipe, seeds, around), seeds)
+        spent = _one(job, _prepared(job, setting, seeds, done), around)
+        done[job.folder] = spent.run
+        yield spent
+
+
+def _fitting(todo: Sequence[Job], setting: Setting, seeds: Seeds) -> Setting:
+    """The setting, once all tweaks were tried on it: what cannot be is refused before anything is trained."""
+    for job in {(job.ticket.folder, job.level, job.tweaks): job for job in todo if job.tweaks}.values():
+        mask, _, _ = beginning(job.ticket, job.level, setting)
+        dress(setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=None)
+        if isinstance(job.teacher, Path):
+            teacher_of(open_run(job.teacher), setting)
+    return setting
 
 
 def seeds_for(recipe: Recipe, seed: int, draw_seeds: Seeds) -> Seeds:
-    """Order and augmentation follow the spend's seed; initialisation and split stay those of the draw."""
-    kept = {stream: draw_seeds.of(stream) for stream in ("init", "split")}
+    """Order and augmentation follow the spend's seed; initialisation, split, labels and subset stay the draw's."""
+    kept = {stream: draw_seeds.of(stream) for stream in ("init", "split", *streams_of(recipe.data))}
     # a stream at its root is not written down: the run would have another id than the draw's own
     apart = {stream: root for stream, root in kept.items() if root != seed}
     return Seeds(seed, {**apart, **recipe.seeds.model_dump(exclude_none=True)})
 
 
-def _one(job: Job, setting: Setting, seeds: Seeds, around: Surroundings) -> Spent:
+@dataclass(frozen=True)
+class _Task:
+    """A job with all that its training is a function of."""
+
+    outfit: Outfit
+    lab: Lab
+    seeds: Seeds
+    ticket: str
+    """Id of the ticket at the job's level, or "dense"."""
+    mask: Mask
+    start: State
+    role: str
+    came: str
+    """Digest of the weights that the ticket, or the spend before, handed over."""
+    after: Run | None
+
+    @property
+    def wish(self) -> Wish:
+        """How the training differs from the recipe's."""
+        return self.outfit.wish(self.start)
+
+    @property
+    def key(self) -> str:
+        """Names the training."""
+        return self.lab.key(self.start, self.mask, self.wish)
+
+
+def _prepared(job: Job, setting: Setting, seeds: Seeds, done: Mapping[Path, Run]) -> _Task:
     mask, start, role = beginning(job.ticket, job.level, setting)
-    key = training_id(setting.identity, seeds, start, mask)
+    teacher, after = _run_of(job.teacher, done), _run_of(job.after, done)
+    for run in (teacher, after):
+        if run is not None and run.manifest.status == "diverged":
+            raise DivergedError(f"{run.folder}: diverged; nothing can begin from it, or learn from it")
+    learned = teacher_of(teacher, setting) if teacher else None
+    outfit = dress(
+        setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=learned, sequel=after is not None
+    )
+    if after is not None:
+        start, role = State.from_tensors(after.weights(), 0), "trained"
+    elif job.level:
+        folder = job.folder.parent / f"dense-to-rewind-seed-{job.seed}"
+        handed = momentum(setting, seeds, mask, start, role, folder)
+        outfit = replace(outfit, beside=(handed,) if handed else ())
+    came = weights_digest(start.tensors())
+    lab = outfit.setting.lab(job.folder / WORK, seeds)
+    named = job.ticket.ticket_id_at(job.level) if job.level else "dense"
+    return _Task(outfit, lab, seeds, named, outfit.mask(mask), outfit.start(start), role, came, after)
+
+
+def _run_of(place: Job | Path | None, done: Mapping[Path, Run]) -> Run | None:
+    if isinstance(place, Job):
+        return done[place.folder]
+    return open_run(place) if place else None
+
+
+def _one(job: Job, task: _Task, around: Surroundings) -> Spent:
+    key, epochs = task.key, task.outfit.setting.recipe.train.epochs
     run = _there(job, key)
     if run is not None and not any((job.folder / left).exists() for left in (WORK, OWNER)):  # by a kill
-        setting.bench.reporter.phase(_title(job), setting.recipe.train.epochs, setting.recipe.train.epochs)
-        return Spent(job.ticket, job.level, job.seed, run, trained=False)
+        around.reporter.phase(_title(job), epochs, epochs)
+        return Spent(job, run, trained=False)
     with locked(job.folder):
         run = _there(job, key)  # it may have been trained while we looked
         trained = run is None
-        run = run or _train(job, setting, seeds, (mask, start, role), around)
+        run = run or _train(job, task, around)
         shutil.rmtree(job.folder / WORK, ignore_errors=True)
-    return Spent(job.ticket, job.level, job.seed, run, trained)
+    return Spent(job, run, trained)
 
 
 def _there(job: Job, key: str) -> Run | None:
@@ -99,7 +151,7 @@ def _there(job: Job, key: str) -> Run | None:
             run = open_run(folder)
             if run.manifest.training_id == key:
                 return run
-    if job.level == 0 and (found := _dense_beside(job, key)) is not None:
+    if job.level == 0 and not job.tweaks and (found := _dense_beside(job, key)) is not None:
         return found
     if (job.folder / "run.json").exists():
         raise MismatchError(
@@ -125,151 +177,27 @@ def _dense_beside(job: Job, key: str) -> Run | None:
 
 def _title(job: Job) -> str:
     kind = job.ticket.manifest.control.kind if job.ticket.manifest.control else "ticket"
-    return f"{kind if job.level else 'dense'} level {job.level}, seed {job.seed}"
+    tweaks = f" with {', '.join(job.tweaks)}" if job.tweaks else ""
+    return f"{kind if job.level else 'dense'} level {job.level}, seed {job.seed}{tweaks}"
 
 
-def _train(
-    job: Job, setting: Setting, seeds: Seeds, begin: tuple[Mask, State, str], around: Surroundings
-) -> Run:
-    mask, start, role = begin
+def _train(job: Job, task: _Task, around: Surroundings) -> Run:
     sessions = Sessions(job.folder / WORK, around)
-    lab, title = setting.lab(job.folder / WORK, seeds), _title(job)
-    fit = lab.fit_in(FitFiles(job.folder / WORK), start, mask, keep=(), title=title)
+    outfit, title = task.outfit, _title(job)
+    fit = task.lab.fit_in(
+        FitFiles(job.folder / WORK), task.start, task.mask, keep=(), title=title, wish=task.wish
+    )
     if fit.diverged:
-        setting.bench.reporter.note(f"{title}: {fit.why_diverged}; kept, flagged, and left out of every mean")
-    write_provenance(job.folder, sessions.record(setting))
-    return save_run(job.folder, RunOf(setting, seeds, fit, mask, job.level, start, role))
-
-
-def beginning(ticket: Ticket, level: int, setting: Setting) -> tuple[Mask, State, str]:
-    """Mask and start of a level. Level 0 is the dense net, trained from its initialisation.
-
-    Raises:
-        UsageError: the ticket's net is not the one that the recipe builds.
-    """
-    init = ticket.manifest.init
-    weights = State.from_tensors(ticket.init(), init.step)
-    _must_fit(weights, setting)
-    full = Mask.full({name: torch.Size(array.shape) for name, array in ticket.mask().items()})
-    if level == 0:
-        start = weights if init.role == "init" else setting.initial
-        return full, State(start.weights, 0), "init"
-    mask = Mask.from_arrays(ticket.mask_at(level))
-    step = 0 if restarts(setting.recipe) else entry(ticket, setting)
-    return mask, State(weights.weights, step), init.role
-
-
-def entry(ticket: Ticket, setting: Setting) -> int:
-    """The step of this schedule at which a ticket enters it: as far into it as it left the draw's own.
-
-    The same step under the draw's recipe; under more epochs or another batch the same share, with a step to go.
-    """
-    init, train = ticket.manifest.init, ticket.manifest.draw.recipe.get("train")
-    total = setting.recipe.train.epochs * setting.bench.feed.steps_per_epoch
-    epochs = train.get("epochs") if isinstance(train, dict) else None
-    step = round(Fraction(init.epoch) / epochs * total) if isinstance(epochs, int) else init.step
-    return max(0, min(step, total - 1))
-
-
-def restarts(recipe: Recipe) -> bool:
-    """Whether a rewound ticket is trained for the whole schedule."""
-    drawn = recipe.draw.schedule if recipe.draw else "continue"
-    return (recipe.spend.schedule or drawn) == "restart"
-
-
-def _must_fit(weights: State, setting: Setting) -> None:
-    ours = {name: tuple(value.shape) for name, value in setting.initial.weights.items()}
-    theirs = {name: tuple(value.shape) for name, value in weights.weights.items()}
-    odd = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-    if odd:
-        raise UsageError(
-            f"the ticket is for another net: {odd[0]} is {theirs.get(odd[0])} there, "
-            f"{ours.get(odd[0])} in {setting.recipe.model.name} on {setting.data.name}"
-        )
-
-
-@dataclass(frozen=True)
-class Row:
-    """All runs of one kind and level."""
-
-    kind: str
-    level: int
-    kept: int
-    prunable: int
-    n: int
-    diverged: int
-    values: dict[str, float]
-    """mean and deviation of test (and validation) accuracy."""
-    gap: float | None
-    """Mean test accuracy minus the dense net's."""
-    winning: dict[str, bool]
-    """By the rules of papers 003 (not below dense) and 004 (at most one point below)."""
-    folders: tuple[str, ...]
-
-
-def table(spent: Sequence[Spent]) -> list[Row]:
-    """Mean, deviation and n of every kind and level; diverged runs are counted, never averaged in."""
-    groups: dict[tuple[str, int], list[Spent]] = {}
-    for one in spent:
-        kind = "dense" if one.level == 0 else one.control or "ticket"
-        groups.setdefault((kind, one.level), []).append(one)
-    dense = next(
-        (_mean(group, "test.accuracy") for (kind, _), group in groups.items() if kind == "dense"), None
+        around.reporter.note(f"{title}: {fit.why_diverged}; kept, flagged, and left out of every mean")
+    write_provenance(job.folder, sessions.record(outfit.setting))
+    of = RunOf(outfit.setting, task.seeds, fit, task.mask, job.level, task.start, task.role)
+    spending = Spending(
+        names=outfit.names,
+        ticket=task.ticket,
+        came=task.came,
+        hooks=tuple(hook.identity() for hook in outfit.hooks),
+        added=outfit.added,
+        after=task.after.manifest.run_id if task.after else None,
+        record=outfit.record([fit.hook(number) for number in range(len(outfit.hooks))]),
     )
-    return [_row(kind, level, group, dense) for (kind, level), group in groups.items()]
-
-
-def _row(kind: str, level: int, group: Sequence[Spent], dense: Fraction | None) -> Row:
-    values: dict[str, float] = {}
-    for name in ("test.accuracy", "val.accuracy", "best_val.test.accuracy"):
-        numbers = [float(value) for value in _values(group, name)]
-        if numbers:
-            values[name] = float(np.mean(numbers))
-        if len(numbers) > 1:
-            values[f"{name}.std"] = float(np.std(numbers, ddof=1))
-    first = group[0].run.manifest
-    mean = _mean(group, "test.accuracy")
-    gap = mean - dense if mean is not None and dense is not None and kind != "dense" else None
-    winning = {} if gap is None else {"003": gap >= 0, "004": gap >= Fraction(-1, 100)}
-    diverged = sum(one.run.manifest.status == "diverged" for one in group)
-    folders = tuple(str(one.run.folder) for one in group)
-    return Row(
-        kind,
-        level,
-        first.kept,
-        first.prunable,
-        len(group) - diverged,
-        diverged,
-        values,
-        None if gap is None else float(gap),
-        winning,
-        folders,
-    )
-
-
-def _mean(group: Sequence[Spent], name: str) -> Fraction | None:
-    """Exact, since a verdict may hang on it."""
-    numbers = _values(group, name)
-    return sum(numbers, Fraction(0)) / len(numbers) if numbers else None
-
-
-def _values(group: Sequence[Spent], name: str) -> list[Fraction]:
-    sound = [one.run.manifest for one in group if one.run.manifest.status == "done"]
-    return [Fraction(manifest.metrics[name]) for manifest in sound if name in manifest.metrics]
-
-
-def as_record(row: Row) -> dict[str, Any]:
-    """For `--json`."""
-    return {
-        "kind": row.kind,
-        "level": row.level,
-        "kept": row.kept,
-        "prunable": row.prunable,
-        "density": row.kept / row.prunable,
-        "n": row.n,
-        "diverged": row.diverged,
-        **row.values,
-        "gap": row.gap,
-        "winning": row.winning,
-        "runs": list(row.folders),
-    }
+    return save_run(job.folder, of, spending)

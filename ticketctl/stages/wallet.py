@@ -15,10 +15,22 @@ from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.workspace import resolve
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.recipe import Recipe, fingerprint
+from ticketctl.recipe_data import places
 from ticketctl.recipe_files import merge
 from ticketctl.seeds import Seeds
 from ticketctl.stages.intent import read_intent
 from ticketctl.stages.request import Typed, check_trust, spend_recipe
+from ticketctl.stages.tweaking import (
+    DENSE,
+    Names,
+    check_keys,
+    literal,
+    needs_mask,
+    recipe_with,
+    sequel_of,
+    sets_of,
+    tweak_set,
+)
 from ticketctl.stages.unfinished import remembered
 
 
@@ -32,6 +44,8 @@ class Wanted:
     controls: bool
     workspace: Path
     typed: Typed
+    tweaks: tuple[str, ...] = ()
+    """One text for each `--tweaks`."""
     argv: tuple[str, ...] = ()
     """The command's arguments, by which an unfinished spend without a ticket's name is known again."""
 
@@ -47,6 +61,23 @@ class Job:
 
     drawn: Path | None
     """The draw's own run of this level, if recipe and seed are the draw's."""
+
+    recipe: Recipe
+    """With the tweaks of this job alone."""
+    after: Job | None = None
+    """The spend from whose end this one begins."""
+    teacher: Job | Path | None = None
+    """The dense net to learn from, or a run that was named."""
+
+    @property
+    def tweaks(self) -> Names:
+        """What is changed in the training."""
+        return self.recipe.spend.tweaks
+
+    @property
+    def before(self) -> tuple[Job, ...]:
+        """Jobs that must be done before this one."""
+        return tuple(job for job in (self.after, self.teacher) if isinstance(job, Job))
 
     @property
     def found(self) -> Path | None:
@@ -73,6 +104,8 @@ class Chosen:
     seeds: tuple[int, ...]
     given: Recipe
     """The draw's recipe, from which `recipe` may differ."""
+    typed_sets: tuple[Names, ...] = ()
+    """The tweak sets that were typed."""
 
 
 def prepare_spend(wanted: Wanted) -> Chosen:
@@ -97,7 +130,9 @@ def prepare_spend(wanted: Wanted) -> Chosen:
     notes += [f"level {levels[0]}: the deepest"] if level is None and wanted.levels is None else []
     notes += [f"seed {drawn_seed}: the draw's"] if wanted.seeds is None else []
     overrides = {key: value for key, value in manifest.draw.seeds.items() if key != "root"}
-    todo = jobs(tickets, levels, seeds, choice.recipe)
+    check_keys(choice.recipe)
+    sets = sets_of(choice.recipe, wanted.tweaks)
+    todo = jobs(tickets, levels, seeds, choice.recipe, sets, wanted.workspace)
     return Chosen(
         choice.recipe,
         tuple(todo),
@@ -107,6 +142,7 @@ def prepare_spend(wanted: Wanted) -> Chosen:
         tuple(levels),
         tuple(seeds),
         given,
+        tuple(tweak_set([words]) for words in wanted.tweaks),
     )
 
 
@@ -123,36 +159,88 @@ def _meant(wanted: Wanted) -> tuple[Ticket, int | None, list[str]]:
     return ticket, level, [f"ticket {ticket.folder}: the newest"]
 
 
-def jobs(tickets: Sequence[Ticket], levels: Sequence[int], seeds: Sequence[int], recipe: Recipe) -> list[Job]:
-    """Every run of a spend: the dense net first, once per seed, then each ticket's levels."""
-    dense = [(tickets[0], 0)] if recipe.spend.dense or 0 in levels else []
-    sparse = [(ticket, level) for ticket in tickets for level in levels if level]
-    return [_job(ticket, level, seed, recipe) for ticket, level in [*dense, *sparse] for seed in seeds]
+def jobs(
+    tickets: Sequence[Ticket],
+    levels: Sequence[int],
+    seeds: Sequence[int],
+    recipe: Recipe,
+    sets: Sequence[Names] = ((),),
+    workspace: Path = Path("runs"),
+) -> list[Job]:
+    """Every run of a spend: the dense net first, then each ticket's levels, under each tweak set; with what they need.
+
+    The dense net is trained without tweaks, and for an attribution also with all of them; work that several jobs
+    share stands there once.
+    """
+    dense = recipe.spend.dense or 0 in levels
+    plain = [()] if dense else []
+    tweaked = [names for names in sets if dense and names and _with_dense(names, recipe, levels)]
+    pairs = [(tickets[0], 0, names) for names in [*plain, *tweaked]]
+    pairs += [(ticket, level, names) for names in sets for ticket in tickets for level in levels if level]
+    found: dict[Path, Job] = {}
+    for ticket, level, names in pairs:
+        for seed in seeds:
+            job = _job(ticket, level, seed, recipe, names, workspace)
+            for one in (*job.before, job):
+                found.setdefault(one.folder, one)
+    return list(found.values())
 
 
-def _job(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Job:
-    draw = ticket.manifest.draw
+def _with_dense(names: Names, recipe: Recipe, levels: Sequence[int]) -> bool:
+    """Whether the dense net is spent with these tweaks too."""
+    asked = 0 in levels or (recipe.spend.attribution and len(names) > 1)
+    return asked and not any(needs_mask(name) for name in names)
+
+
+def _job(ticket: Ticket, level: int, seed: int, general: Recipe, names: Names, workspace: Path) -> Job:
+    recipe = recipe_with(general, names)
+    folder = run_folder(ticket, recipe, level, seed)
+    drawn = None if names else _drawn(ticket, level, seed, recipe)
+    sequel = sequel_of(names)
+    rest = tuple(name for name in names if name != sequel)
+    after = _job(ticket, level, seed, general, rest, workspace) if sequel else None
+    teacher = _teacher(ticket, seed, general, names, workspace)
+    return Job(ticket, level, seed, folder, drawn, recipe, after, teacher)
+
+
+def _teacher(ticket: Ticket, seed: int, general: Recipe, names: Names, workspace: Path) -> Job | Path | None:
+    """Whom the tweak that needs a teacher learns from: the dense run of the same seed, or a run that is named."""
+    learning = [name for name in names if "teacher" in literal(name, "NEEDS", ())]
+    if not learning:
+        return None
+    named = str(general.tweaks.get(learning[0], {}).get("teacher", DENSE))
+    if named == DENSE:
+        return _job(ticket, 0, seed, general, (), workspace)
+    for folder in (Path(named), workspace / named):
+        if (folder / "run.json").is_file():
+            return folder
+    raise UsageError(
+        f"tweaks.{learning[0]}.teacher: no run in {named!r}; name a folder with run.json, or {DENSE}"
+    )
+
+
+def _drawn(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Path | None:
+    draw, drawn = ticket.manifest.draw, _drawn_tables(ticket)
     sections = ("model", "data", "train", "keep", "seeds")
     same = {key: to_record(recipe.record(*sections)).get(key) for key in sections}
-    same["data"]["name"] = draw.data.name
-    own = seed == draw.seeds["root"] and all(draw.recipe.get(key) == value for key, value in same.items())
+    same["data"]["name"] = drawn["data"]["name"]
+    own = seed == draw.seeds["root"] and all(drawn.get(key) == value for key, value in same.items())
     own = own and recipe.spend.schedule in (None, recipe.draw.schedule if recipe.draw else None)
-    drawn = ticket.folder.parent / "levels" / str(level) if own else None
-    return Job(ticket, level, seed, run_folder(ticket, recipe, level, seed), drawn)
+    own = own and (level == 0 or (recipe.spend.start, recipe.spend.optimizer) == ("ticket", "fresh"))
+    return ticket.folder.parent / "levels" / str(level) if own else None
 
 
 def run_folder(ticket: Ticket, recipe: Recipe, level: int, seed: int) -> Path:
     """`spends/<hash>/<level>-seed-<n>` beside the ticket; the hash is over what a spend is a function of."""
-    record = recipe.changed("model", "data", "train", "spend", "keep", "seeds")
+    record = recipe.changed("model", "data", "train", "spend", "keep", "seeds", "tweaks")
     return ticket.folder.parent / "spends" / fingerprint(record) / f"{level}-seed-{seed}"
 
 
 def _drawn_tables(ticket: Ticket) -> dict[str, Any]:
-    """The draw's recipe; for data that lie in a folder, with the folder that the draw read, if it is known here."""
+    """The draw's recipe, with the places that the draw read, of data or labels, if they are known here."""
     tables: Mapping[str, Any] = ticket.manifest.draw.recipe
-    intent = read_intent(ticket.folder.parent) or {}
-    name = intent.get("asked", {}).get("recipe", {}).get("data", {}).get("name")
-    return merge(tables, {"data": {"name": name}} if name else {})
+    asked = (read_intent(ticket.folder.parent) or {}).get("asked", {}).get("recipe", {})
+    return merge(tables, {"data": places(asked.get("data", {}))})
 
 
 def _levels(text: str | None, ticket: Ticket, workspace: Path) -> list[int]:

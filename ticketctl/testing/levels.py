@@ -15,6 +15,7 @@ from ticketctl.errors import UsageError
 from ticketctl.testing.case import Case, Drawn
 from ticketctl.testing.subject import Folders, Subject, no_waiting
 from ticketctl.testing.watch import bits, refusal
+from ticketctl.train.feed import Images
 from ticketctl.train.lab import Level
 from ticketctl.train.state import State
 
@@ -171,6 +172,7 @@ def _logits(drawn: Drawn, level: Level) -> torch.Tensor:
         weights[name] = weights[name] * keep
     State(weights).load_into(bench.model)
     images = bench.exams["test"]
+    assert isinstance(images, Images)
     inputs, _ = images.batch(0, len(images))
     logits: torch.Tensor = bench.model.eval()(inputs)
     return logits

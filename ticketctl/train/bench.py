@@ -15,7 +15,8 @@ from ticketctl.progress import Reporter
 from ticketctl.recipe import TrainSpec
 from ticketctl.seeds import Seeds
 from ticketctl.train.device import Place
-from ticketctl.train.feed import Feed, Images
+from ticketctl.train.evaluate import Exam
+from ticketctl.train.feed import Feed
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.state import State
 
@@ -26,8 +27,8 @@ class Bench:
 
     model: nn.Module
     feed: Feed
-    exams: Mapping[str, Images]
-    """Evaluation sets by name: `val` (if any) and `test`."""
+    exams: Mapping[str, Exam]
+    """Evaluation sets by name: `val` (if any), `test`, and of wrong labels what `stages.setting` adds."""
     train: TrainSpec
     place: Place
     reporter: Reporter

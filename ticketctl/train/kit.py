@@ -59,10 +59,7 @@ def equip(bench: Bench, hooks: Sequence[Hooks], seeds: Seeds) -> Bench:
 
 
 def started(state: State, net: nn.Module) -> State:
-    """`state` of the plain net, with the weights that tweaks have added as they are in `net`."""
-    own = {
-        name: value.detach().cpu().clone()
-        for name, value in net.state_dict().items()
-        if name.startswith(ADDED)
-    }
-    return State({**state.weights, **own}, state.step)
+    """`state` of the plain net, with what tweaks have added to `net` as it is there, where the state has it not."""
+    found = net.state_dict()
+    own = {name: found[name].detach().cpu().clone() for name in found if name.startswith(ADDED)}
+    return State({**own, **state.weights}, state.step) if own else state

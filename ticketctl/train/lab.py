@@ -181,7 +181,7 @@ class Lab:
         bench, seeds = self._bench(wish), wish.seeds or self.seeds
         if not any(hook.moves_mask for hook in wish.hooks):
             mask = mask if mask is not None and mask.kept < mask.size else None  # nothing to hold at zero
-        key = training_id(self._identity(wish), seeds, start, mask)
+        key = self.key(start, mask, wish)
         steps = tuple(sorted({*self.keep, *keep}))
         order = Order(start, mask, seeds, steps, key, title, wish.until, wish.hooks)
         found = files.read_record(key)
@@ -194,6 +194,10 @@ class Lab:
         assert found is not None
         notes, tensors = found
         return Fit(files, key, order, bench.columns, notes, tensors["history"], tensors, bench.train)
+
+    def key(self, start: State, mask: Mask | None, wish: Wish) -> str:
+        """Names the training: see `training_id`."""
+        return training_id(self._identity(wish), wish.seeds or self.seeds, start, mask)
 
     def _bench(self, wish: Wish) -> Bench:
         own, train = self.bench.train, wish.train or self.bench.train

@@ -17,7 +17,7 @@ from ticketctl.masks.mask import Mask
 from ticketctl.train.bench import Bench, Order, Progress, poll
 from ticketctl.train.company import Company, rates_of
 from ticketctl.train.course import Course
-from ticketctl.train.evaluate import evaluate
+from ticketctl.train.evaluate import examine
 from ticketctl.train.fitfiles import FitFiles, as_rows
 from ticketctl.train.machine import machine_for
 from ticketctl.train.memory import Memory
@@ -187,9 +187,7 @@ class Loop:
         return (step // per_epoch) % self.bench.train.eval_every == 0
 
     def _examine(self) -> list[float]:
-        forward = self.machine.forward
-        results = [evaluate(self.model, images, self._poll, forward) for images in self.bench.exams.values()]
-        return [value for pair in results for value in pair]
+        return examine(self.model, self.bench.exams, self._poll, self.machine.forward)
 
     def _measure(self, row: list[float]) -> None:
         """Put the accuracies and losses of this moment into a row of history."""
@@ -241,6 +239,7 @@ class Loop:
         self.memory.restore(tensors)
         self.company.restore(tensors)
         self.course.progress = self.progress = Progress.of(notes, tensors["history"].tolist())
+        self.course.begun = True
         if self.progress.seen:  # stopped at the very end of an epoch, its row still needs that epoch's order
             self._begin_epoch((self.progress.step - 1) // self.bench.feed.steps_per_epoch)
 

@@ -1,0 +1,294 @@
+"""`ticketctl compare` and `ticketctl recipes --tables`, as they are typed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Answer, ask
+from tests.stages.written import drawn, run
+from tests.test_startup import _loaded
+
+A2 = ("--paper", "001:A2")
+
+
+@pytest.fixture(scope="module")
+def spent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three seeds of a ticket without and with skip, and of the dense net; means 71, 72 and 75 %."""
+    home = tmp_path_factory.mktemp("spent")
+    here = home / "runs/resnet18-cifar100/imp-0123abcd/seed-0"
+    drawn(here / "ticket")
+    for seed, gap in enumerate((-0.01, 0.0, 0.01)):
+        run(here / f"spends/aa/10-seed-{seed}", 0.71 + gap, seed=seed)
+        run(here / f"spends/bb/10-seed-{seed}", 0.72 + gap * 0.5, seed=seed, tweaks=["skip"])
+        run(here / f"levels/{seed}", 0.75 + gap, seed=seed, kept=None)
+    return home
+
+
+@pytest.fixture
+def typed(spent: Path) -> Any:
+    """The program, typed there; it leaves nothing behind."""
+    before = sorted(spent.rglob("*"))
+    yield lambda *words: ask(spent, "compare", *words)
+    assert sorted(spent.rglob("*")) == before
+
+
+def table_of(answer: Answer) -> list[dict[str, str]]:
+    assert answer.code == 0, answer.err
+    return list(csv.DictReader(io.StringIO(answer.out)))
+
+
+# ------------------------------------------------------------------------------------------------------------ groups
+
+
+def test_means_and_paired_differences(typed: Any) -> None:
+    dense, plain, skip = table_of(typed("runs", "--format", "csv"))
+    assert (dense["drawn by"], dense["mean"], dense["± sd"], dense["n"]) == ("dense", "75.00", "1.00", "3")
+    assert (plain["density %"], plain["mean"], plain["vs plain"]) == ("10.70", "71.00", "")
+    # differences 1.5, 1.0, 0.5: mean 1, deviation 0.5, t of 2 degrees of freedom 4.302653
+    half = 4.302653 * 0.5 / 3**0.5
+    assert (skip["vs plain"], skip["pairs"]) == ("+1.00", "3")
+    assert skip["95 %"] == f"{1 - half:+.2f} to {1 + half:+.2f}"
+
+
+def test_the_method_is_stated(typed: Any) -> None:
+    answer = typed("runs")
+    assert "Student's t" in answer.out
+    assert "one ticket" in answer.out
+    assert len({len(line) for line in answer.out.splitlines()[1:2]}) == 1
+
+
+def test_json_holds_what_the_table_shows_and_the_runs(typed: Any) -> None:
+    result = typed("runs", "--json").json["result"]
+    assert result["metric"] == "test.accuracy"
+    assert [group["n"] for group in result["groups"]] == [3, 3, 3]
+    skip = result["groups"][2]
+    assert skip["tweaks"] == ["skip"]
+    assert skip["mean"] == pytest.approx(0.72)
+    assert skip["paired"]["mean"] == pytest.approx(0.01)
+    assert len(skip["runs"]) == 3
+    assert typed("runs", "--format", "json").json == typed("runs", "--json").json
+
+
+def test_folders_may_be_named_below_the_workspace(typed: Any) -> None:
+    for name in (
+        "resnet18-cifar100",
+        "resnet18-cifar100/imp-0123abcd/seed-0/spends",
+        "runs/resnet18-cifar100",
+    ):
+        assert typed(name).code == 0
+
+
+def test_markdown_and_latex_have_every_row(typed: Any) -> None:
+    text = typed("runs", "--format", "markdown").out
+    assert text.count("\n|") + 1 == 2 + 3
+    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {13}
+    latex = typed("runs", "--format", "latex").out
+    assert latex.count(r"\\") == 4
+    assert r"density \%" in latex
+    body = [line for line in latex.splitlines() if line.endswith(r"\\")]
+    assert {line.count("&") for line in body} == {11}
+
+
+def test_hostile_names_reach_no_terminal(tmp_path: Path) -> None:
+    odd = "\x1b[31m|&\\%$"
+    for seed in range(2):
+        run(tmp_path / f"runs/{seed}", 0.5, seed=seed, changes={"draw": {"prunable": odd * (seed + 1)}})
+    for kind in ("table", "csv", "latex", "markdown"):
+        answer = ask(tmp_path, "compare", "runs", "--format", kind)
+        assert answer.code == 0
+        assert "\x1b" not in answer.out + answer.err
+    latex = ask(tmp_path, "compare", "runs", "--format", "latex").out.splitlines()
+    assert all(line.replace(r"\&", "").count("&") == 11 for line in latex if line.endswith(r"\\"))
+    marked = ask(tmp_path, "compare", "runs", "--format", "markdown").out.splitlines()
+    assert all(line.replace(r"\|", "").count("|") == 13 for line in marked if line.startswith("|"))
+
+
+def test_another_metric(tmp_path: Path) -> None:
+    run(tmp_path / "runs/0", 0.5, metrics={"best_val.test.accuracy": 0.625, "test.loss": 1.25})
+    (row,) = table_of(
+        ask(tmp_path, "compare", "runs", "--metric", "best_val.test.accuracy", "--format", "csv")
+    )
+    assert row["mean"] == "62.50"
+    (row,) = table_of(ask(tmp_path, "compare", "runs", "--metric", "test.loss", "--format", "csv"))
+    assert row["mean"] == "1.25"
+    answer = ask(tmp_path, "compare", "runs", "--metric", "test.los")
+    assert answer.code == 2
+    assert "did you mean 'test.loss'" in answer.complaint
+
+
+# ----------------------------------------------------------------------------------------------------- a paper's table
+
+
+def test_cells_have_both_numbers_and_those_without_runs_are_missing(typed: Any) -> None:
+    rows = {(row["row"], row["cell"]): row for row in table_of(typed("runs", *A2, "--format", "csv"))}
+    assert len(rows) == 85
+    skip = rows["skip", "89.26"]
+    assert (skip["ours"], skip["paper"], skip["difference"], skip["n"]) == ("72.00", "72.42", "-0.42", "3")
+    assert skip["otherwise than the paper"] == "as its recipe"
+    assert rows["Swish", "0"]["ours"] == "missing"
+    assert sum(row["ours"] == "missing" for row in rows.values()) == 82
+
+
+def test_what_the_paper_does_not_tell_is_said(typed: Any) -> None:
+    answer = typed("runs", *A2)
+    assert "no deviation printed" in answer.out
+    assert "3 of 85 cells have runs; 0 of 9 runs belong to no cell" in answer.out
+    figure = typed("runs", "--paper", "001:fig1")
+    assert "no value printed" in figure.out
+    assert "102 cells have no printed value" in figure.out
+
+
+def test_a_scaled_run_says_so(tmp_path: Path) -> None:
+    run(tmp_path / "runs/0", 0.7, kept=None, changes={"train": {"epochs": 18}})
+    answer = ask(tmp_path, "compare", "runs", *A2)
+    assert "epochs 18 instead of 180" in answer.out
+
+
+def test_json_of_a_table(typed: Any) -> None:
+    result = typed("runs", *A2, "--json").json["result"]
+    assert result["table"]["spec"] == "001:A2"
+    assert result["table"]["seeds"] == 3
+    found = [cell for cell in result["cells"] if not cell["missing"]]
+    assert {cell["row"] for cell in found} == {"LTH", "skip"}
+    assert all(cell["recipe"] == "papers/001-toast/imp-resnet18-cifar100" for cell in found)
+    assert [cell["difference"] for cell in found] == pytest.approx([0.13, -0.58, -0.42])
+
+
+@pytest.mark.parametrize(("points", "code"), [("0.58", 0), ("0.57", 1), ("0", 1), ("100", 0)])
+def test_a_tolerance_decides_the_exit_code(typed: Any, points: str, code: int) -> None:
+    answer = typed("runs", *A2, "--within", points)
+    assert answer.code == code
+    assert "89.26" in answer.out
+    if code:
+        assert "LTH, 89.26: -0.58" in answer.complaint
+    assert typed("runs", *A2, "--within", points, "--json").json["ok"] == (code == 0)
+
+
+def test_a_tolerance_over_nothing_is_no_pass(typed: Any) -> None:
+    answer = typed("runs", "--paper", "003:11", "--within", "100")
+    assert answer.code == 1
+    assert "nothing was compared" in answer.complaint
+
+
+def test_other_data_stand_for_the_papers_if_asked(tmp_path: Path) -> None:
+    run(tmp_path / "runs/0", 0.7, kept=None, changes={"data": {"name": "cifar10"}})
+    assert "1 of 1 runs belong to no cell" in ask(tmp_path, "compare", "runs", *A2).out
+    assert (
+        "data cifar10 instead of cifar100" in ask(tmp_path, "compare", "runs", *A2, "--data", "cifar10").out
+    )
+
+
+# -------------------------------------------------------------------------------------------------------- wrong input
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "runs"),
+        (["nowhere"], "nowhere"),
+        (["runs", "--paper", "001:A1x"], "001:A"),
+        (["runs", "--paper", "recipes"], "--tables"),
+        (["runs", "--within", "1"], "--paper"),
+        (["runs", "--data", "digits"], "--paper"),
+        (["runs", *A2, "--within", "-1"], "points"),
+        (["runs", *A2, "--within", "nan"], "points"),
+        (["runs", *A2, "--metric", "test.accuracy"], "--metric"),
+        (["runs", "--format", "yaml"], "table"),
+        (["runs", "--metric", "speed"], "test.accuracy"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(typed: Any, words: list[str], says: str) -> None:
+    answer = typed(*words)
+    assert answer.code == 2
+    assert says in answer.complaint
+    assert answer.out == ""
+
+
+def test_refusals_are_objects_where_json_was_asked_for(typed: Any) -> None:
+    for words in (("--json",), ("--format", "json"), ("--format=json",)):
+        found = typed("nowhere", *words)
+        assert found.json["error"]["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    "breakage", ["{}", "", "[" * 100_000, '{"format": "ticketctl.run", "format_version": "9.0"}']
+)
+def test_a_damaged_run_ends_it_in_a_line(tmp_path: Path, breakage: str) -> None:
+    run(tmp_path / "runs/0", 0.5)
+    run(tmp_path / "runs/1", 0.5, seed=1)
+    (tmp_path / "runs/1/run.json").write_text(breakage)
+    answer = ask(tmp_path, "compare", "runs")
+    assert answer.code == 3
+    assert "runs/1" in answer.complaint
+    assert answer.out == ""
+
+
+def test_a_run_changed_by_hand_is_not_believed(tmp_path: Path) -> None:
+    folder = run(tmp_path / "runs/0", 0.5).folder
+    document = json.loads((folder / "run.json").read_text())
+    document["metrics"]["test.accuracy"] = "0.99"
+    (folder / "run.json").write_text(json.dumps(document, sort_keys=True, separators=(",", ":")))
+    assert ask(tmp_path, "compare", "runs").code == 3
+
+
+# -------------------------------------------------------------------------------------------------------------- speed
+
+
+def test_two_hundred_runs_take_less_than_two_seconds(tmp_path: Path) -> None:
+    for at in range(200):
+        run(
+            tmp_path / f"runs/{at // 20}/{at % 20}",
+            0.5,
+            seed=at // 20,
+            kept=max(5, int(999 * 0.8 ** (at % 20))),
+        )
+    began = time.process_time()
+    found = ask(tmp_path, "compare", "runs", *A2)
+    spent = time.process_time() - began
+    assert found.code == 0
+    assert "of 200 runs" in found.out
+    assert spent < 2
+
+
+def test_it_starts_without_torch(spent: Path) -> None:
+    lines = [
+        "recipes --tables",
+        "recipes --tables 001:A2",
+        "compare --help",
+        "compare runs",
+        "compare runs --paper 001:A2",
+    ]
+    for line, loaded in _loaded(spent, *lines).items():
+        assert not loaded & {"torch", "torchvision", "matplotlib", "sklearn", "scipy"}, line
+        assert "numpy" not in loaded or "compare runs" in line
+
+
+# ------------------------------------------------------------------------------------------------- the list of tables
+
+
+def test_tables_are_listed_and_shown(tmp_path: Path) -> None:
+    listed = ask(tmp_path, "recipes", "--tables")
+    assert "001:A2" in listed.out
+    rows = ask(tmp_path, "recipes", "--tables", "--json").json["result"]
+    assert {"name": "001:A2", "cells": 85, "values": 85} == {
+        key: next(row for row in rows if row["name"] == "001:A2")[key] for key in ("name", "cells", "values")
+    }
+    shown = ask(tmp_path, "recipes", "--tables", "001:A2")
+    assert 'tweaks = ["scaled-init"]' in shown.out
+    assert ask(tmp_path, "recipes", "--tables", "001:A77").code == 2
+
+
+def test_a_table_is_no_recipe(tmp_path: Path) -> None:
+    name = "papers/001-toast/table-a2"
+    assert name not in ask(tmp_path, "recipes").out
+    answer = ask(tmp_path, "recipes", name)
+    assert answer.code == 2
+    assert "--tables" in answer.complaint
+    assert ask(tmp_path, "draw", "--recipe", name, "--dry-run").code == 2

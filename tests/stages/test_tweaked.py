@@ -1,0 +1,264 @@
+"""A spend with tweaks: the same ticket, another training, and nothing paid for twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.stages import tiny
+from ticketctl.artifacts.run import open_run
+from ticketctl.artifacts.ticket import open_ticket
+from ticketctl.artifacts.verify import verify_run
+from ticketctl.errors import StoppedError, UsageError
+from ticketctl.masks.mask import Mask
+from ticketctl.plugins import plugins
+from ticketctl.stages.beginning import momentum
+from ticketctl.stages.paired import paired, quantile
+from ticketctl.stages.setting import prepare, seeds_of
+from ticketctl.stages.spent import TWEAKED, table
+from ticketctl.stages.tweaking import GROUPS, literal, sets_of, tweak_set
+from ticketctl.train.loop import Loop
+from ticketctl.train.state import State
+
+CONV = {
+    "model": {"name": "resnet20s", "widths": [2, 2, 2, 2]},
+    "data": {"name": "digits", "validation": "last:200", "augment": "none"},
+    "train": {"epochs": 2, "batch": 256, "lr": 0.05, "momentum": 0.9, "threads": 1, "precision": "f32"},
+    "draw": {"method": "imp", "rounds": 3, "rate": "1/4"},
+}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ladder of three rounds of a thin ResNet-20s."""
+    folder = tmp_path_factory.mktemp("tweaked") / "seed-0"
+    tiny.run_draw(tiny.recipe(tables=CONV), 0, folder, tiny.around(folder.parent / "cache"))
+    return folder
+
+
+KEYS = {
+    "scaled-init": ("tweaks.scaled-init.iterations=3", "tweaks.scaled-init.batch=32"),
+    "swa": ("tweaks.swa.start=1/2",),
+    "redense": ("tweaks.redense.lr=0.01",),
+}
+"""What makes a tweak quick on two epochs."""
+
+
+def keys(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(key for name in names for key in KEYS.get(name, ()))
+
+
+@pytest.mark.parametrize("name", sorted(plugins("tweaks")))
+def test_every_tweak_leaves_a_sound_run_whose_pruned_weights_are_zero(name: str, drawn: Path) -> None:
+    spent = tiny.spend(drawn, *keys((name,)), levels="2", tweaks=[name])
+    run = spent[-1].run
+    assert spent[-1].job.tweaks == run.manifest.arch.tweaks == (name,)
+    assert [check for check in verify_run(run.folder) if not check.ok] == []
+    plain = open_run(drawn / "levels" / "2")
+    assert run.manifest.ticket == plain.manifest.ticket
+    assert run.manifest.weights.digest != plain.manifest.weights.digest
+    own = {key for key in run.weights() if key.startswith("tweak.")}
+    assert run.weights().keys() - own == plain.weights().keys()
+    mask = run.mask()
+    dense = literal(name, "DENSE", False) or mask is None
+    weights = {
+        key: np.frombuffer(value.data, np.float32)
+        for key, value in run.weights().items()
+        if value.dtype == "F32"
+    }
+    for key, keep in (mask or {}).items():
+        assert not weights[key][~keep.reshape(-1)].any()
+    assert dense == (run.manifest.kept == run.manifest.prunable)
+
+
+@pytest.mark.parametrize("name", sorted(plugins("tweaks")))
+def test_every_tweak_says_what_it_changes_and_excludes_only_what_there_is(name: str) -> None:
+    plugin = plugins("tweaks")[name]
+    assert plugin.help.endswith(".")
+    assert plugin.facts["changes"] in ("net", "loss", "gradient", "weights", "mask", "start", "course")
+    assert set(plugin.literals.get("EXCLUDES", {})) <= plugins("tweaks").keys() - {name}
+
+
+@pytest.mark.parametrize("name", sorted(plugins("tweaks")))
+def test_every_tweak_goes_on_after_a_stop_to_the_bytes_of_an_undisturbed_spend(
+    name: str, drawn: Path, tmp_path: Path
+) -> None:
+    sets = ("train.lr=0.04", *keys((name,)))  # nothing of the draw's own is there
+    whole = tiny.spend(drawn, *sets, levels="2", tweaks=[name])[-1].run
+    folder = tmp_path / "seed-0"
+    for part in ("ticket", "levels"):
+        shutil.copytree(drawn / part, folder / part)
+    asked, often = 0, 9
+
+    def stop() -> int | None:
+        nonlocal asked, often
+        asked += 1
+        if asked < often:
+            return None
+        asked, often = 0, often + 4  # later each time: what is done in one piece comes to its end
+        return 75
+
+    for _ in range(40):
+        try:
+            cut = tiny.spend(folder, *sets, levels="2", tweaks=[name], stop=stop)[-1].run
+            break
+        except StoppedError:
+            continue
+    else:
+        pytest.fail("never came to its end")
+    assert tiny.files_below(cut.folder) == tiny.files_below(whole.folder)
+
+
+def test_an_attribution_has_vanilla_each_tweak_all_of_them_and_the_dense_net_with_and_without(
+    drawn: Path,
+) -> None:
+    spent = tiny.spend(drawn, "spend.attribution=true", levels="3", seeds=[0, 1], tweaks=["ls,swish"])
+    rows = [(row.kind, row.tweaks, row.n) for row in table(spent)]
+    both = tweak_set(["ls,swish"])
+    assert rows == [
+        ("dense", (), 2), ("dense", both, 2), ("ticket", (), 2),
+        *(("ticket", (name,), 2) for name in both), ("ticket", both, 2),
+    ]  # fmt: skip
+
+
+def test_what_tweak_sets_share_is_trained_once(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.spend(drawn, levels="3", seeds=[5], tweaks=["ls", "kd"])
+    monkeypatch.setattr(Loop, "run", lambda self: pytest.fail("trained"))
+    found = tiny.spend(drawn, levels="3", seeds=[5], tweaks=["kd", "ls"])
+    assert len(found) == 4  # dense, vanilla, each tweak: the teacher is the dense run
+
+
+def test_the_order_in_which_tweaks_are_typed_means_nothing(drawn: Path) -> None:
+    one, other = (tiny.spend(drawn, levels="3", tweaks=[text])[-1] for text in ("swish,ls", "ls,swish"))
+    assert one.run.folder == other.run.folder
+    assert not other.trained
+
+
+def test_groups_stand_for_their_parts() -> None:
+    assert (
+        set(tweak_set(["at", "trt"]))
+        == set(tweak_set(["at+trt"]))
+        == {name for parts in GROUPS.values() for name in parts}
+    )
+    assert tweak_set(["none"]) == ()
+
+
+def test_kd_names_its_teacher_by_the_digest_of_its_weights(drawn: Path) -> None:
+    run = tiny.spend(drawn, levels="3", tweaks=["kd"])[-1].run
+    said = json.dumps(run.manifest.model_dump(mode="json")["ext"][TWEAKED])
+    assert open_run(drawn / "levels" / "0").manifest.weights.digest in said
+    named = tiny.spend(drawn, "tweaks.kd.teacher=" + str(drawn / "levels" / "1"), levels="3", tweaks=["kd"])[
+        -1
+    ].run
+    said = json.dumps(named.manifest.model_dump(mode="json")["ext"][TWEAKED])
+    assert open_run(drawn / "levels" / "1").manifest.weights.digest in said
+    assert str(drawn) not in json.dumps(named.manifest.model_dump(mode="json"))
+
+
+def wrong() -> Iterator[tuple[str, tuple[str, ...], str]]:
+    yield "sam,smm", (), "did you mean 'sam'"
+    yield "sam,asam", (), "exclude each other"
+    yield "redense,pools", (), "exclude"
+    yield "ls", ("tweaks.ls.alpah=0.2",), "did you mean 'alpha'"
+    yield "ls", ("tweaks.ls.alpha=2",), "tweaks.ls.alpha"
+    yield "ls", ("tweaks.ls.alpha=much",), "tweaks.ls.alpha"
+    yield "ls", ("tweaks.lss.alpha=0.1",), "did you mean 'ls'"
+    yield "kd", ("tweaks.kd.teacher=nowhere",), "no run in 'nowhere'"
+    yield "ls", ("spend.attribution=true",), "two or more"
+
+
+@pytest.mark.parametrize(("names", "sets", "said"), list(wrong()))
+def test_what_cannot_be_is_refused_in_one_line_before_anything_is_trained(
+    names: str, sets: tuple[str, ...], said: str, drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loop, "run", lambda self: pytest.fail("trained"))
+    with pytest.raises(UsageError) as refused:
+        tiny.spend(drawn, "train.lr=0.03", *sets, levels="3", tweaks=[names])
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_sets_without_vanilla_are_just_those() -> None:
+    recipe = tiny.recipe("spend.vanilla=false")
+    assert sets_of(recipe, ["ls", "sam"]) == [("ls",), ("sam",)]
+    assert sets_of(tiny.recipe(), ["ls", "none"]) == [(), ("ls",)]
+
+
+@pytest.mark.parametrize(
+    ("freedom", "t"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (9, 2.26216), (10, 2.22814), (30, 2.04227)]
+)
+def test_quantiles_are_those_of_the_printed_tables(freedom: int, t: float) -> None:
+    assert quantile(freedom) == pytest.approx(t, rel=1e-5)
+
+
+def test_differences_are_paired_by_the_seeds_that_both_have() -> None:
+    found = paired({0: 0.5, 1: 0.7, 2: 0.9, 7: 0.1}, {0: 0.4, 1: 0.5, 2: 0.6, 8: 0.9})
+    assert found is not None
+    assert (found.mean, found.n) == (pytest.approx(0.2), 3)
+    assert found.half_width == pytest.approx(4.30265 * 0.1 / 3**0.5, rel=1e-5)
+    assert paired({0: 1.0}, {1: 1.0}) is None
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A draw rewound to its second epoch of four."""
+    folder = tmp_path_factory.mktemp("late") / "seed-0"
+    tiny.draw(folder, "train.epochs=4", "draw.rewind=2ep")
+    return folder
+
+
+def test_a_rewound_ticket_can_begin_at_the_initialisation_instead(late: Path) -> None:
+    run = tiny.spend(late, "spend.start=init", levels="2")[-1].run
+    dense = open_run(late / "levels" / "0").manifest
+    assert (run.manifest.start.role, run.manifest.start.step) == ("init", 0)
+    assert run.manifest.start.digest == dense.start.digest
+    assert run.manifest.ticket == open_run(late / "levels" / "2").manifest.ticket
+    assert run.manifest.cost.steps == 4 * tiny.PER_EPOCH
+
+
+def test_a_level_can_be_trained_on_from_where_its_draw_left_it(late: Path) -> None:
+    run = tiny.spend(late, "spend.start=trained", levels="2")[-1].run
+    assert run.manifest.start.digest == open_run(late / "levels" / "2").manifest.weights.digest
+    assert (run.manifest.start.role, run.manifest.start.step) == ("trained", 0)
+
+
+def test_kept_momentum_of_the_surviving_weights_is_that_of_the_dense_net_at_the_rewind_point(
+    late: Path,
+) -> None:
+    """Where nothing is pruned, going on with the momentum is the training that was never interrupted, to the bit."""
+    whole = open_run(late / "levels" / "0")
+    recipe = tiny.recipe("train.epochs=4", "draw.rewind=2ep", "spend.optimizer=kept")
+    setting = prepare(recipe, seeds_of(recipe, 0), tiny.around(late.parent / "cache"))
+    ticket = State.from_tensors(open_ticket(late / "ticket").init(), 2 * tiny.PER_EPOCH)
+    full = Mask.full(setting.shapes)
+    handed = momentum(setting, setting.seeds, full, ticket, "rewind", late.parent / "momentum")
+    assert handed is not None
+    lab = setting.lab(late.parent / "go-on")
+    fit = lab.fit(ticket, None, hooks=[handed])
+    ours, theirs = fit.end().weights, State.from_tensors(whole.weights(), 0).weights
+    assert all(bool((ours[name] == theirs[name]).all()) for name in theirs)
+
+
+def test_kept_momentum_changes_the_course_and_is_refused_where_there_is_none(late: Path, drawn: Path) -> None:
+    fresh, kept = (
+        tiny.spend(late, f"spend.optimizer={how}", levels="2")[-1].run for how in ("fresh", "kept")
+    )
+    assert fresh.manifest.start == kept.manifest.start
+    assert fresh.manifest.weights.digest != kept.manifest.weights.digest
+    with pytest.raises(UsageError, match="rewind point"):
+        tiny.spend(drawn, "spend.optimizer=kept", levels="2")
+
+
+def test_what_changes_the_start_has_no_second_say_in_a_sequel(drawn: Path) -> None:
+    sets = [key for names in KEYS.values() for key in names]
+    run = tiny.spend(drawn, *sets, levels="2", tweaks=["scaled-init,redense"])[-1].run
+    base = open_run(drawn / "levels" / "2").manifest
+    assert run.manifest.arch.tweaks == ("scaled-init", "redense")
+    assert run.manifest.start.role == "trained"
+    assert run.manifest.start.digest != base.weights.digest
+    assert not any(name.startswith("scaled_init") for name in run.record() or {})

@@ -1,0 +1,327 @@
+"""redense, acdc, dsd: phases with all weights and phases under a mask, against a training written out by hand."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.train import small
+from tests.tweaks import alone
+from ticketctl.errors import UsageError
+from ticketctl.masks.mask import Mask
+from ticketctl.plugins import plugins
+from ticketctl.recipe import TrainSpec
+from ticketctl.seeds import Seeds
+from ticketctl.stages.tweaking import tweak_set
+from ticketctl.train.fit import Fit
+from ticketctl.train.kit import Kit
+from ticketctl.train.state import State
+from ticketctl.train.trajectory import trajectory_of
+from ticketctl.tweaks import acdc, dsd, redense
+
+PER_EPOCH = 3
+STEPS = {"schedule": "step", "milestones": ("2ep",), "gamma": 0.5}
+
+Parts = dict[int, tuple[str, bool]]
+"""Epoch at which a phase begins: dense, ticket or largest; and whether the momentum starts fresh."""
+
+
+def by_hand(
+    parts: Parts, rates: list[float], spec: TrainSpec, start: State | None = None
+) -> dict[str, torch.Tensor]:
+    """The weights after a training of torch's own optimizer whose mask is changed at the epochs of `parts`."""
+    net = small.Net()
+    (start or small.weights()).load_into(net)
+    net.to(memory_format=torch.channels_last)
+    named = {name: net.get_parameter(name) for name in small.half().keep}
+    keep = dict(small.half().keep)
+    optimizer = _sgd(net, spec)
+    with torch.no_grad():
+        for name, value in named.items():
+            value.mul_(keep[name])
+    batches = alone.batches(spec.model_copy(update={"epochs": len(rates) // PER_EPOCH}))
+    for step, (inputs, labels) in enumerate(batches):
+        if step % PER_EPOCH == 0 and step // PER_EPOCH in parts:
+            kind, fresh = parts[step // PER_EPOCH]
+            keep = _kept(kind, named)
+            optimizer = _sgd(net, spec) if fresh else optimizer
+            with torch.no_grad():
+                for name, value in named.items():
+                    value.mul_(keep[name])
+        optimizer.param_groups[0]["lr"] = rates[step]
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(inputs), labels).backward()
+        optimizer.step()
+        with torch.no_grad():
+            for name, value in named.items():
+                value.mul_(keep[name])
+    return {name: value.detach() for name, value in net.named_parameters()}
+
+
+def _sgd(net: nn.Module, spec: TrainSpec) -> torch.optim.SGD:
+    return torch.optim.SGD(net.parameters(), lr=1.0, momentum=spec.momentum, weight_decay=spec.weight_decay)
+
+
+def _kept(kind: str, named: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
+    if kind == "ticket":
+        return dict(small.half().keep)
+    if kind == "dense":
+        return {name: torch.ones_like(value, dtype=torch.bool) for name, value in named.items()}
+    least = (
+        torch.cat([value.detach().abs().flatten() for value in named.values()]).sort(descending=True).values
+    )
+    return {name: value.detach().abs() >= least[small.half().kept - 1] for name, value in named.items()}
+
+
+def assert_ends_as(fit: Fit, wanted: dict[str, torch.Tensor]) -> None:
+    found = fit.end().weights
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def rates_of(fit: Fit) -> list[float]:
+    """The rate of the last step of each epoch."""
+    return [float(rate) for rate in fit.history[1:, fit.columns.index("lr")]]
+
+
+def full() -> Mask:
+    return Mask.full(small.half().shapes())
+
+
+# ------------------------------------------------------------------------------------------------------ re-dense
+
+
+def sparse(folder: Path, train: TrainSpec) -> Fit:
+    return small.lab(folder, small.bench(train)).fit(small.weights(), small.half())
+
+
+def again(folder: Path, before: Fit, train: TrainSpec, **keys: Any) -> Fit:
+    """As a stage would: from the end of the sparse training, with no mask, on a fresh course."""
+    bench = small.bench(train)
+    return small.lab(folder, bench).fit(
+        State(before.end().weights, 0), full(), hooks=[alone.hook("redense", keys, bench)]
+    )
+
+
+def test_redense_at_a_rate_of_0_is_the_sparse_net_to_the_byte(tmp_path: Path) -> None:
+    spec = alone.spec(**STEPS)
+    before = sparse(tmp_path / "before", spec)
+    after = again(tmp_path / "after", before, spec, lr=0.0)
+    assert alone.same_bytes(before, after)
+    assert after.steps == 4 * PER_EPOCH
+
+
+def test_redense_moves_the_pruned_weights_at_the_last_sparse_rate(tmp_path: Path) -> None:
+    spec = alone.spec(**STEPS, warmup="1ep")
+    before = sparse(tmp_path / "before", spec)
+    after = again(tmp_path / "after", before, spec)
+    assert rates_of(after) == [0.025] * 4
+    assert bool((alone.pruned(before) == 0).all())
+    assert float((alone.pruned(after) != 0).float().mean()) > 0.9
+    wanted = by_hand({0: ("dense", False)}, [0.025] * 12, spec, before.end())
+    assert_ends_as(after, wanted)
+
+
+def test_redense_takes_a_rate_and_a_length(tmp_path: Path) -> None:
+    spec = alone.spec(schedule="cosine")
+    after = again(tmp_path / "after", sparse(tmp_path / "before", spec), spec, lr=0.003, epochs=2)
+    assert rates_of(after) == [0.003] * 2
+    assert after.train.schedule == "constant"
+
+
+@pytest.mark.parametrize("name", ["redense", "dsd"])
+def test_after_a_cosine_a_rate_must_be_given(name: str) -> None:
+    bench = small.bench(alone.spec(schedule="cosine"))
+    with pytest.raises(UsageError, match=f"set tweaks.{name}.lr"):
+        alone.hook(name, {}, bench)
+    alone.hook(name, {"lr": 0.01}, bench)
+
+
+def test_redense_says_that_it_comes_after_and_is_dense() -> None:
+    literals = plugins("tweaks")["redense"].literals
+    assert literals["AFTER"] is True
+    assert literals["DENSE"] is True
+
+
+@pytest.mark.parametrize("lr", [None, 0.0])
+def test_redense_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lr: float | None
+) -> None:
+    alone.goes_on(tmp_path, [("redense", {"lr": lr, "epochs": 2})], monkeypatch, each=3, mask=False)
+
+
+# --------------------------------------------------------------------------------------------------------- AC/DC
+
+
+def test_acdc_compresses_and_decompresses_where_the_released_code_does() -> None:
+    phases = acdc.phases_of(acdc.Params(), 200)
+    assert [epoch for epoch, dense in phases.items() if not dense] == [10, 50, 90, 130, 170]
+    assert [epoch for epoch, dense in phases.items() if dense] == [0, 30, 70, 110, 150]
+
+
+def test_phases_of_any_length_alternate_and_end_compressed() -> None:
+    for epochs in range(1, 260):
+        phases = acdc.phases_of(acdc.Params(), epochs)
+        begins = list(phases)
+        assert begins[0] == 0
+        assert begins == sorted(begins)
+        assert begins[-1] < epochs
+        assert all(phases[a] != phases[b] for a, b in pairwise(begins))
+        assert phases[begins[-1]] is False
+        if epochs >= 10:
+            assert len(begins) == 10
+    uneven = acdc.Params(Fraction(0), Fraction(1, 4), Fraction(1, 8), Fraction(1, 2))
+    assert acdc.phases_of(uneven, 8) == {0: False, 2: True, 3: False}
+
+
+ACDC = {"warmup": "1/6", "compress": "1/6", "decompress": "2/6", "final": "4/6"}
+"""Of six epochs: dense, compressed, two decompressed, two compressed."""
+
+
+def test_acdc_is_the_training_written_out_by_hand(tmp_path: Path) -> None:
+    spec = alone.spec(epochs=6, **STEPS)
+    fit = alone.train(tmp_path, [("acdc", ACDC)], train=spec)
+    rates = [0.05] * 6 + [0.025] * 12
+    parts = {0: ("dense", False), 1: ("largest", False), 2: ("dense", True), 4: ("largest", False)}
+    assert_ends_as(fit, by_hand(parts, rates, spec))
+    other = {**parts, 2: ("dense", False)}
+    with pytest.raises(AssertionError):  # the reset of the momentum is seen
+        assert_ends_as(fit, by_hand(other, rates, spec))
+
+
+def test_the_mask_of_acdc_is_its_last_and_keeps_as_many_weights_as_the_ticket(tmp_path: Path) -> None:
+    fit = alone.train(tmp_path, [("acdc", ACDC)], train=alone.spec(epochs=6))
+    mask, weights = fit.mask_at_end(), fit.end().weights
+    assert mask.kept == small.half().kept
+    assert not mask.equal(small.half())
+    assert all(torch.equal(weights[name] != 0, keep) for name, keep in mask.keep.items())
+    way = trajectory_of(fit)
+    assert way is not None
+    assert way.step.tolist() == [0, 3, 6, 12]
+    masks = [Mask.from_arrays(each) for each in way.masks()]
+    assert [each.density == 1 for each in masks] == [True, False, True, False]
+    assert masks[-1].equal(mask)
+    assert fit.notes["best_epoch"] is None
+
+
+def test_acdc_begun_in_a_compressed_phase_begins_under_the_tickets_mask(tmp_path: Path) -> None:
+    bench = small.bench(alone.spec(epochs=6))
+    start = State(small.weights().weights, PER_EPOCH + 1)
+    hook = alone.hook("acdc", ACDC, bench)
+    fit = small.lab(tmp_path, bench, keep=(5,)).fit(start, small.half(), hooks=[hook])
+    way = trajectory_of(fit)
+    assert way is not None
+    assert way.step.tolist() == [PER_EPOCH + 1, 6, 12]
+    assert Mask.from_arrays(next(way.masks())).equal(small.half())
+    held = fit.state(5).weights
+    assert all(bool((held[name][~keep] == 0).all()) for name, keep in small.half().keep.items())
+
+
+# ----------------------------------------------------------------------------------------------------------- DSD
+
+
+@pytest.mark.parametrize(
+    ("keys", "parts", "rates"),
+    [
+        ({}, {2: ("dense", True)}, [0.05] * 3 + [0.025] * 3 + [0.0025] * 6),
+        (
+            {"cycles": 2, "factor": 0.5},
+            {2: ("dense", True), 4: ("ticket", True), 6: ("dense", True)},
+            ([0.05] * 3 + [0.025] * 3 + [0.0125] * 6) * 2,
+        ),
+        (
+            {"end": "sparse", "mask": "magnitude", "lr": 0.02},
+            {2: ("dense", True), 4: ("largest", True)},
+            [0.05] * 3 + [0.025] * 3 + [0.02] * 6 + [0.05] * 3 + [0.025] * 3,
+        ),
+    ],
+    ids=["one cycle", "two cycles", "ends sparse, by magnitude"],
+)
+def test_dsd_is_the_training_written_out_by_hand(
+    tmp_path: Path, keys: dict[str, Any], parts: Parts, rates: list[float]
+) -> None:
+    spec = alone.spec(epochs=2, schedule="step", milestones=("1ep",), gamma=0.5)
+    fit = alone.train(tmp_path, [("dsd", keys)], train=spec)
+    assert fit.steps == len(rates)
+    assert rates_of(fit) == pytest.approx(rates[PER_EPOCH - 1 :: PER_EPOCH])
+    assert_ends_as(fit, by_hand(parts, rates, spec))
+    ends_sparse = keys.get("end") == "sparse"
+    assert (fit.mask_at_end().kept == small.half().kept) == ends_sparse
+    assert bool((alone.pruned(fit) != 0).any())
+
+
+def test_dsd_that_ends_sparse_holds_the_tickets_mask(tmp_path: Path) -> None:
+    fit = alone.train(tmp_path, [("dsd", {"end": "sparse"})], train=alone.spec(epochs=1))
+    assert fit.mask_at_end().equal(small.half())
+    assert bool((alone.pruned(fit) == 0).all())
+    way = trajectory_of(fit)
+    assert way is not None
+    assert way.step.tolist() == [0, 3, 6]
+
+
+# -------------------------------------------------------------------------------------------------------- common
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "epochs"),
+    [("acdc", ACDC, 6), ("dsd", {"cycles": 2, "mask": "magnitude"}, 1), ("dsd", {"end": "sparse"}, 1)],
+)
+@pytest.mark.parametrize("always", [True, False], ids=["a checkpoint at every step", "when stopped alone"])
+def test_phases_go_on_where_they_were_stopped(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    keys: dict[str, Any],
+    epochs: int,
+    always: bool,
+) -> None:
+    clock = {"clock": small.Clock(1000.0)} if always else {}
+    alone.goes_on(tmp_path, [(name, keys)], monkeypatch, each=5, train=alone.spec(epochs=epochs), **clock)
+
+
+@pytest.mark.parametrize("name", ["acdc", "dsd"])
+def test_phases_of_a_dense_net_are_refused(name: str) -> None:
+    module = {"acdc": acdc, "dsd": dsd}[name]
+    with pytest.raises(UsageError, match=name):
+        module.tweak(Kit(small.bench(), Seeds(0), None), params=module.Params())
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("acdc", "dsd"), ("acdc", "redense"), ("dsd", "redense"), ("acdc", "pools"), ("dsd", "pools"),
+        ("redense", "pools"), ("acdc", "swa"), ("dsd", "ema"), ("pools", "scaled-init"),
+    ],
+)  # fmt: skip
+def test_pairs_without_sense_are_refused_with_the_reason(pair: tuple[str, str]) -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        tweak_set(pair)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("redense", "lr", -0.1), ("redense", "epochs", 0), ("acdc", "compress", "0"), ("acdc", "decompress", "2"),
+        ("acdc", "warmup", "9/10"), ("acdc", "final", "1"), ("dsd", "cycles", 0), ("dsd", "factor", 0.0),
+        ("dsd", "lr", 0.0),
+    ],
+)  # fmt: skip
+def test_keys_out_of_range_are_refused_by_name(name: str, key: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"tweaks.{name}.{key}"):
+        alone.hook(name, {key: value}, small.bench())
+
+
+@pytest.mark.parametrize("name", ["acdc", "dsd", "redense"])
+def test_identities_are_plain_json_and_know_every_key(name: str) -> None:
+    hook = alone.hook(name, {}, small.bench())
+    found = hook.identity()
+    assert json.loads(json.dumps(found)) == found
+    module = {"acdc": acdc, "dsd": dsd, "redense": redense}[name]
+    assert set(module.Params.__dataclass_fields__) <= found.keys()

@@ -1,0 +1,285 @@
+"""`ticketctl compare`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticketctl.cli import options as opt
+from ticketctl.cli.complete import things
+from ticketctl.cli.output import note, print_failure, print_json
+from ticketctl.cli.tabular import FORMATS, print_as, remark
+from ticketctl.errors import TicketctlError, UsageError, near_miss
+
+if TYPE_CHECKING:
+    from ticketctl.stages.against import Line
+    from ticketctl.stages.compare import Compared
+    from ticketctl.stages.papers import Table
+
+GROUPS = [
+    "net",
+    "data",
+    "drawn by",
+    "density %",
+    "tweaks",
+    "otherwise",
+    "n",
+    "mean",
+    "± sd",
+    "vs plain",
+    "95 %",
+    "pairs",
+]
+CELLS = [
+    "row",
+    "cell",
+    "ours",
+    "± sd",
+    "paper",
+    "its sd",
+    "difference",
+    "n",
+    "n paper",
+    "otherwise than the paper",
+]
+NONE = "-"
+
+
+class OutsideError(TicketctlError):
+    """Some run lies farther from the paper than was allowed, or nothing could be compared."""
+
+    exit_code = 1
+    code = "E_OUTSIDE"
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Runs, or folders that hold runs: spends/, a draw's folder, the workspace.",
+            autocompletion=things,
+        ),
+    ],
+    paper: Annotated[
+        str | None,
+        typer.Option(help="A table of a paper (ticketctl recipes --tables): 001:A2."),
+    ] = None,
+    within: Annotated[
+        float | None,
+        typer.Option(help="Exit 1 if a mean lies more than this many points from the paper's."),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="What is compared. Default: test.accuracy; with --paper the table says."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="With --paper: runs on this data set stand for the paper's.")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="table, csv, latex, markdown, json.")] = "table",
+    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
+    json: opt.Json = False,
+) -> None:
+    """Compare runs: means over seeds, differences paired by seed, and how far they are from a paper's table.
+
+    Runs that differ in nothing but seeds are one row: mean, sample deviation, n; a diverged run is counted and never
+    averaged. A row with tweaks is also compared with the same row without them, seed by seed: the mean difference and
+    its 95 % interval by Student's t. Accuracies are percent. Exit 1 if --within is exceeded or nothing was compared.
+
+    Examples:
+
+    ticketctl compare runs/resnet18-cifar100
+
+    ticketctl compare runs/resnet18-cifar100 --paper 001:A2 --within 1
+    """
+    from ticketctl.stages.compare import grouped
+    from ticketctl.stages.papers import find_table
+    from ticketctl.stages.subjects import subjects_in
+
+    kind = _checked(format_, json, paper, within, metric, data)
+    table = find_table(paper) if paper is not None else None
+    subjects, copies = subjects_in(runs, workspace)
+    if copies:
+        note(f"{copies} runs are copies of others, and are counted once")
+    groups = grouped(subjects)
+    if table is None:
+        from ticketctl.stages.compare import compare as compared
+
+        wanted = metric or "test.accuracy"
+        _show_groups(compared(groups, wanted), wanted, kind)
+        return
+    from ticketctl.stages.against import against
+
+    lines = against(table, groups, data=data)
+    _show_lines(table, lines, len(subjects), kind, _verdict(lines, within))
+
+
+def _checked(
+    kind: str, json: bool, paper: str | None, within: float | None, metric: str | None, data: str | None
+) -> str:
+    """The format that was asked for, once the options go together."""
+    if kind not in FORMATS:
+        raise UsageError(f"--format {kind!r}: {near_miss(kind, FORMATS)}")
+    if paper is None and (within is not None or data is not None):
+        raise UsageError(
+            f"--{'within' if within is not None else 'data'} goes with --paper, such as --paper 001:A2"
+        )
+    if paper is not None and metric is not None:
+        raise UsageError("--metric goes without --paper: the table says what it reports")
+    if within is not None and not (math.isfinite(within) and within >= 0):
+        raise UsageError(f"--within {within}: write points of accuracy, such as 0.5")
+    return "json" if json else kind
+
+
+# -------------------------------------------------------------------------------------------------------- groups
+
+
+def _show_groups(found: Sequence[Compared], metric: str, kind: str) -> None:
+    from ticketctl.stages.compare import as_record, unit_of
+
+    if kind == "json":
+        print_json({"metric": metric, "groups": [as_record(one, metric) for one in found]})
+        return
+    scale, sign = unit_of(metric)
+    print_as(kind, GROUPS, [_group_cells(one, metric, scale) for one in found], left=6)
+    lines = [f"{metric}{f' in {sign}' if sign else ''}; ± sd: over the n runs"]
+    if any(one.paired for one in found):
+        lines.append(
+            "vs plain: mean difference from the row without tweaks over the seeds of both (pairs), with its"
+        )
+        lines.append(
+            "95 % interval by Student's t, which takes the differences as normal; one pair has no interval"
+        )
+    if any(one.group.tickets == 1 < len(one.group.runs) for one in found):
+        lines.append("a row of one ticket: its deviation is that of training, not of drawing")
+    remark(kind, lines)
+
+
+def _group_cells(one: Compared, metric: str, scale: float) -> list[str]:
+    from ticketctl.stages.subjects import shown
+
+    group, gap = one.group, one.paired
+    drawn = group.method + (f" ({group.control})" if group.control else "")
+    half = gap.half_width if gap else None
+    interval = (
+        ""
+        if gap is None or half is None
+        else f"{scale * (gap.mean - half):+.2f} to {scale * (gap.mean + half):+.2f}"
+    )
+    return [
+        group.net,
+        group.data,
+        drawn,
+        f"{100 * float(group.density):.2f}",
+        " ".join(group.tweaks) or NONE,
+        " ".join(f"{key}={shown(value)}" for key, value in one.changes.items()) or NONE,
+        _counted(len(group.values(metric)), group.diverged),
+        _number(group.mean(metric), scale),
+        _number(group.deviation(metric), scale),
+        "" if gap is None else f"{scale * gap.mean:+.2f}",
+        interval,
+        "" if gap is None else str(gap.n),
+    ]
+
+
+def _counted(n: int, diverged: int) -> str:
+    return f"{n}" + (f" ({diverged} diverged)" if diverged else "")
+
+
+def _number(value: float | None, scale: float = 1) -> str:
+    return NONE if value is None else f"{scale * value:.2f}"
+
+
+# ------------------------------------------------------------------------------------------------- a paper's table
+
+
+def _verdict(lines: Sequence[Line], within: float | None) -> OutsideError | None:
+    if within is None:
+        return None
+    compared = [line for line in lines if line.difference is not None and line.cell.unit == "percent"]
+    if not compared:
+        return OutsideError("no run belongs to a cell with a printed value: nothing was compared")
+    far = [line for line in compared if abs(line.difference or 0) > within + 1e-9]
+    if not far:
+        return None
+    worst = max(far, key=lambda line: abs(line.difference or 0))
+    where = f"{worst.cell.row}, {worst.cell.column}: {worst.difference:+.2f}"
+    return OutsideError(
+        f"{len(far)} of {len(compared)} means lie more than {within:g} from the paper's, in points; farthest {where}"
+    )
+
+
+def _show_lines(
+    table: Table, lines: Sequence[Line], runs: int, kind: str, error: OutsideError | None
+) -> None:
+    if kind == "json":
+        result = _paper_record(table, lines, runs)
+        print_failure(result, error) if error else print_json(result)
+    else:
+        print_as(kind, CELLS, [_line_cells(line, table) for line in lines], left=2, prose=True)
+        remark(kind, _about(table, lines, runs))
+    if error:
+        note(f"ticketctl: {error}")
+        raise typer.Exit(error.exit_code)
+
+
+def _line_cells(line: Line, table: Table) -> list[str]:
+    cell, group = line.cell, line.group
+    told = "no value printed" if cell.value is None else str(cell.value) + "*" * cell.nonconverged
+    other = "; ".join(line.differs) or ("as its recipe" if group else "")
+    return [
+        cell.row,
+        cell.column,
+        "missing" if group is None else _number(line.ours),
+        NONE if line.deviation is None else _number(line.deviation),
+        told,
+        NONE if cell.deviation is None else str(cell.deviation),
+        NONE if line.difference is None else f"{line.difference:+.2f}",
+        _counted(line.n, group.diverged if group else 0),
+        "?" if table.seeds is None else str(table.seeds),
+        other if not line.why or line.why == "no run" else "; ".join(filter(None, [line.why, other])),
+    ]
+
+
+def _about(table: Table, lines: Sequence[Line], runs: int) -> list[str]:
+    used = {run.folder for line in lines if line.group for run in line.group.runs}
+    cells, missing = len(table.cells), sum(line.group is None for line in lines)
+    silent = sum(cell.value is None for cell in table.cells)
+    said = [f"paper {table.paper}, {table.number}: {table.title} ({table.source})"]
+    said.append(
+        f"{cells - missing} of {cells} cells have runs; {runs - len(used)} of {runs} runs belong to no cell"
+    )
+    said += [f"{silent} cells have no printed value"] if silent else []
+    starred = any(cell.nonconverged for cell in table.cells)
+    said += ["* the paper says that some run did not learn"] if starred else []
+    return [*said, f"what the paper tells, and does not: {table.note}"]
+
+
+def _paper_record(table: Table, lines: Sequence[Line], runs: int) -> dict[str, Any]:
+    head = {key: getattr(table, key) for key in ("spec", "name", "title", "source", "note", "seeds")}
+    return {"table": head, "runs": runs, "cells": [_cell_record(line) for line in lines]}
+
+
+def _cell_record(line: Line) -> dict[str, Any]:
+    cell, group = line.cell, line.group
+    return {
+        "row": cell.row,
+        "cell": cell.column,
+        "recipe": cell.recipe,
+        "tweaks": list(cell.tweaks),
+        "metric": cell.metric,
+        "unit": cell.unit,
+        "ours": line.ours,
+        "deviation": line.deviation,
+        "n": line.n,
+        "diverged": group.diverged if group else 0,
+        "paper": None if cell.value is None else float(cell.value),
+        "paper_deviation": None if cell.deviation is None else float(cell.deviation),
+        "difference": line.difference,
+        "differs": list(line.differs),
+        "missing": group is None,
+        "why": line.why or None,
+        "runs": [str(run.folder) for run in group.runs] if group else [],
+    }

@@ -1,0 +1,111 @@
+"""Labels in a file of the user's: .npy, .safetensors, or .pt, as CIFAR-N (Wei et al. 2022) comes.
+
+CIFAR-N's labels may not be passed on, so users bring the file.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from ticketctl.data._pickled import unpickled
+from ticketctl.data._sources import read_whole
+from ticketctl.errors import ArtifactError, UnavailableError, UsageError, near_miss
+from ticketctl.store.tensors import parse_tensors
+
+CLEAN = "clean_label"
+"""The name under which CIFAR-N's files hold the true labels."""
+
+_LIMIT = 1 << 30
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def read_labels(
+    path: Path, *, key: str | None = None, column: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """The labels in a file, and the true ones beside them, where a file has both.
+
+    Args:
+        path: `.npy` of one array; `.safetensors`; `.pt` or `.pth`, a dictionary of arrays as torch.save writes it.
+        key: which array of the file; may be left out where there is one.
+        column: which column of a table [N, k].
+
+    Returns:
+        int64 [N], and int64 [N] or None. Whether they fit a data set is not judged here.
+
+    Raises:
+        UnavailableError: no such file, or not what its name says.
+        UsageError: no such key or column, or no labels: other than whole numbers [N] or [N, k].
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UsageError(f"data.noise.path: {path}: labels come as {', '.join(_READERS)}")
+    try:
+        arrays = reader(read_whole(path, _LIMIT), path)
+    except (ValueError, MemoryError) as error:
+        raise UnavailableError(f"{path}: not a {path.suffix} file of arrays: {error}") from None
+    name = _chosen(arrays, key, path)
+    labels = _column(arrays[name], column, path)
+    clean = arrays.get(CLEAN) if name != CLEAN else None
+    return labels, None if clean is None else _column(clean, None, path)
+
+
+def _npy(data: bytes, path: Path) -> Arrays:
+    try:
+        return {"": npy.read_array(io.BytesIO(data), allow_pickle=False)}
+    except (EOFError, OverflowError, TypeError) as error:  # of a header that somebody made up
+        raise ValueError(str(error)) from None
+
+
+def _safetensors(data: bytes, path: Path) -> Arrays:
+    try:
+        tensors, _ = parse_tensors(data, where=str(path))
+    except ArtifactError as error:
+        raise UnavailableError(f"{error}; write it with safetensors.numpy.save_file") from None
+    # bfloat16 comes as its raw bits, which are whole numbers and no labels
+    return {name: tensor.array() for name, tensor in tensors.items() if tensor.dtype != "BF16"}
+
+
+def _pt(data: bytes, path: Path) -> Arrays:
+    return unpickled(data)
+
+
+_READERS: dict[str, Callable[[bytes, Path], Arrays]] = {
+    ".npy": _npy, ".safetensors": _safetensors, ".pt": _pt, ".pth": _pt,
+}  # fmt: skip
+
+
+def _chosen(arrays: Arrays, key: str | None, path: Path) -> str:
+    if key is not None and key in arrays:
+        return key
+    if key is not None or len(arrays) != 1:
+        said = (
+            f"no array {key!r} in it"
+            if key is not None
+            else "say which array, with --set data.noise.key=NAME"
+        )
+        hint = near_miss(key or "", [*arrays])
+        raise UsageError(f"data.noise.path: {path}: {said}; {hint}")
+    return next(iter(arrays))
+
+
+def _column(array: NDArray[Any], column: int | None, path: Path) -> NDArray[np.int64]:
+    shape = " x ".join(map(str, array.shape)) or "one"
+    if array.dtype.kind not in "iu" or array.ndim not in (1, 2):
+        raise UsageError(
+            f"data.noise.path: {path}: {shape} values of {array.dtype}; labels are whole numbers, N or N x k"
+        )
+    if array.ndim == 1 and column is not None:
+        raise UsageError(f"data.noise.column: {path} has one label per image and no columns")
+    if array.ndim == 2 and (column is None or column >= array.shape[1]):
+        raise UsageError(f"data.noise.column: {path} is {shape}: say a column from 0 to {array.shape[1] - 1}")
+    chosen = array if array.ndim == 1 else array[:, column]
+    if len(chosen) and int(chosen.max()) > np.iinfo(np.int64).max:
+        raise UsageError(f"data.noise.path: {path}: a label of {chosen.max()}")
+    return np.ascontiguousarray(chosen, dtype=np.int64)

@@ -1,0 +1,111 @@
+"""Where the training of a ticket begins: the weights, the step of the schedule, and what the optimizer knows."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from ticketctl.artifacts.run import open_run
+from ticketctl.artifacts.ticket import Ticket
+from ticketctl.errors import UsageError
+from ticketctl.masks.mask import Mask
+from ticketctl.recipe import Recipe
+from ticketctl.seeds import Seeds
+from ticketctl.stages.setting import Setting
+from ticketctl.store.locks import locked
+from ticketctl.train.fitfiles import FitFiles
+from ticketctl.train.lab import Wish
+from ticketctl.train.momentum import Handed, Taken
+from ticketctl.train.state import State
+
+
+def beginning(ticket: Ticket, level: int, setting: Setting) -> tuple[Mask, State, str]:
+    """Mask, start and its role, by `spend.start`. Level 0 is the dense net, trained from its initialisation.
+
+    Raises:
+        UsageError: the ticket's net is not the one that the recipe builds, or has no trained weights to begin from.
+    """
+    init = ticket.manifest.init
+    weights = State.from_tensors(ticket.init(), init.step)
+    _must_fit(weights, setting)
+    full = Mask.full({name: torch.Size(array.shape) for name, array in ticket.mask().items()})
+    if level == 0:
+        start = weights if init.role == "init" else setting.initial
+        return full, State(start.weights, 0), "init"
+    mask, where = Mask.from_arrays(ticket.mask_at(level)), setting.recipe.spend.start
+    if where == "trained":
+        return mask, _trained(ticket, level), "trained"
+    if where == "init" and init.role != "init":
+        return mask, State(setting.initial.weights, 0), "init"
+    step = 0 if restarts(setting.recipe) else entry(ticket, setting)
+    return mask, State(weights.weights, step), init.role
+
+
+def _trained(ticket: Ticket, level: int) -> State:
+    """What the draw trained at this level, to be trained on from the beginning of a schedule."""
+    for place in ("levels", "search"):
+        folder = ticket.folder.parent / place / str(level)
+        if (folder / "run.json").is_file():
+            return State.from_tensors(open_run(folder).weights(), 0)
+    raise UsageError(
+        f"{ticket.folder}: spend.start = trained wants the weights that the draw trained at level {level}, and they do "
+        "not lie beside it (drawn with draw.keep=masks, or a control)"
+    )
+
+
+def momentum(
+    setting: Setting, seeds: Seeds, mask: Mask, start: State, role: str, folder: Path
+) -> Handed | None:
+    """What the optimizer of the dense net knew at the rewind point, with `spend.optimizer = kept`; pruned weights: 0.
+
+    The dense net is trained to that point for it, once for all levels, in `folder`.
+
+    Raises:
+        UsageError: the ticket was not rewound, or enters the schedule at its beginning.
+    """
+    if setting.recipe.spend.optimizer == "fresh":
+        return None
+    if role != "rewind" or not start.step:
+        raise UsageError(
+            "spend.optimizer = kept is for tickets that go on from a rewind point; this one starts with nothing to keep"
+        )
+    taken = Taken()
+    with locked(folder):
+        lab = setting.lab(folder, seeds)
+        wish = Wish(until=start.step, hooks=(taken,))
+        title = "the dense net, to the rewind point"
+        fit = lab.fit_in(
+            FitFiles(folder), State(setting.initial.weights, 0), None, keep=(), title=title, wish=wish
+        )
+    return Handed(fit.hook(0), mask)
+
+
+def entry(ticket: Ticket, setting: Setting) -> int:
+    """The step of this schedule at which a ticket enters it: as far into it as it left the draw's own.
+
+    The same step under the draw's recipe; under more epochs or another batch the same share, with a step to go.
+    """
+    init, train = ticket.manifest.init, ticket.manifest.draw.recipe.get("train")
+    total = setting.recipe.train.epochs * setting.bench.feed.steps_per_epoch
+    epochs = train.get("epochs") if isinstance(train, dict) else None
+    step = round(Fraction(init.epoch) / epochs * total) if isinstance(epochs, int) else init.step
+    return max(0, min(step, total - 1))
+
+
+def restarts(recipe: Recipe) -> bool:
+    """Whether a rewound ticket is trained for the whole schedule."""
+    drawn = recipe.draw.schedule if recipe.draw else "continue"
+    return (recipe.spend.schedule or drawn) == "restart"
+
+
+def _must_fit(weights: State, setting: Setting) -> None:
+    ours = {name: tuple(value.shape) for name, value in setting.initial.weights.items()}
+    theirs = {name: tuple(value.shape) for name, value in weights.weights.items()}
+    odd = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    if odd:
+        raise UsageError(
+            f"the ticket is for another net: {odd[0]} is {theirs.get(odd[0])} there, "
+            f"{ours.get(odd[0])} in {setting.recipe.model.name} on {setting.data.name}"
+        )

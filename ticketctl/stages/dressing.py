@@ -1,0 +1,192 @@
+"""A training with tweaks: their hooks, made from what each needs, and a net of its own that they have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from ticketctl import plugins
+from ticketctl.artifacts.run import Run, open_run
+from ticketctl.artifacts.ticket import Ticket
+from ticketctl.errors import ArtifactError, UsageError
+from ticketctl.masks.mask import Mask
+from ticketctl.nets.initialise import initialise_
+from ticketctl.recipe import Recipe
+from ticketctl.seeds import Seeds
+from ticketctl.stages.setting import Setting, net_of
+from ticketctl.stages.tweaking import DENSE, Names, changes, literal
+from ticketctl.train.hooks import Hooks
+from ticketctl.train.kit import Kit, Teacher, Trained, equip, started
+from ticketctl.train.lab import Wish
+from ticketctl.train.state import State
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """A setting whose net, course and steps are as the tweaks want them."""
+
+    setting: Setting
+    hooks: tuple[Hooks, ...]
+    names: Names
+    """All tweaks of the job."""
+    acting: Names
+    """Those that the hooks belong to, in their order."""
+    added: int
+    """Weights that are not the plain net's."""
+    beside: tuple[Hooks, ...] = ()
+    """Hooks that are no tweak's."""
+
+    def wish(self, start: State) -> Wish:
+        """How the training differs from the recipe's."""
+        stays = any(literal(name, "STEPS", None) == 0 for name in self.names)
+        return Wish(until=start.step if stays else None, hooks=(*self.hooks, *self.beside))
+
+    def start(self, start: State) -> State:
+        """`start` of the plain net, or of this one, with the weights that tweaks have added."""
+        return started(start, self.setting.bench.model)
+
+    def mask(self, mask: Mask) -> Mask:
+        """What is held at zero: nothing, where a tweak says so."""
+        dense = any(literal(name, "DENSE", False) for name in self.names)
+        return Mask.full(mask.shapes()) if dense else mask
+
+    def record(self, tensors: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """What is kept of what the hooks held at the end, as `<tweak>.<name>`: that which the tweak's RECORD names."""
+        found: dict[str, torch.Tensor] = {}
+        for name, held in zip(self.acting, tensors, strict=True):
+            for key in literal(name, "RECORD", ()):
+                found |= {
+                    f"{name.replace('-', '_')}.{at}": value
+                    for at, value in held.items()
+                    if at.startswith(key)
+                }
+        return found
+
+
+def dress(
+    setting: Setting,
+    recipe: Recipe,
+    seeds: Seeds,
+    mask: Mask,
+    *,
+    ticket: Ticket,
+    teacher: Teacher | None,
+    sequel: bool = False,
+) -> Outfit:
+    """The outfit of one job.
+
+    Args:
+        setting: of the spend, its net plain.
+        recipe: of the job.
+        seeds: of the job.
+        mask: the ticket's; one that keeps everything for the dense net.
+        ticket: whose draw's levels a tweak may need.
+        sequel: whether training begins where another spend ended: what changes the start has had its say there.
+        teacher: whom a tweak learns from; None: nobody does, or it is only to be seen whether the tweaks fit.
+
+    Raises:
+        UsageError: a key of a tweak cannot be, or the tweak does not fit the net or the data.
+        ArtifactError: the teacher or a level is damaged.
+    """
+    names = recipe.spend.tweaks
+    tables = {name: _public(table, teacher) for name, table in recipe.tweaks.items()}
+    settled = setting.recipe.model_copy(update={"spend": recipe.spend, "tweaks": tables})
+    if not names:
+        return Outfit(replace(setting, recipe=settled), (), (), (), 0)
+    net = net_of(recipe.model, setting.data)
+    initialise_(net, recipe.model.init, setting.seeds)
+    net.to(setting.bench.place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
+    bench = replace(setting.bench, model=net, machines={})
+    needs = {need for name in names for need in literal(name, "NEEDS", ())}
+    kit = Kit(
+        bench,
+        seeds,
+        mask if mask.kept < mask.size else None,
+        (teacher or Teacher(setting.bench.model, "")) if "teacher" in needs else None,
+        levels_of(ticket) if "levels" in needs else (),
+    )
+    acting = tuple(name for name in names if not (sequel and changes(name) == "start"))
+    hooks = tuple(_hook(name, recipe, kit) for name in acting)
+    before = _weights(net)
+    bench = equip(bench, hooks, setting.seeds)  # initialisation is the draw's, whatever the spend's seed
+    added = _weights(net) - before
+    initial = started(setting.initial, net)
+    return Outfit(replace(setting, recipe=settled, bench=bench, initial=initial), hooks, names, acting, added)
+
+
+def _weights(net: nn.Module) -> int:
+    """Entries of weight matrices, which is what sparsities count: no biases, nothing of BatchNorm."""
+    return sum(weight.numel() for weight in net.parameters() if weight.dim() > 1)
+
+
+def _public(table: Mapping[str, Any], teacher: Teacher | None) -> dict[str, Any]:
+    """A tweak's keys as artifacts carry them: a teacher that was named by its place is named by its weights."""
+    named = teacher is not None and table.get("teacher", DENSE) != DENSE
+    return {**table, "teacher": teacher.digest} if named and teacher else dict(table)
+
+
+def _hook(name: str, recipe: Recipe, kit: Kit) -> Hooks:
+    module = plugins.load("tweaks", name)
+    try:
+        params = TypeAdapter(module.Params).validate_python(dict(recipe.tweaks.get(name, {})))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"tweaks.{name}.{place}: {what}, not {str(first['input'])[:60]!r}") from None
+    hook: Hooks = module.tweak(kit, params=params)
+    return hook
+
+
+def teacher_of(run: Run, setting: Setting) -> Teacher:
+    """The net of a run.
+
+    Raises:
+        UsageError: not the net that is spent, or one that tweaks have changed.
+        ArtifactError: its weights are damaged.
+    """
+    arch = run.manifest.arch
+    if any(changes(name) == "net" for name in arch.tweaks):
+        raise UsageError(
+            f"{run.folder}: this net was changed by {', '.join(arch.tweaks)}; a plain one can teach"
+        )
+    if arch.param_shapes != setting.arch["param_shapes"]:
+        raise UsageError(
+            f"{run.folder}: a {arch.name} of other shapes than the net that is spent cannot teach it"
+        )
+    net = net_of(setting.recipe.model, setting.data)
+    State.from_tensors(run.weights(), 0).load_into(net)
+    net.to(setting.bench.place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
+    return Teacher(net.requires_grad_(False).eval(), run.manifest.weights.digest)
+
+
+def levels_of(ticket: Ticket) -> tuple[Trained, ...]:
+    """The sparse levels of the ticket's draw that lie there trained, in order.
+
+    Raises:
+        ArtifactError: one of them is damaged.
+    """
+    found = []
+    folder = ticket.folder.parent / "levels"
+    for path in sorted(folder.glob("[0-9]*"), key=_number):
+        if (path / "run.json").is_file() and _number(path):
+            found.append(_trained(path))
+    return tuple(found)
+
+
+def _number(path: Path) -> int:
+    return int(path.name) if path.name.isdigit() else 0
+
+
+def _trained(path: Path) -> Trained:
+    run = open_run(path)
+    keep = run.mask()
+    if keep is None:
+        raise ArtifactError("E_COUNT", f"{path}: a sparse level without a mask")
+    return Trained(run.manifest.level, Mask.from_arrays(keep), State.from_tensors(run.weights(), 0))

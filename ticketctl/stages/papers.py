@@ -1,0 +1,201 @@
+"""Tables and figures of the papers, as shipped in recipes/papers/*/table-*.toml and figure-*.toml.
+
+recipes/README.md, Tables, has their grammar.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from ticketctl.errors import UsageError, near_miss
+from ticketctl.recipe_base import Rational, Spec
+from ticketctl.recipe_files import table_names
+from ticketctl.shipped import room
+from ticketctl.stages.tweaking import GROUPS
+
+Scalar = str | bool | int | Decimal
+
+
+class Row(Spec):
+    """`[[row]]`: the cells that share a recipe."""
+
+    name: str
+    """As the paper names it."""
+    recipe: str
+    """The shipped recipe that draws, or trains, what the row reports."""
+    tweaks: tuple[str, ...] = ()
+    """What the ticket is spent with."""
+    control: str = ""
+    """The kind of control, where not the ticket itself is reported."""
+    sets: dict[str, Scalar] = Field(default_factory=dict)
+    """Recipe keys that differ from the recipe's."""
+    unknown: tuple[str, ...] = ()
+    """Recipe keys that the paper does not tell, so that any value will do."""
+    over: str = "sparsity"
+    """What the cells' names are: sparsities in percent, values of a recipe key, or ends of a metric's name."""
+    sparsity: Rational | None = None
+    """Of the whole row in percent, where `over` is a recipe key."""
+    cells: tuple[str, ...] = ()
+    """Cells without a printed value."""
+    values: dict[str, Decimal] = Field(default_factory=dict)
+    """What is printed."""
+    deviations: dict[str, Decimal] = Field(default_factory=dict)
+    """What is printed after the plus-minus sign."""
+    nonconverged: tuple[str, ...] = ()
+    """Cells of which the paper says that some run did not learn."""
+    metric: str | None = None
+    """Instead of the table's."""
+    unit: Literal["percent", "share", "epochs"] | None = None
+    """Instead of the table's."""
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Row:
+        if set(self.cells) & set(self.values) or not (self.cells or self.values):
+            raise ValueError("a cell stands in cells or in values, and there is at least one")
+        if not {*self.deviations, *self.nonconverged} <= set(self.values):
+            raise ValueError("deviations and nonconverged belong to values")
+        if ("." in self.over) != (self.sparsity is not None):
+            raise ValueError("say sparsity where `over` is a recipe key, and only there")
+        return self
+
+
+class TableSpec(Spec):
+    """A whole file."""
+
+    title: str
+    paper: str
+    table: str
+    source: str
+    note: str
+    seeds: int | None = None
+    metric: str
+    unit: Literal["percent", "share", "epochs"]
+    row: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what was trained, and what the paper prints of it."""
+
+    row: str
+    column: str
+    recipe: str
+    tweaks: tuple[str, ...]
+    control: str
+    sets: Mapping[str, Any]
+    unknown: tuple[str, ...]
+    sparsity: Fraction | None
+    """In percent; None where the cell is itself a sparsity."""
+    metric: str
+    unit: str
+    value: Decimal | None
+    deviation: Decimal | None
+    nonconverged: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or figure of a paper."""
+
+    path: Path
+    name: str
+    paper: str
+    number: str
+    title: str
+    source: str
+    note: str
+    seeds: int | None
+    """Runs behind a value; None where the paper does not tell."""
+    cells: tuple[Cell, ...]
+
+    @property
+    def spec(self) -> str:
+        """As users name it: 001:A2, 002:fig4."""
+        return f"{self.paper}:{_plain(self.number)}"
+
+
+def tables() -> list[Table]:
+    """All shipped tables, by name."""
+    return [table_in(room("recipes") / f"{name}.toml", name) for name in table_names()]
+
+
+def find_table(wanted: str) -> Table:
+    """The table that a user names: 001:A2, "002:Fig 4", papers/001-toast/table-a2, or a file of the user's own.
+
+    Raises:
+        UsageError: there is none; names the nearest. Or the file is no table.
+    """
+    if wanted.endswith(".toml") and Path(wanted).is_file():
+        return table_in(Path(wanted), wanted)
+    names = table_names()
+    if wanted in names:
+        return table_in(room("recipes") / f"{wanted}.toml", wanted)
+    paper, colon, number = wanted.partition(":")
+    for name in names:
+        stem = _plain(name.rpartition("/")[2].removeprefix("table-"))
+        if colon and name.startswith(f"papers/{paper}-") and stem == _plain(number):
+            return table_in(room("recipes") / f"{name}.toml", name)
+    specs = [table.spec for table in tables()]
+    raise UsageError(f"no table {wanted!r}; {near_miss(wanted, specs)} (ticketctl recipes --tables)")
+
+
+def _plain(number: str) -> str:
+    """Fig. 4, figure-4 and fig4 are one figure."""
+    text = re.sub(r"[^0-9a-z.]", "", number.lower()).replace("figure", "fig").replace("fig.", "fig")
+    return text if text.startswith(("fig", "text")) else text.upper()
+
+
+def table_in(path: Path, name: str) -> Table:
+    """The table in a file.
+
+    Raises:
+        UsageError: not TOML, or not a table; says where.
+    """
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        spec = TableSpec.model_validate(found)
+        cells = tuple(cell for row in spec.row for cell in _cells(row, spec))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"table {name}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
+    except (ValueError, ZeroDivisionError, RecursionError, OSError) as error:
+        raise UsageError(f"table {name}: not a readable table: {error}") from None
+    return Table(path, name, spec.paper, spec.table, spec.title, spec.source, spec.note, spec.seeds, cells)
+
+
+def _cells(row: Row, table: TableSpec) -> Iterator[Cell]:
+    """Cells without a value last; those of a ladder in its order."""
+    columns = [*row.values, *row.cells]
+    for column in sorted(columns, key=Fraction) if row.over == "sparsity" else columns:
+        metric = row.metric or table.metric
+        own = {} if row.over in ("sparsity", "metric") else {row.over: column}
+        yield Cell(
+            row.name,
+            column,
+            row.recipe,
+            tweaks_of(row.tweaks),
+            row.control,
+            {**row.sets, **own},
+            row.unknown,
+            Fraction(column) if row.over == "sparsity" else row.sparsity,
+            f"{metric}.{column}" if row.over == "metric" else metric,
+            row.unit or table.unit,
+            row.values.get(column),
+            row.deviations.get(column),
+            column in row.nonconverged,
+        )
+
+
+def tweaks_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names in alphabetical order, those of groups in place of the group's."""
+    return tuple(sorted({each for name in names for each in GROUPS.get(name, (name,))}))

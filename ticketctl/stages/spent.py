@@ -1,0 +1,167 @@
+"""What a spend comes to: one row for each net, tweak set and level, and how tweaks differ from none, paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ticketctl.artifacts.run import Run
+from ticketctl.artifacts.ticket import Ticket
+from ticketctl.stages.paired import Paired, paired
+from ticketctl.stages.wallet import Job
+
+ACCURACY = "test.accuracy"
+TWEAKED = "ticketctl.tweaks"
+"""Where a run's `ext` says what its tweaks were."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """One run of a spend. `trained` is False where it lay there already."""
+
+    job: Job
+    run: Run
+    trained: bool
+
+    @property
+    def ticket(self) -> Ticket:
+        """The ticket, or a control."""
+        return self.job.ticket
+
+    @property
+    def level(self) -> int:
+        """Of the ladder; 0 is dense."""
+        return self.job.level
+
+    @property
+    def seed(self) -> int:
+        """Of order and augmentation."""
+        return self.job.seed
+
+    @property
+    def control(self) -> str | None:
+        """The kind of control, or None for the ticket itself."""
+        return self.ticket.manifest.control.kind if self.ticket.manifest.control else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """All runs of one kind and level."""
+
+    kind: str
+    level: int
+    tweaks: tuple[str, ...]
+    kept: int
+    prunable: int
+    n: int
+    diverged: int
+    values: dict[str, float]
+    """mean and deviation of test (and validation) accuracy."""
+    gap: float | None
+    """Mean test accuracy minus the dense net's."""
+    winning: dict[str, bool]
+    """By the rules of papers 003 (not below dense) and 004 (at most one point below)."""
+    gain: Paired | None
+    """Test accuracy over the same net without tweaks, by the seeds that both have."""
+    added: int
+    """Weights that tweaks have added to the net, none of them masked."""
+    folders: tuple[str, ...]
+
+
+def table(spent: Sequence[Spent]) -> list[Row]:
+    """Mean, deviation and n of every net, tweak set and level; diverged runs are counted, never averaged in.
+
+    `gap` and `winning` compare with the dense net without tweaks.
+    """
+    groups: dict[tuple[str, int, tuple[str, ...]], list[Spent]] = {}
+    for one in spent:
+        kind = "dense" if one.level == 0 else one.control or "ticket"
+        groups.setdefault((kind, one.level, one.job.tweaks), []).append(one)
+    dense = _mean(groups.get(("dense", 0, ()), []), ACCURACY)
+    return [_row(key, group, dense, groups.get((*key[:2], ()), [])) for key, group in groups.items()]
+
+
+def _row(
+    key: tuple[str, int, tuple[str, ...]],
+    group: Sequence[Spent],
+    dense: Fraction | None,
+    plain: Sequence[Spent],
+) -> Row:
+    kind, level, tweaks = key
+    mean = _mean(group, ACCURACY)
+    is_dense = kind == "dense" and not tweaks
+    gap = mean - dense if mean is not None and dense is not None and not is_dense else None
+    first = group[0].run.manifest
+    diverged = sum(one.run.manifest.status == "diverged" for one in group)
+    return Row(
+        kind,
+        level,
+        tweaks,
+        first.kept,
+        first.prunable,
+        len(group) - diverged,
+        diverged,
+        _statistics(group),
+        None if gap is None else float(gap),
+        {} if gap is None else {"003": gap >= 0, "004": gap >= Fraction(-1, 100)},
+        paired(_by_seed(group), _by_seed(plain)) if tweaks else None,
+        _added(group[0].run),
+        tuple(str(one.run.folder) for one in group),
+    )
+
+
+def _added(run: Run) -> int:
+    said: Any = run.manifest.ext.get(TWEAKED) or {}
+    return int(said.get("added", 0))
+
+
+def _statistics(group: Sequence[Spent]) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for name in (ACCURACY, "val.accuracy", "best_val.test.accuracy"):
+        numbers = [float(value) for value in _values(group, name)]
+        if numbers:
+            values[name] = float(np.mean(numbers))
+        if len(numbers) > 1:
+            values[f"{name}.std"] = float(np.std(numbers, ddof=1))
+    return values
+
+
+def _by_seed(group: Sequence[Spent]) -> dict[int, float]:
+    sound = [one for one in group if one.run.manifest.status == "done"]
+    named = {one.seed: one.run.manifest.metrics.get(ACCURACY) for one in sound}
+    return {seed: float(value) for seed, value in named.items() if value is not None}
+
+
+def _mean(group: Sequence[Spent], name: str) -> Fraction | None:
+    """Exact, since a verdict may hang on it."""
+    numbers = _values(group, name)
+    return sum(numbers, Fraction(0)) / len(numbers) if numbers else None
+
+
+def _values(group: Sequence[Spent], name: str) -> list[Fraction]:
+    sound = [one.run.manifest for one in group if one.run.manifest.status == "done"]
+    return [Fraction(manifest.metrics[name]) for manifest in sound if name in manifest.metrics]
+
+
+def as_record(row: Row) -> dict[str, Any]:
+    """For `--json`."""
+    return {
+        "kind": row.kind,
+        "level": row.level,
+        "tweaks": list(row.tweaks),
+        "kept": row.kept,
+        "prunable": row.prunable,
+        "density": row.kept / row.prunable,
+        "n": row.n,
+        "diverged": row.diverged,
+        **row.values,
+        "gap": row.gap,
+        "winning": row.winning,
+        "gain": asdict(row.gain) if row.gain else None,
+        "added": row.added,
+        "runs": list(row.folders),
+    }

@@ -1,0 +1,267 @@
+"""Runs as they are compared: found below a folder, opened, and described by what their training was a function of."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ticketctl.artifacts.models import CONTROL_KINDS, RunManifest, TicketManifest
+from ticketctl.artifacts.run import MANIFEST, open_run
+from ticketctl.artifacts.ticket import open_ticket
+from ticketctl.errors import ArtifactError, UsageError, near_miss
+
+DEPTH, FOLDERS, RUNS = 8, 50_000, 5_000
+"""How deep and how far is searched below a folder, and how many runs are compared at most."""
+SKIPPED = {"search", "work", "states", "reports"}
+"""Folders that hold no result: a search's short trainings, checkpoints, a run's own files."""
+
+ASIDE = {"seeds", "keep"}
+"""Tables that say nothing of one seed's result: seeds stand apart, kept epochs change nothing."""
+SILENT = re.compile(
+    r"spend\.(?!schedule$)|draw\.(rounds|density|keep|controls)$|train\.(threads|deterministic)$|.*\.record$"
+)
+"""Keys that change no course of training, or only how far a draw goes."""
+_TICKET = re.compile(r"tk1[a-z2-7]{29}")
+
+Settings = Mapping[str, str]
+"""Keys of a recipe, as `train.lr`, with their values as text."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run, as it is compared."""
+
+    folder: Path
+    manifest: RunManifest
+    method: str
+    """The draw's, or dense."""
+    control: str
+    """The kind of control that was trained, or nothing."""
+    tweaks: tuple[str, ...]
+    density: Fraction
+    """Of the ticket, also where a tweak ended with another mask."""
+    settings: Settings
+
+    @property
+    def net(self) -> str:
+        """As in `ticketctl list models`."""
+        return self.manifest.arch.name
+
+    @property
+    def data(self) -> str:
+        """As in `ticketctl list data`."""
+        return self.manifest.data.name
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """The root and the seed of the initialisation: what runs must share to be paired."""
+        root = self.manifest.seeds.get("root", 0)
+        return root, self.manifest.seeds.get("init", root)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its training left the finite numbers."""
+        return self.manifest.status == "diverged"
+
+    def value(self, metric: str) -> float | None:
+        """The metric, or None if it was not measured or is no finite number."""
+        text = self.manifest.metrics.get(metric, "nan")
+        try:
+            found = float(Fraction(text)) if "/" in text else float(text)
+        except (ValueError, ZeroDivisionError, OverflowError):
+            return None
+        return found if math.isfinite(found) else None
+
+
+def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], int]:
+    """The runs below the named folders, and how many copies of one training were left out.
+
+    Args:
+        names: folders of runs, or folders that hold such at any depth up to 8, as typed or below the workspace.
+        workspace: where names are looked for second.
+
+    Raises:
+        UsageError: no such folder, no run there, or more than 5,000.
+        ArtifactError: some run is damaged; names the first and counts the others.
+    """
+    folders: dict[Path, None] = {}
+    for name in names:
+        found = list(_run_folders(_folder(name, workspace)))
+        if not found:
+            raise UsageError(
+                f"{name}: no run there; a run is a folder with {MANIFEST}, as draw and spend make them"
+            )
+        folders |= dict.fromkeys(path.resolve() for path in found)
+        if len(folders) > RUNS:
+            raise UsageError(f"{name}: more than {RUNS} runs; give fewer folders")
+    shown = _opened(folders)
+    unique = {(found.manifest.training_id, found.manifest.weights.digest): found for found in reversed(shown)}
+    return sorted(unique.values(), key=lambda found: str(found.folder)), len(shown) - len(unique)
+
+
+def _folder(name: str, workspace: Path) -> Path:
+    for path in (Path(name), workspace / name):
+        if path.name == MANIFEST and path.is_file():
+            return path.parent
+        if path.is_dir():
+            return path
+    near = [path.name for path in sorted(workspace.iterdir())] if workspace.is_dir() else []
+    raise UsageError(f"no folder {name!r} here or below {workspace}; {near_miss(name, near)}")
+
+
+def _run_folders(root: Path) -> Iterator[Path]:
+    """Folders with a run.json; links are not followed, and nothing is looked for inside a run."""
+    seen = 0
+    for here, below, files in os.walk(root):
+        path, seen = Path(here), seen + 1
+        if seen > FOLDERS:
+            raise UsageError(f"{root}: more than {FOLDERS} folders; give one nearer to the runs")
+        depth = len(path.relative_to(root).parts)
+        below[:] = sorted(name for name in below if not name.startswith(".") and name not in SKIPPED)
+        if MANIFEST in files or depth >= DEPTH:
+            below.clear()
+        if MANIFEST in files:
+            yield path
+
+
+def _opened(folders: Iterable[Path]) -> list[Subject]:
+    found, faults, tickets = [], [], dict[Path, TicketManifest | None]()
+    for folder in folders:
+        try:
+            found.append(_subject(folder, tickets))
+        except ArtifactError as error:
+            faults.append(error)
+    if faults:
+        more = f"; {len(faults) - 1} more of {len(found) + len(faults)} runs are damaged" * (len(faults) > 1)
+        first = str(faults[0]).removesuffix(f" [{faults[0].code}]")
+        raise ArtifactError(faults[0].code, first + more)
+    return found
+
+
+def _subject(folder: Path, tickets: dict[Path, TicketManifest | None]) -> Subject:
+    manifest = open_run(folder).manifest
+    place = _ticket_beside(folder)
+    if place not in tickets:
+        tickets[place] = _manifest_of(place)
+    drawn = tickets[place]
+    dense = manifest.ticket == "dense"
+    draw = manifest.recipe.get("draw")
+    method = str(draw.get("method", "unknown")) if isinstance(draw, dict) else "unknown"
+    control = "" if dense else _control(folder, drawn)
+    tweaks = tuple(sorted(manifest.arch.tweaks))
+    settings = dict(settings_of(manifest.recipe, dense=dense))
+    if not dense:
+        settings |= searched(settings, drawn.draw.recipe if drawn else None)
+    return Subject(
+        folder,
+        manifest,
+        "dense" if dense else method,
+        control,
+        tweaks,
+        _density(manifest, drawn),
+        settings,
+    )
+
+
+def _ticket_beside(folder: Path) -> Path:
+    """Where the ticket of a run in a workspace lies: beside `levels/3` and beside `spends/<hash>/3-seed-0`."""
+    above = folder.parents[1] if folder.parent.name == "levels" else folder.parent.parent.parent
+    return above / "ticket"
+
+
+def _manifest_of(place: Path) -> TicketManifest | None:
+    return open_ticket(place).manifest if (place / "ticket.json").is_file() else None
+
+
+def _control(folder: Path, drawn: TicketManifest | None) -> str:
+    """As the ticket says; without one, as the folder `controls/<kind>/spends/...` does."""
+    if drawn is not None:
+        return drawn.control.kind if drawn.control else ""
+    parts = folder.parts[-5:]
+    named = len(parts) == 5 and parts[0] == "controls" and parts[2] == "spends" and parts[1] in CONTROL_KINDS
+    return parts[1] if named else ""
+
+
+def _density(manifest: RunManifest, drawn: TicketManifest | None) -> Fraction:
+    if manifest.kept == manifest.prunable and manifest.ticket != "dense" and drawn is not None:
+        kept = [level.kept for level in drawn.draw.levels if level.level == manifest.level]
+        return Fraction(kept[0] if kept else drawn.mask.kept, max(1, drawn.mask.prunable))
+    return Fraction(manifest.kept, max(1, manifest.prunable))
+
+
+# -------------------------------------------------------------------------------------------------- what it was
+
+
+def settings_of(recipe: Mapping[str, Any], *, dense: bool) -> Settings:
+    """The keys of a resolved recipe that a result depends on; of a dense net, none of the draw.
+
+    Args:
+        recipe: as a manifest records it.
+        dense: whether the draw played no part.
+    """
+    flat = dict(_flat({key: value for key, value in recipe.items() if key not in ASIDE}, ""))
+    flat = {key.replace("draw.params.", "draw.", 1): value for key, value in flat.items()}
+    schedule = flat.pop("spend.schedule", None) or flat.get("draw.schedule")
+    if dense:
+        return {
+            key: value
+            for key, value in flat.items()
+            if not key.startswith(("draw.", "spend.")) and not SILENT.match(key)
+        }
+    kept = {key: value for key, value in flat.items() if not SILENT.match(key)}
+    if flat.get("draw.rewind") in ("0", "0ep", None):  # from the beginning both are the whole schedule
+        kept.pop("draw.schedule", None)
+    elif schedule:
+        kept["draw.schedule"] = schedule
+    return kept
+
+
+def searched(settings: Settings, recipe: Mapping[str, Any] | None) -> dict[str, str]:
+    """`search.train.batch` and the like: in what the training that found the mask differed from the one compared."""
+    if recipe is None:
+        return {"search": "unknown"}
+    theirs = settings_of(recipe, dense=True)
+    return {
+        f"search.{key}": value
+        for key, value in theirs.items()
+        if key.startswith("train.")
+        and key not in ("train.precision", "train.eval_every")  # `auto` in the one is settled in the other
+        and key in settings
+        and not same(settings[key], value)
+    }
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two values are one: 0.1 and 1/10 are."""
+    if one == other:
+        return True
+    try:
+        return max(len(one), len(other)) <= 40 and _number(one) == _number(other)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return False
+
+
+def shown(value: str) -> str:
+    """A value as a reader wants it: lists without their signs."""
+    return re.sub(r'[\[\]" ]', "", value) if value.startswith("[") else value
+
+
+def _number(text: str) -> Fraction:
+    return Fraction(text) if "/" in text else Fraction(str(float(text)))
+
+
+def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from _flat(child, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, str):
+        yield key, "a ticket" if _TICKET.fullmatch(value) else value
+    elif value is not None:
+        yield key, json.dumps(value)

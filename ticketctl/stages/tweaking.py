@@ -1,0 +1,116 @@
+"""Which tweaks a spend names: groups, combinations, keys. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+from typing import Any
+
+from ticketctl.errors import UsageError, near_miss
+from ticketctl.plugins import keys, plugins
+from ticketctl.recipe import Recipe
+
+GROUPS = {
+    "at": ("skip", "swish"),
+    "trt": ("ls", "scaled-init"),
+    "at+trt": ("skip", "swish", "ls", "scaled-init"),
+}
+"""Paper 001's: architecture tweaks, training tweaks, both."""
+
+NONE = "none"
+"""How the spend without tweaks is typed."""
+
+DENSE = "dense"
+"""The teacher that is the dense run of the same seed."""
+
+Names = tuple[str, ...]
+
+
+def tweak_set(words: Sequence[str]) -> Names:
+    """The tweaks that `words` mean, each once, in the order in which they are asked: the order typed means nothing.
+
+    Raises:
+        UsageError: no such tweak (says the near miss), or two that make no sense together (says why).
+    """
+    parts = [part.strip() for word in words for part in word.split(",") if part.strip()]
+    named = {name for part in parts if part != NONE for name in GROUPS.get(part, (part,))}
+    known = plugins("tweaks")
+    for name in sorted(named - known.keys()):
+        raise UsageError(f"no tweak named {name!r}; {near_miss(name, [*known, *GROUPS])}")
+    for one, other in permutations(sorted(named), 2):
+        reason = literal(one, "EXCLUDES", {}).get(other)
+        if reason is not None:
+            raise UsageError(f"tweaks {one} and {other} exclude each other: {reason}")
+    sequels = [name for name in sorted(named) if literal(name, "AFTER", False)]
+    if len(sequels) > 1:
+        raise UsageError(
+            f"tweaks {sequels[0]} and {sequels[1]} both begin where another spend ended; spend one"
+        )
+    return tuple(sorted(named, key=lambda name: (literal(name, "RANK", 0), name)))
+
+
+def literal(name: str, constant: str, default: Any) -> Any:
+    """What the module of tweak `name` says of itself."""
+    return plugins("tweaks")[name].literals.get(constant, default)
+
+
+def changes(name: str) -> str:
+    """What the tweak changes: net, loss, gradient, weights, mask, start or course; "" if it does not say."""
+    known = plugins("tweaks")
+    return known[name].facts.get("changes", "") if name in known else ""
+
+
+def needs_mask(name: str) -> bool:
+    """Whether the tweak means nothing for a dense net."""
+    return changes(name) == "mask" or literal(name, "AFTER", False)
+
+
+def sets_of(recipe: Recipe, typed: Sequence[str]) -> list[Names]:
+    """All tweak sets of a spend, the plain one first if it is among them.
+
+    Args:
+        recipe: `spend.tweaks`, `spend.vanilla` and `spend.attribution` are read.
+        typed: one text for each `--tweaks`; they win over `spend.tweaks`.
+
+    Raises:
+        UsageError: as `tweak_set`; or attribution of nothing.
+    """
+    wanted = [tweak_set([words]) for words in typed] or [tweak_set(recipe.spend.tweaks)]
+    found: list[Names] = [()] if recipe.spend.vanilla or recipe.spend.attribution else []
+    for names in wanted:
+        if recipe.spend.attribution:
+            found += [(name,) for name in names]
+        found.append(names)
+    if recipe.spend.attribution and not any(len(names) > 1 for names in wanted):
+        raise UsageError(
+            "spend.attribution tells the parts of several tweaks; name two or more with --tweaks"
+        )
+    return list(dict.fromkeys(found))
+
+
+def recipe_with(recipe: Recipe, names: Names) -> Recipe:
+    """The recipe of one job: with these tweaks and their keys alone, whatever else the spend asks for."""
+    spend = recipe.spend.model_copy(update={"tweaks": names, "vanilla": True, "attribution": False})
+    tables = {name: table for name, table in recipe.tweaks.items() if name in names and table}
+    return recipe.model_copy(update={"spend": spend, "tweaks": tables})
+
+
+def check_keys(recipe: Recipe) -> None:
+    """Refuse tables and keys that no tweak has.
+
+    Raises:
+        UsageError: says the near miss.
+    """
+    known = plugins("tweaks")
+    for name, table in recipe.tweaks.items():
+        if name not in known:
+            raise UsageError(f"[tweaks.{name}]: no such tweak; {near_miss(name, known)}")
+        own = keys("tweaks", name)
+        for key in table:
+            if key not in own:
+                raise UsageError(f"tweaks.{name}.{key}: {name} has no such key; {near_miss(key, own)}")
+
+
+def sequel_of(names: Names) -> str | None:
+    """The tweak among `names` that begins where the spend without it ended."""
+    return next((name for name in names if literal(name, "AFTER", False)), None)
