@@ -108,6 +108,8 @@ class KeepSpec(Spec):
 
     epochs: tuple[Annotated[int, Field(ge=0)], ...] = ()
     """Epochs after which the weights are kept beside the final ones."""
+    lambda_max: Annotated[int, Field(ge=1)] | None = None
+    """Spends: training batches on which the largest eigenvalue of the Hessian is measured after each epoch."""
 
 
 class DrawSpec(Spec):
@@ -236,7 +238,8 @@ class Recipe(Spec):
         if factor == 1:
             return self
         train = self.train.scaled(factor)
-        keep = KeepSpec(epochs=tuple(sorted({stretched(e, factor) if e else 0 for e in self.keep.epochs})))
+        kept = tuple(sorted({stretched(e, factor) if e else 0 for e in self.keep.epochs}))
+        keep = self.keep.model_copy(update={"epochs": kept})
         draw = self.draw and self.draw.model_copy(
             update={"rewind": str(parsed(self.draw.rewind).scaled(factor))}
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.artifacts import samples
-from tests.stages.written import IMP, SIZE, drawn, run
+from tests.stages.written import IMP, SIZE, drawn, recipe_record, run
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.recipe_files import parse_recipe, read_recipe
 from ticketctl.stages.against import Line, against
@@ -306,6 +306,25 @@ def test_other_data_are_compared_where_they_were_named_alone(tmp_path: Path) -> 
     assert line.differs == ("data cifar10 instead of cifar100",)
 
 
+def test_what_a_run_has_worked_out_is_no_difference(tmp_path: Path) -> None:
+    """The data set's own mean, the arithmetic of this machine, its threads."""
+    settled = {"data": {"mean": [0.5], "std": [0.25]}, "train": {"precision": "f32", "threads": 2}}
+    run(tmp_path / "a", 0.9, kept=None, recipe=f"{NOISE}/imp-resnet18-cifar10-m0-b256", changes=settled)
+    assert all(line.differs == () for line in lines_in(tmp_path, "003:11"))
+    assert len(lines_in(tmp_path, "003:11")) == 2  # printed for either kind of ticket
+
+
+@pytest.mark.parametrize("epochs", ["9" * 5000, "-1", "0", "many", "1e9"])
+def test_epochs_that_are_none_stop_nothing(tmp_path: Path, epochs: str) -> None:
+    record = recipe_record(IMP, {})
+    record["train"]["epochs"] = epochs
+    arch = {**samples.ARCH, "name": "resnet18"}
+    more = {"metrics": {"test.accuracy": 0.5}, "data": {**samples.DATA, "name": "cifar100"}}
+    samples.run(tmp_path / "a", sparse=False, arch=arch, recipe=record, **more)
+    (line,) = lines_in(tmp_path, "001:A2")
+    assert line.differs[0].endswith("instead of 180")
+
+
 def test_another_net_or_method_or_control_lies_in_no_cell(tmp_path: Path) -> None:
     run(tmp_path / "a", 0.7, recipe="papers/001-toast/imp-resnet34-cifar100")
     run(tmp_path / "b", 0.7, recipe="papers/001-toast/omp-resnet18-cifar100")
@@ -383,6 +402,22 @@ def test_a_tweak_that_ends_dense_keeps_its_tickets_density(tmp_path: Path) -> No
     run(tmp_path / "levels/10", 0.5, recipe=name, changes=noise, tweaks=["redense"], kept=SIZE)
     (line,) = lines_in(tmp_path, "002:fig4")
     assert place(line) == ("ResNet-18 CIFAR-100, 40 % noise, re-dense", "98.56")
+
+
+def test_a_run_that_goes_on_from_another_has_its_course(tmp_path: Path) -> None:
+    """A sequel's rate and schedule are the tweak's own; what was chosen is what the first run was trained under."""
+    late = {"train": {"lr": 0.001, "schedule": "constant", "milestones": []}}
+    for seed in range(2):
+        first = run(tmp_path / f"a/{seed}", 0.5 + seed / 10, seed=seed, changes={"train": {"batch": 64}})
+        ext = {"ticketctl.tweaks": {"after": first.manifest.run_id}}
+        run(tmp_path / f"b/{seed}", 0.6 + seed / 10, seed=seed, tweaks=["redense"], ext=ext,
+            changes={"train": {**late["train"], "batch": 64}})  # fmt: skip
+    plain, redense = groups_in(tmp_path)
+    assert plain.changes == redense.changes == {}
+    assert redense.paired is not None
+    assert (redense.paired.n, redense.paired.mean) == (2, pytest.approx(0.1))
+    (alone,) = groups_in(tmp_path / "b")
+    assert alone.group.settings["train"] == "unknown"
 
 
 def test_the_winning_sparsity_is_the_deepest_level_at_most_a_point_below_dense(tmp_path: Path) -> None:

@@ -262,3 +262,15 @@ def test_what_changes_the_start_has_no_second_say_in_a_sequel(drawn: Path) -> No
     assert run.manifest.start.role == "trained"
     assert run.manifest.start.digest != base.weights.digest
     assert not any(name.startswith("scaled_init") for name in run.record() or {})
+
+
+def test_the_largest_eigenvalue_is_kept_along_a_spend(late: Path) -> None:
+    run = tiny.spend(late, "keep.lambda_max=1", "keep.epochs=[3]", levels="2")[-1].run
+    record = run.record()
+    assert record is not None
+    values = record["lambda_max"].array()
+    assert values.shape == (3,)  # before, and after the two epochs behind the rewind point
+    assert np.isfinite(values).all()
+    assert [state.name for state in run.manifest.states] == ["best_val", "epoch-3"]
+    plain = open_run(late / "levels" / "2")
+    assert run.manifest.weights.digest == plain.manifest.weights.digest

@@ -29,7 +29,7 @@ GROUPS = [
     "n",
     "mean",
     "± sd",
-    "vs plain",
+    "vs none",
     "95 %",
     "pairs",
 ]
@@ -48,6 +48,25 @@ CELLS = [
 NONE = "-"
 
 
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Runs, or folders that hold runs: spends/, a draw's folder, the workspace.",
+        autocompletion=things,
+    ),
+]
+Paper = Annotated[str | None, typer.Option(help="A table of a paper (ticketctl recipes --tables): 001:A2.")]
+Within = Annotated[
+    float | None,
+    typer.Option(help="Exit 1 if a mean lies more than this many points from the paper's."),
+]
+Metric = Annotated[
+    str | None, typer.Option(help="What is compared. Default: test.accuracy; with --paper the table says.")
+]
+Data = Annotated[str | None, typer.Option(help="With --paper: runs on this data set stand for the paper's.")]
+Format = Annotated[str, typer.Option("--format", help="table, csv, latex, markdown, json.")]
+
+
 class OutsideError(TicketctlError):
     """Some run lies farther from the paper than was allowed, or nothing could be compared."""
 
@@ -56,29 +75,12 @@ class OutsideError(TicketctlError):
 
 
 def compare(
-    runs: Annotated[
-        list[str],
-        typer.Argument(
-            help="Runs, or folders that hold runs: spends/, a draw's folder, the workspace.",
-            autocompletion=things,
-        ),
-    ],
-    paper: Annotated[
-        str | None,
-        typer.Option(help="A table of a paper (ticketctl recipes --tables): 001:A2."),
-    ] = None,
-    within: Annotated[
-        float | None,
-        typer.Option(help="Exit 1 if a mean lies more than this many points from the paper's."),
-    ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(help="What is compared. Default: test.accuracy; with --paper the table says."),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="With --paper: runs on this data set stand for the paper's.")
-    ] = None,
-    format_: Annotated[str, typer.Option("--format", help="table, csv, latex, markdown, json.")] = "table",
+    runs: Runs,
+    paper: Paper = None,
+    within: Within = None,
+    metric: Metric = None,
+    data: Data = None,
+    format_: Format = "table",
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
 ) -> None:
@@ -147,7 +149,7 @@ def _show_groups(found: Sequence[Compared], metric: str, kind: str) -> None:
     lines = [f"{metric}{f' in {sign}' if sign else ''}; ± sd: over the n runs"]
     if any(one.paired for one in found):
         lines.append(
-            "vs plain: mean difference from the row without tweaks over the seeds of both (pairs), with its"
+            "vs none: mean difference from the row without tweaks over the seeds of both (pairs), with its"
         )
         lines.append(
             "95 % interval by Student's t, which takes the differences as normal; one pair has no interval"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
 from ticketctl.stages.setting import Setting, net_of
 from ticketctl.stages.tweaking import DENSE, Names, changes, literal
+from ticketctl.train.curvature import Curvature
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.kit import Kit, Teacher, Trained, equip, started
-from ticketctl.train.lab import Wish
+from ticketctl.train.lab import Fit, Wish
 from ticketctl.train.state import State
 
 
@@ -56,16 +57,15 @@ class Outfit:
         dense = any(literal(name, "DENSE", False) for name in self.names)
         return Mask.full(mask.shapes()) if dense else mask
 
-    def record(self, tensors: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """What is kept of what the hooks held at the end, as `<tweak>.<name>`: that which the tweak's RECORD names."""
+    def record(self, fit: Fit) -> dict[str, torch.Tensor]:
+        """What is kept of what the hooks held at the end: what a tweak's RECORD names, as `<tweak>.<name>`; curvature."""
         found: dict[str, torch.Tensor] = {}
-        for name, held in zip(self.acting, tensors, strict=True):
+        for number, name in enumerate(self.acting):
             for key in literal(name, "RECORD", ()):
-                found |= {
-                    f"{name.replace('-', '_')}.{at}": value
-                    for at, value in held.items()
-                    if at.startswith(key)
-                }
+                held = fit.hook(number).items()
+                found |= {f"{name.replace('-', '_')}.{at}": value for at, value in held if at.startswith(key)}
+        for number, hook in enumerate(self.beside, len(self.hooks)):
+            found |= fit.hook(number) if isinstance(hook, Curvature) else {}
         return found
 
 

@@ -25,6 +25,7 @@ from ticketctl.stages.setting import Setting, Surroundings, prepare
 from ticketctl.stages.spent import Spent
 from ticketctl.stages.wallet import Job
 from ticketctl.store.locks import OWNER, locked
+from ticketctl.train.curvature import Curvature
 from ticketctl.train.fitfiles import FitFiles
 from ticketctl.train.lab import Lab, Wish
 from ticketctl.train.state import State
@@ -114,6 +115,8 @@ def _prepared(job: Job, setting: Setting, seeds: Seeds, done: Mapping[Path, Run]
         folder = job.folder.parent / f"dense-to-rewind-seed-{job.seed}"
         handed = momentum(setting, seeds, mask, start, role, folder)
         outfit = replace(outfit, beside=(handed,) if handed else ())
+    if batches := job.recipe.keep.lambda_max:
+        outfit = replace(outfit, beside=(*outfit.beside, Curvature(batches, seeds)))
     came = weights_digest(start.tensors())
     lab = outfit.setting.lab(job.folder / WORK, seeds)
     named = job.ticket.ticket_id_at(job.level) if job.level else "dense"
@@ -163,11 +166,13 @@ def _there(job: Job, key: str) -> Run | None:
 
 def _dense_beside(job: Job, key: str) -> Run | None:
     """The very training, if another draw of this net on these data, or a spend of its ticket, left it beside ours."""
-    seed, method, subject = job.folder.parents[2:5]
-    if not (seed.name.startswith("seed-") and re.fullmatch(r".+-[0-9a-f]{8}", method.name)):
+    above = job.folder.parents[2:5]
+    if len(above) < 3 or not (
+        above[0].name.startswith("seed-") and re.fullmatch(r".+-[0-9a-f]{8}", above[1].name)
+    ):
         return None  # not in a workspace: what lies around is nobody's business
     for pattern in ("*/seed-*/levels/0", "*/seed-*/spends/*/0-seed-*"):
-        for folder in sorted(subject.glob(pattern)):
+        for folder in sorted(above[2].glob(pattern)):
             with suppress(ArtifactError):  # a damaged run elsewhere is none of ours
                 run = open_run(folder)
                 if run.manifest.training_id == key and run.manifest.status == "done":
@@ -198,6 +203,6 @@ def _train(job: Job, task: _Task, around: Surroundings) -> Run:
         hooks=tuple(hook.identity() for hook in outfit.hooks),
         added=outfit.added,
         after=task.after.manifest.run_id if task.after else None,
-        record=outfit.record([fit.hook(number) for number in range(len(outfit.hooks))]),
+        record=outfit.record(fit),
     )
     return save_run(job.folder, of, spending)

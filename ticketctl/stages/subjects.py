@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ticketctl.artifacts.models import CONTROL_KINDS, RunManifest, TicketManifes
 from ticketctl.artifacts.run import MANIFEST, open_run
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.errors import ArtifactError, UsageError, near_miss
+from ticketctl.stages.spent import TWEAKED
 
 DEPTH, FOLDERS, RUNS = 8, 50_000, 5_000
 """How deep and how far is searched below a folder, and how many runs are compared at most."""
@@ -29,6 +30,9 @@ SILENT = re.compile(
 )
 """Keys that change no course of training, or only how far a draw goes."""
 _TICKET = re.compile(r"tk1[a-z2-7]{29}")
+
+COURSE = ("train", "search")
+"""Beginnings of the keys of a training, and of the one that found the mask."""
 
 Settings = Mapping[str, str]
 """Keys of a recipe, as `train.lr`, with their values as text."""
@@ -101,7 +105,7 @@ def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], i
         folders |= dict.fromkeys(path.resolve() for path in found)
         if len(folders) > RUNS:
             raise UsageError(f"{name}: more than {RUNS} runs; give fewer folders")
-    shown = _opened(folders)
+    shown = _continued(_opened(folders))
     unique = {(found.manifest.training_id, found.manifest.weights.digest): found for found in reversed(shown)}
     return sorted(unique.values(), key=lambda found: str(found.folder)), len(shown) - len(unique)
 
@@ -143,6 +147,23 @@ def _opened(folders: Iterable[Path]) -> list[Subject]:
         first = str(faults[0]).removesuffix(f" [{faults[0].code}]")
         raise ArtifactError(faults[0].code, first + more)
     return found
+
+
+def _continued(found: Sequence[Subject]) -> list[Subject]:
+    """A run that a tweak trained on from another's end (redense) has that one's course; its own is the tweak's."""
+    by_id = {one.manifest.run_id: one for one in found}
+    return [_with_course_of(one, by_id) for one in found]
+
+
+def _with_course_of(one: Subject, by_id: Mapping[str, Subject]) -> Subject:
+    said = one.manifest.ext.get(TWEAKED)
+    begun = said.get("after") if isinstance(said, dict) else None
+    if not isinstance(begun, str):
+        return one
+    own = {key: value for key, value in one.settings.items() if not key.startswith(COURSE)}
+    before = by_id[begun].settings if begun in by_id else {"train": "unknown"}
+    taken = {key: value for key, value in before.items() if key.startswith(COURSE)}
+    return replace(one, settings={**own, **taken})
 
 
 def _subject(folder: Path, tickets: dict[Path, TicketManifest | None]) -> Subject:

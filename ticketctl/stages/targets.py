@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,6 +18,8 @@ from ticketctl.stages.subjects import Settings, same, searched, settings_of, sho
 
 UNSAID = {"data.name", "draw.method", "model.name", "train.precision"}
 """Keys that are judged apart, or that no paper gives."""
+USUAL = {"auto", "[]"}
+"""In `[data]`, what the data set says itself; a run has it worked out."""
 
 
 @dataclass(frozen=True)
@@ -111,16 +114,14 @@ def differences(group: Group, wanted: Target, cell: Cell) -> tuple[str, ...]:
         {*ours, *stretched} - UNSAID - set(cell.unknown), key=lambda key: (key != "train.epochs", key)
     ):
         one, other = ours.get(key), stretched.get(key)
-        if (
-            key.startswith("search")
-            or agree(one, other)
-            or (key == "train.epochs" and one == theirs.get(key))
-        ):
+        if key.startswith("search") or agree(one, other) or (key.startswith("data.") and other in USUAL):
             continue
         if one is not None and theirs.get(key) is not None:
             found.append(f"{key.removeprefix('train.')} {shown(one)} instead of {shown(theirs[key])}")
         elif key.startswith("tweaks."):
             found.append(f"{key} {one or 'default'} instead of {theirs.get(key, 'default')}")
+    if ours.get("train") == "unknown":
+        found.append("its training unknown: the run that it goes on from is not among these")
     found += _search(ours, theirs)
     return (*found, *_density(group, cell))
 
@@ -128,7 +129,7 @@ def differences(group: Group, wanted: Target, cell: Cell) -> tuple[str, ...]:
 def _stretched(epochs: str, wanted: Target, cell: Cell) -> Mapping[str, str]:
     """The target's settings as `--epochs` would make them, but for the number of epochs itself."""
     theirs = wanted.settings
-    if not epochs.isdigit() or not 0 < int(epochs) < 10**6 or epochs == theirs.get("train.epochs"):
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", epochs) or epochs == theirs.get("train.epochs"):
         return theirs
     scaled = dict(_settings(wanted.recipe.scaled(epochs=int(epochs)), _is_dense(cell)))
     return {**theirs, **scaled, "train.epochs": theirs["train.epochs"]}

@@ -1,14 +1,18 @@
 """The suites that ticketctl's own plug-ins pass, for yours: subclass one in a test file and run pytest.
 
-    from ticketctl.testing import DrawSuite
+    from ticketctl.testing import DrawSuite, TweakSuite
 
     class TestMine(DrawSuite):
         method = "my-method"
         keys = {"rate": "1/2"}
 
+    class TestMyTweak(TweakSuite):
+        tweak = "my-tweak"
+
 They need no network, no data but the digits that come with ticketctl, and seconds.
 """
 
 from ticketctl.testing.suite import DrawSuite
+from ticketctl.testing.tweak_suite import TweakSuite
 
-__all__ = ["DrawSuite"]
+__all__ = ["DrawSuite", "TweakSuite"]

@@ -26,6 +26,7 @@ from ticketctl.tweaks._average import Average
 
 FACTS = {"changes": "weights", "cost": "a step 1.01 times"}
 EXCLUDES = {"swa": "each puts its own average into the net"}
+ZERO = {"decay": 0.0}
 
 
 @dataclass(frozen=True)

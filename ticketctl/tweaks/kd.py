@@ -26,6 +26,7 @@ from ticketctl.train.kit import Kit, Teacher
 FACTS = {"changes": "loss", "cost": "a step 1.4 times"}
 NEEDS = ("teacher",)
 RANK = 2
+ZERO = {"weight": 0.0}
 
 
 @dataclass(frozen=True)

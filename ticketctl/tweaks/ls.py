@@ -21,6 +21,7 @@ from ticketctl.train.kit import Kit
 
 FACTS = {"changes": "loss", "cost": "a step 1.01 times"}
 RANK = 1
+ZERO = {"alpha": 0.0}
 
 Form = Literal["torch", "tost"]
 

@@ -27,6 +27,7 @@ EXCLUDES = {
 }
 AFTER = True
 DENSE = True
+ZERO = {"lr": 0.0}
 
 _KEY = "tweaks.redense.lr"
 

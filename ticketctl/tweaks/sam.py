@@ -20,6 +20,7 @@ from ticketctl.tweaks._sharpness import Sharpness, check
 
 FACTS = {"changes": "gradient", "cost": "a step 2 times"}
 EXCLUDES = {"asam": "each perturbs the weights, in another metric"}
+ZERO = {"rho": 0.0}
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ EXCLUDES: dict[str, str] = {}
 RANK = -1
 """Whoever looks at the weights when a training starts sees the scaled ones."""
 RECORD = ("scale.", "log")
+ZERO = {"iterations": 0}
 
 _OFTEN = 0.9
 

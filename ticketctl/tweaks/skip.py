@@ -52,6 +52,7 @@ FACTS = {
 
 RECORD = ("units",)
 """Of the net: its 3x3 units, those of them whose shapes agree, and those with a branch."""
+ZERO = {"alpha": 0.0}
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from ticketctl.tweaks._average import Average
 FACTS = {"changes": "weights", "cost": "none, and a pass over the training images"}
 EXCLUDES = {"ema": "each puts its own average into the net"}
 RECORD = ("nets",)
+ZERO = {"start": "1", "bn": "average"}
 
 FLAT, LOW = Fraction(1, 2), Fraction(9, 10)
 """Where the learning rate begins to fall and where it has fallen, in t."""

@@ -1,0 +1,53 @@
+"""What every tweak owes, whoever wrote it: the suite that ships as `ticketctl.testing`, on each that is found.
+
+A tweak takes part as soon as its module is there. What makes it quick stands in KEYS; other forms of a tweak, where
+they go other ways through its code, stand in FORMS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ticketctl.plugins import plugins
+from ticketctl.testing import TweakSuite
+
+SAID: dict[str, dict[str, Any]] = {
+    "pools": {"keys": {"coefficients": [0.8, 0.9, 0.95]}},
+    "scaled-init": {"keys": {"iterations": 2, "batch": 32}},
+    "skip": {
+        "keys": {"mismatch": "pad"},
+        "others": {
+            "gamma0": {"kind": "identity-bn", "gamma0": 0.5},
+            "proj_init": {"kind": "proj", "mismatch": "none", "proj_init": "const:1e-4"},
+        },
+    },
+    "swa": {"keys": {"start": "1/2"}},
+}
+"""What makes a tweak quick, or cannot be guessed."""
+
+FORMS: dict[str, dict[str, Any]] = {
+    "dsd by magnitude, sparse in the end": {
+        "tweak": "dsd", "keys": {"mask": "magnitude", "end": "sparse", "lr": 0.01}, "others": {"factor": {"lr": None, "factor": 0.2}},
+    },
+    "skip by projections that fade": {
+        "tweak": "skip", "keys": {"kind": "proj", "fade": "1/2"}, "zero": {"alpha": 0.0}, "others": SAID["skip"]["others"],
+    },
+    "swish that fades": {"tweak": "swish", "keys": {"fade": "1/2"}},
+}  # fmt: skip
+
+
+def suite(name: str, attributes: dict[str, Any]) -> type[TweakSuite]:
+    """The class that a user would write."""
+    return type(name, (TweakSuite,), {"__module__": __name__, **attributes})
+
+
+def class_name(words: str) -> str:
+    return "Test" + "".join(
+        word[0].upper() + word[1:] for word in words.replace("-", " ").replace(",", "").split()
+    )
+
+
+for tweak in plugins("tweaks"):
+    globals()[class_name(tweak)] = suite(class_name(tweak), {"tweak": tweak, **SAID.get(tweak, {})})
+for form, attributes in FORMS.items():
+    globals()[class_name(form)] = suite(class_name(form), attributes)
