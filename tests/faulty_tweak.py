@@ -77,9 +77,11 @@ class Louder(Hooks):
     def model(self, net: nn.Module, seeds: Seeds) -> None:
         if FAULT == "alien weight":
             net.louder = nn.Linear(1, 1)
-        elif FAULT == "own weight":
+        elif FAULT in ("own weight", "unseeded weight"):
+            own = nn.Module()
+            own.bias = nn.Parameter(torch.rand(2) if FAULT == "unseeded weight" else torch.ones(2))
             net.tweak = nn.Module()
-            net.tweak.add_module(NAME.replace("-", "_"), nn.Linear(1, 1))
+            net.tweak.add_module(NAME.replace("-", "_"), own)
 
     def start(self, loop: Course) -> None:
         self.alone = len(loop.machine.hooks) == 1

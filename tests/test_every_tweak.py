@@ -6,7 +6,9 @@ they go other ways through its code, stand in FORMS.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
+
+import pytest
 
 from ticketctl.plugins import plugins
 from ticketctl.testing import TweakSuite
@@ -27,13 +29,13 @@ SAID: dict[str, dict[str, Any]] = {
 
 FORMS: dict[str, dict[str, Any]] = {
     "dsd by magnitude, sparse in the end": {
-        "tweak": "dsd", "keys": {"mask": "magnitude", "end": "sparse", "lr": 0.01}, "others": {"factor": {"lr": None, "factor": 0.2}},
-    },
-    "skip by projections that fade": {
-        "tweak": "skip", "keys": {"kind": "proj", "fade": "1/2"}, "zero": {"alpha": 0.0}, "others": SAID["skip"]["others"],
+        "tweak": "dsd",
+        "keys": {"mask": "magnitude", "end": "sparse", "lr": 0.01},
+        "others": {"factor": {"lr": None, "factor": 0.2}},
     },
     "swish that fades": {"tweak": "swish", "keys": {"fade": "1/2"}},
-}  # fmt: skip
+}
+"""Other ways through a tweak's code."""
 
 
 def suite(name: str, attributes: dict[str, Any]) -> type[TweakSuite]:
@@ -45,6 +47,22 @@ def class_name(words: str) -> str:
     return "Test" + "".join(
         word[0].upper() + word[1:] for word in words.replace("-", " ").replace(",", "").split()
     )
+
+
+class TestSkipByProjectionsThatFade(TweakSuite):
+    tweak = "skip"
+    keys: ClassVar[dict[str, Any]] = {"kind": "proj", "fade": "1/2"}
+    others: ClassVar[dict[str, Any]] = {
+        **SAID["skip"]["others"],
+        "kind": {"kind": "identity"},
+        "mismatch": {"kind": "identity", "mismatch": "pad"},
+    }
+
+    @pytest.mark.xfail(
+        strict=True, reason="skip's 1x1 convolutions are born from torch's global random state"
+    )
+    def test_it_leaves_process_and_kit_as_they_were(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        super().test_it_leaves_process_and_kit_as_they_were(tmp_path_factory)
 
 
 for tweak in plugins("tweaks"):

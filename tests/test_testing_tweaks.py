@@ -26,6 +26,7 @@ FAULTS = {
     "leaks in company": "zero_at_every_step_beside",
     "moves the mask": "the_ticket_stays",
     "unseeded": "the_same_seed",
+    "unseeded weight": "the_same_seed",
     "constant": "another_seed",
     "random state": "it_leaves",
     "python's random state": "it_leaves",

@@ -160,3 +160,15 @@ def test_notes_that_lead_nowhere_are_passed_over(home: Path, ticket: Path) -> No
 def test_a_refused_spend_leaves_no_note(cli: Program, home: Path) -> None:
     assert cli("spend", "--data", "mnistt").code == 2
     assert not (home / "runs" / ".unfinished").exists()
+
+
+def test_a_ladder_under_noise_ends_with_what_was_memorised_and_its_ranges(cli: Program) -> None:
+    noisy = ("--set", "data.noise.rate=0.4", "--out", "noisy", "--rounds", "4", "--epochs", "2", "-q")
+    assert cli("draw", *noisy).code == 0
+    answer = cli("spend", "noisy/ticket", "--level", "all", "-q")
+    assert answer.code == 0, answer.err
+    assert "net     level  train.eval %  permuted %  restored %  unpermuted %  oracle.test %" in answer.out
+    assert "pruning efficacy (sparsity): " in answer.out
+    few = cli("spend", "noisy/ticket", "-q").out
+    assert "permuted %" in few
+    assert "pruning efficacy" not in few

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,15 +12,13 @@ import pytest
 from tests.stages import tiny
 from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import open_ticket
-from ticketctl.artifacts.verify import verify_run
-from ticketctl.errors import StoppedError, UsageError
+from ticketctl.errors import UsageError
 from ticketctl.masks.mask import Mask
-from ticketctl.plugins import plugins
 from ticketctl.stages.beginning import momentum
 from ticketctl.stages.paired import paired, quantile
 from ticketctl.stages.setting import prepare, seeds_of
 from ticketctl.stages.spent import TWEAKED, table
-from ticketctl.stages.tweaking import GROUPS, literal, sets_of, tweak_set
+from ticketctl.stages.tweaking import GROUPS, sets_of, tweak_set
 from ticketctl.train.loop import Loop
 from ticketctl.train.state import State
 
@@ -39,79 +36,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tweaked") / "seed-0"
     tiny.run_draw(tiny.recipe(tables=CONV), 0, folder, tiny.around(folder.parent / "cache"))
     return folder
-
-
-KEYS = {
-    "scaled-init": ("tweaks.scaled-init.iterations=3", "tweaks.scaled-init.batch=32"),
-    "swa": ("tweaks.swa.start=1/2",),
-    "redense": ("tweaks.redense.lr=0.01",),
-}
-"""What makes a tweak quick on two epochs."""
-
-
-def keys(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(key for name in names for key in KEYS.get(name, ()))
-
-
-@pytest.mark.parametrize("name", sorted(plugins("tweaks")))
-def test_every_tweak_leaves_a_sound_run_whose_pruned_weights_are_zero(name: str, drawn: Path) -> None:
-    spent = tiny.spend(drawn, *keys((name,)), levels="2", tweaks=[name])
-    run = spent[-1].run
-    assert spent[-1].job.tweaks == run.manifest.arch.tweaks == (name,)
-    assert [check for check in verify_run(run.folder) if not check.ok] == []
-    plain = open_run(drawn / "levels" / "2")
-    assert run.manifest.ticket == plain.manifest.ticket
-    assert run.manifest.weights.digest != plain.manifest.weights.digest
-    own = {key for key in run.weights() if key.startswith("tweak.")}
-    assert run.weights().keys() - own == plain.weights().keys()
-    mask = run.mask()
-    dense = literal(name, "DENSE", False) or mask is None
-    weights = {
-        key: np.frombuffer(value.data, np.float32)
-        for key, value in run.weights().items()
-        if value.dtype == "F32"
-    }
-    for key, keep in (mask or {}).items():
-        assert not weights[key][~keep.reshape(-1)].any()
-    assert dense == (run.manifest.kept == run.manifest.prunable)
-
-
-@pytest.mark.parametrize("name", sorted(plugins("tweaks")))
-def test_every_tweak_says_what_it_changes_and_excludes_only_what_there_is(name: str) -> None:
-    plugin = plugins("tweaks")[name]
-    assert plugin.help.endswith(".")
-    assert plugin.facts["changes"] in ("net", "loss", "gradient", "weights", "mask", "start", "course")
-    assert set(plugin.literals.get("EXCLUDES", {})) <= plugins("tweaks").keys() - {name}
-
-
-@pytest.mark.parametrize("name", sorted(plugins("tweaks")))
-def test_every_tweak_goes_on_after_a_stop_to_the_bytes_of_an_undisturbed_spend(
-    name: str, drawn: Path, tmp_path: Path
-) -> None:
-    sets = ("train.lr=0.04", *keys((name,)))  # nothing of the draw's own is there
-    whole = tiny.spend(drawn, *sets, levels="2", tweaks=[name])[-1].run
-    folder = tmp_path / "seed-0"
-    for part in ("ticket", "levels"):
-        shutil.copytree(drawn / part, folder / part)
-    asked, often = 0, 9
-
-    def stop() -> int | None:
-        nonlocal asked, often
-        asked += 1
-        if asked < often:
-            return None
-        asked, often = 0, often + 4  # later each time: what is done in one piece comes to its end
-        return 75
-
-    for _ in range(40):
-        try:
-            cut = tiny.spend(folder, *sets, levels="2", tweaks=[name], stop=stop)[-1].run
-            break
-        except StoppedError:
-            continue
-    else:
-        pytest.fail("never came to its end")
-    assert tiny.files_below(cut.folder) == tiny.files_below(whole.folder)
 
 
 def test_an_attribution_has_vanilla_each_tweak_all_of_them_and_the_dense_net_with_and_without(

@@ -125,7 +125,7 @@ def spend(
     memory = nullcontext() if ticket else remembering(workspace, argv, folder)
     with memory, surroundings(device, data_dir, offline, quiet) as around:
         from ticketctl.stages.spend import spend
-        from ticketctl.stages.spent import as_record, table
+        from ticketctl.stages.spent import as_record, ladder_under_noise, table
 
         spent = list(spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, around))
         rows = table(spent)
@@ -137,6 +137,7 @@ def spend(
         print_failure(records, failure) if failure else print_json(records)
     else:
         show(rows)
+        show_noise(rows, ladder_under_noise(spent))
         for one in sorted({str(run.run.folder.parent) for run in spent}):
             print_line(visible(f"runs in {one}"))
     if failure:
@@ -158,6 +159,40 @@ def show(rows: Sequence[Row]) -> None:
         print_line("vs none: mean difference paired by seed, with its 95 % interval (Student's t)")
     for names, added in dict.fromkeys((row.tweaks, row.added) for row in rows if row.added):
         print_line(f"{','.join(names)}: {added:,} weights more than the net has, none of them masked")
+
+
+def show_noise(rows: Sequence[Row], ladder: Any) -> None:
+    """What was memorised and what learned, where labels are wrong on purpose; and how far that goes over a ladder."""
+    names = ["train.eval", "permuted", "restored", "unpermuted", "oracle.test"]
+    if not any(f"{name}.accuracy" in row.values for row in rows for name in names):
+        return
+    print_line("")
+    cells = [
+        [row.kind, str(row.level), *(percent(row.values.get(f"{name}.accuracy")) for name in names)]
+        for row in rows
+    ]
+    print_table(["net", "level", *(f"{name} %" for name in names)], cells)
+    print_line(
+        "oracle.test is the best of any epoch, chosen on the test images: no result, only what stopping could gain"
+    )
+    if ladder is not None:
+        _show_ladder(*ladder)
+
+
+def _show_ladder(found: Any, nets: Any) -> None:
+    def span(levels: Sequence[Any]) -> str:
+        return f"{100 * float(levels[0]):.2f} to {100 * float(levels[-1]):.2f} %" if levels else "none"
+
+    def one(level: Any) -> str:
+        return "none" if level is None else f"{100 * float(level):.2f} %"
+
+    print_line(f"pruning efficacy (sparsity): {one(found.efficacy)}")
+    parts = ("trivial", "critical", "high", "extreme")
+    print_line("ranges: " + ", ".join(f"{name} {span(getattr(found, name))}" for name in parts))
+    print_line(
+        f"overfitting at {one(nets.overfitting)}, sweet spots at {one(nets.sweet_best)} (best) and "
+        f"{one(nets.sweet_last)} (last), underfitting at {one(nets.underfitting)}"
+    )
 
 
 def _cells(row: Row, tweaked: bool) -> list[str]:

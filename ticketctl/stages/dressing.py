@@ -58,7 +58,7 @@ class Outfit:
         return Mask.full(mask.shapes()) if dense else mask
 
     def record(self, fit: Fit) -> dict[str, torch.Tensor]:
-        """What is kept of what the hooks held at the end: what a tweak's RECORD names, as `<tweak>.<name>`; curvature."""
+        """What is kept of what hooks held at the end: what a tweak's RECORD names, as `<tweak>.<name>`; curvature."""
         found: dict[str, torch.Tensor] = {}
         for number, name in enumerate(self.acting):
             for key in literal(name, "RECORD", ()):
@@ -94,18 +94,14 @@ def dress(
         UsageError: a key of a tweak cannot be, or the tweak does not fit the net or the data.
         ArtifactError: the teacher or a level is damaged.
     """
-    names = recipe.spend.tweaks
-    tables = {name: _public(table, teacher) for name, table in recipe.tweaks.items()}
-    settled = setting.recipe.model_copy(update={"spend": recipe.spend, "tweaks": tables})
+    names, settled = recipe.spend.tweaks, _settled(setting, recipe, teacher)
     if not names:
-        return Outfit(replace(setting, recipe=settled), (), (), (), 0)
-    net = net_of(recipe.model, setting.data)
+        return Outfit(settled, (), (), (), 0)
+    net = _on_device(setting)
     initialise_(net, recipe.model.init, setting.seeds)
-    net.to(setting.bench.place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
-    bench = replace(setting.bench, model=net, machines={})
     needs = {need for name in names for need in literal(name, "NEEDS", ())}
     kit = Kit(
-        bench,
+        replace(setting.bench, model=net, machines={}),
         seeds,
         mask if mask.kept < mask.size else None,
         (teacher or Teacher(setting.bench.model, "")) if "teacher" in needs else None,
@@ -114,10 +110,25 @@ def dress(
     acting = tuple(name for name in names if not (sequel and changes(name) == "start"))
     hooks = tuple(_hook(name, recipe, kit) for name in acting)
     before = _weights(net)
-    bench = equip(bench, hooks, setting.seeds)  # initialisation is the draw's, whatever the spend's seed
+    bench = equip(kit.bench, hooks, setting.seeds)  # initialisation is the draw's, whatever the spend's seed
     added = _weights(net) - before
     initial = started(setting.initial, net)
-    return Outfit(replace(setting, recipe=settled, bench=bench, initial=initial), hooks, names, acting, added)
+    return Outfit(replace(settled, bench=bench, initial=initial), hooks, names, acting, added)
+
+
+def _settled(setting: Setting, recipe: Recipe, teacher: Teacher | None) -> Setting:
+    """The setting with what its recipe says of this job."""
+    tables = {name: _public(table, teacher) for name, table in recipe.tweaks.items()}
+    return replace(
+        setting, recipe=setting.recipe.model_copy(update={"spend": recipe.spend, "tweaks": tables})
+    )
+
+
+def _on_device(setting: Setting) -> nn.Module:
+    """Another net as the setting's, its values not set."""
+    net = net_of(setting.recipe.model, setting.data)
+    net.to(setting.bench.place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
+    return net
 
 
 def _weights(net: nn.Module) -> int:
@@ -160,9 +171,8 @@ def teacher_of(run: Run, setting: Setting) -> Teacher:
         raise UsageError(
             f"{run.folder}: a {arch.name} of other shapes than the net that is spent cannot teach it"
         )
-    net = net_of(setting.recipe.model, setting.data)
+    net = _on_device(setting)
     State.from_tensors(run.weights(), 0).load_into(net)
-    net.to(setting.bench.place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
     return Teacher(net.requires_grad_(False).eval(), run.manifest.weights.digest)
 
 

@@ -12,9 +12,19 @@ import numpy as np
 from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.stages.paired import Paired, paired
+from ticketctl.stages.ranges import Point, Ranges, Representatives, ranges, representatives
 from ticketctl.stages.wallet import Job
 
 ACCURACY = "test.accuracy"
+NOISY = (
+    "train.eval.accuracy",
+    "permuted.accuracy",
+    "restored.accuracy",
+    "unpermuted.accuracy",
+    "oracle.test.accuracy",
+)
+"""What is measured besides where labels are wrong on purpose."""
+
 TWEAKED = "ticketctl.tweaks"
 """Where a run's `ext` says what its tweaks were."""
 
@@ -85,6 +95,26 @@ def table(spent: Sequence[Spent]) -> list[Row]:
     return [_row(key, group, dense, groups.get((*key[:2], ()), [])) for key, group in groups.items()]
 
 
+def ladder_under_noise(spent: Sequence[Spent]) -> tuple[Ranges, Representatives] | None:
+    """Ranges of sparsity of a ticket without tweaks whose labels are wrong on purpose, over the means of its levels.
+
+    None unless the dense net and three levels more are there.
+    """
+    levels: dict[Fraction, list[Spent]] = {}
+    for one in spent:
+        if not one.control and not one.job.tweaks:
+            manifest = one.run.manifest
+            levels.setdefault(1 - Fraction(manifest.kept, manifest.prunable), []).append(one)
+    points = []
+    for sparsity, group in levels.items():
+        means = [_mean(group, name) for name in ("train.eval.accuracy", ACCURACY, "oracle.test.accuracy")]
+        known = [mean for mean in means if mean is not None]
+        points += [Point(sparsity, *known)] if len(known) == len(means) else []
+    if len(points) < 4 or not any(point.sparsity == 0 for point in points):
+        return None
+    return ranges(points), representatives(points)
+
+
 def _row(
     key: tuple[str, int, tuple[str, ...]],
     group: Sequence[Spent],
@@ -121,7 +151,7 @@ def _added(run: Run) -> int:
 
 def _statistics(group: Sequence[Spent]) -> dict[str, float]:
     values: dict[str, float] = {}
-    for name in (ACCURACY, "val.accuracy", "best_val.test.accuracy"):
+    for name in (ACCURACY, "val.accuracy", "best_val.test.accuracy", *NOISY):
         numbers = [float(value) for value in _values(group, name)]
         if numbers:
             values[name] = float(np.mean(numbers))

@@ -128,6 +128,7 @@ def _history(run: Run) -> dict[str, bytes]:
     """What was measured on the way, but for what was minimised where that is another thing."""
     series = run.series()
     assert series is not None
+    assert series.correct_bits is not None
     columns = zip(series.columns, series.scalars.T, strict=True)
     found = {name: values.tobytes() for name, values in columns if name != "train.objective"}
     return {**found, "what was right": series.correct_bits.tobytes()}

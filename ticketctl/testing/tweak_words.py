@@ -65,7 +65,8 @@ class TweakWords(TweakSubject):
             keys = {**self.keys, **self.others[key]}
             without = {name: value for name, value in keys.items() if name != key}
             one, other = _said(case, made, without), _said(case, made, keys)
-            assert one and other, f"others[{key!r}]: {keys} is refused, with the key or without it"
+            if one is None or other is None:
+                raise AssertionError(f"others[{key!r}]: {keys} is refused, with the key or without it")
             yield one, other, keys[key]
             return
         one = _said(case, made, self.keys)
@@ -96,18 +97,18 @@ class TweakWords(TweakSubject):
                 self._check_refusal(case, setting, part.name, value)
 
     def _check_refusal(self, case: TweakCase, setting: Setting, key: str, value: object) -> None:
-        told = f"{key} = {str(value)[:60]!r}"
+        told, said = f"{key} = {str(value)[:60]!r}", ""
         try:
             [hook] = case.dressed(setting, {**self.keys, key: value}).hooks
-            said = hook.identity()
-        except UsageError as error:
-            assert "\n" not in str(error), f"{told}: more than a line: {error}"
-            assert f"tweaks.{self.tweak}.{key}" in str(error), f"{told}: the key is not named: {error}"
+            said = json.dumps(hook.identity(), default=repr)
+            refused = None
         except Exception as error:
-            raise AssertionError(f"{told}: no UsageError, but {error!r}") from error
-        else:
-            text = json.dumps(said, default=repr)
-            assert not re.search(r"\b(NaN|Infinity)\b", text), f"{told} is taken: {text}"
+            refused = error
+        assert not re.search(r"\b(NaN|Infinity)\b", said), f"{told} is taken: {said}"
+        assert refused is None or isinstance(refused, UsageError), f"{told}: no UsageError, but {refused!r}"
+        assert "\n" not in str(refused), f"{told}: more than a line: {refused}"
+        named = refused is None or f"tweaks.{self.tweak}.{key}" in str(refused)
+        assert named, f"{told}: the key is not named: {refused}"
 
     # ------------------------------------------------------------------------------------------------ what it says
 
@@ -136,8 +137,9 @@ class TweakWords(TweakSubject):
         assert facts.get("changes") in CHANGES, f'FACTS["changes"] is none of {", ".join(CHANGES)}'
         assert isinstance(facts.get("cost"), str), 'FACTS has no "cost"'
         for name, reason in excludes.items():
-            assert name in known and name != self.tweak, f"EXCLUDES {name!r}, which is no other tweak"
-            assert isinstance(reason, str) and reason, f"EXCLUDES {name!r} without a reason"
+            assert name in known.keys() - {self.tweak}, f"EXCLUDES {name!r}, which is no other tweak"
+            assert isinstance(reason, str), f"EXCLUDES {name!r}: {reason!r} is no reason"
+            assert reason, f"EXCLUDES {name!r} without a reason"
         alien = set(case.says("NEEDS", ())) - set(NEEDED)
         assert not alien, f"NEEDS {sorted(alien)}; there is {', '.join(NEEDED)}"
         assert case.says("STEPS", 0) == 0, "STEPS is 0, or not there"

@@ -63,7 +63,7 @@ def hessian_product(
     Float32 and evaluation mode are the caller's affair. Rows and columns of pruned weights are zero.
     """
     parameters = dict(net.named_parameters())
-    loss = nn.functional.cross_entropy(net(inputs).float(), labels)
+    loss = nn.functional.cross_entropy(net(inputs), labels)
     gradients = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
     keeps = [masks.get(name) for name in parameters]
 
