@@ -15,7 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from tests.artifacts import hostile_folders, hostile_stores, hostile_tensors, hostile_trajectories, samples
+from tests.artifacts import (
+    hostile_folders,
+    hostile_records,
+    hostile_stores,
+    hostile_tensors,
+    hostile_trajectories,
+    samples,
+)
 from tests.artifacts.schemas import schemas
 from ticketctl.artifacts.ladder import Ladder, encode_ladder, ladder_digest
 from ticketctl.artifacts.manifest import RunManifest, TicketManifest, parse_manifest
@@ -117,13 +124,19 @@ def ticket_truth(ticket: Ticket) -> dict[str, Any]:
 
 def extras_truth(ticket: Ticket) -> dict[str, Any]:
     """Scores and record, where a ticket has them."""
-    scores, record = ticket.scores(), ticket.record()
+    scores = ticket.scores()
     found: dict[str, Any] = {}
     if scores is not None:
         found["scores"] = {name: array.tolist() for name, array in sorted(scores.items())}
-    if record is not None:
-        found["record"] = {name: tensor.array().tolist() for name, tensor in sorted(record.items())}
-    return found
+    return found | record_truth(ticket)
+
+
+def record_truth(artifact: Ticket | Run) -> dict[str, Any]:
+    """What was written down, where anything was."""
+    record = artifact.record()
+    if record is None:
+        return {}
+    return {"record": {name: tensor.array().tolist() for name, tensor in sorted(record.items())}}
 
 
 def run_truth(run: Run) -> dict[str, Any]:
@@ -132,6 +145,7 @@ def run_truth(run: Run) -> dict[str, Any]:
     moved = {"trajectory": trajectory_truth(trajectory)} if trajectory else {}
     return {
         **moved,
+        **record_truth(run),
         "run_id": run.manifest.run_id,
         "mask": mask_truth(keep) if keep else None,
         "weights": weights_truth(run.weights()),
@@ -204,9 +218,19 @@ def write_golden(root: Path) -> None:
     write_json(tickets / "newer-minor.truth.json", ticket_truth(newer))
     scored = samples.ticket(tickets / "scored", scores=samples.scores(), record=samples.record())
     write_json(tickets / "scored.truth.json", ticket_truth(scored))
-    for sparse, name in ((True, "sparse"), (False, "dense")):
-        made = samples.run(runs / name, sparse=sparse, ticket_id=drawn.manifest.ticket_id)
-        write_json(runs / f"{name}.truth.json", run_truth(made))
+    write_golden_runs(runs, drawn.manifest.ticket_id)
+
+
+def write_golden_runs(runs: Path, ticket_id: str) -> None:
+    """Golden runs of the ticket, each with its truth beside it."""
+    made = {
+        name: samples.run(runs / name, sparse=sparse, ticket_id=ticket_id)
+        for sparse, name in ((True, "sparse"), (False, "dense"))
+    }
+    made["tweaked"] = samples.tweaked(runs / "tweaked", ticket_id=ticket_id)
+    made["redense"] = samples.redense(runs / "redense", made["sparse"])
+    for name, run in made.items():
+        write_json(runs / f"{name}.truth.json", run_truth(run))
     moved = hostile_trajectories.run(runs / "dynamic")
     write_json(runs / "dynamic.truth.json", run_truth(moved))
     newer_run = hostile_trajectories.run(runs / "newer-minor")
@@ -234,8 +258,11 @@ def write_invalid(root: Path) -> None:
         "run": (hostile_folders.run_cases, samples.run),
     }
     for kind, (spoilers, sound) in folders.items():
-        more = hostile_trajectories.run_cases() if kind == "run" else ()
-        cases = [(*case, sound) for case in spoilers()] + [(*case, hostile_trajectories.run) for case in more]
+        cases = [(*case, sound) for case in spoilers()]
+        if kind == "run":
+            cases += [(*case, hostile_trajectories.run) for case in hostile_trajectories.run_cases()]
+            cases += [(*case, samples.tweaked) for case in hostile_records.run_cases()]
+            cases += [(*case, hostile_records.redense) for case in hostile_records.redense_cases()]
         for name, spoil, code, why, make in cases:
             folder = root / kind / "v1" / "invalid" / name
             make(folder)

@@ -173,3 +173,58 @@ def run(folder: Path, *, sparse: bool = True, ticket_id: str = "tk1" + "a" * 29,
         "series": series(),
     }
     return write_run(folder, **{**options, **more})
+
+
+SKIP = ("tweak.skip.conv.conv.weight", "tweak.skip.conv.norm.weight")
+"""Weights that a tweak has added."""
+
+
+def written() -> dict[str, Tensor]:
+    """What data and tweaks may have written down in a spend."""
+    clean = (words(11, "labels") % 4).astype("i8")
+    drawn = (words(11, "drawn") % 3 == 0).astype("u1")
+    return {
+        "labels.given": Tensor.of(np.where(drawn == 1, (clean + 1) % 4, clean)),
+        "labels.clean": Tensor.of(clean),
+        "labels.drawn": Tensor.of(drawn),
+        "subset.index": Tensor.of(np.array([0, 2, 3, 7, 8], "i8")),
+        "lambda_max": Tensor.of(np.array([16.5, 9.25, 8.125])),
+        "scaled_init.log": Tensor.of(np.arange(8, dtype="f8").reshape(2, 4) / 8),
+        "scaled_init.scale.fc1.weight": Tensor.of(np.array(1.25, "f4")),
+        "skip.units": Tensor.of(np.array([1, 1, 1], "i8")),
+    }
+
+
+def tweaked(folder: Path, **more: Any) -> Run:
+    """A run of a spend with tweaks, one of which has added weights."""
+    added = {SKIP[0]: np.arange(3, dtype="f4").reshape(3, 1, 1, 1), SKIP[1]: np.ones(3, "f4")}
+    final = pruned(weights(1), ladder().mask(ROUNDS)) | {
+        name: Tensor.of(array) for name, array in added.items()
+    }
+    accounts = [
+        {"tweak": "scaled-init", "iterations": 2, "eta": 0.1},
+        {"tweak": "skip", "kind": "proj", "alpha": 1.0},
+    ]
+    options: dict[str, Any] = {
+        "arch": {**ARCH, "tweaks": ["scaled-init", "skip"]},
+        "weights": final,
+        "states": [StateFile("best-val", 12, 1, final)],
+        "record": written(),
+        "ext": {"ticketctl.tweaks": {"tweaks": accounts, "added": 3}},
+    }
+    return run(folder, **{**options, **more})
+
+
+def redense(folder: Path, before: Run) -> Run:
+    """A run that trained all weights on from the end of `before`: of a ticket, without a mask."""
+    account = {"tweak": "redense", "lr": 0.001, "epochs": 2}
+    return run(
+        folder,
+        ticket_id=before.manifest.ticket,
+        arch={**ARCH, "tweaks": ["redense"]},
+        start={"role": "trained", "step": 0, "digest": before.manifest.weights.digest},
+        weights=weights(2),
+        keep=None,
+        states=[],
+        ext={"ticketctl.tweaks": {"tweaks": [account], "added": 0, "after": before.manifest.run_id}},
+    )

@@ -58,6 +58,26 @@ def test_every_flipped_bit_of_a_ticket_is_seen(tmp_path: Path, name: str) -> Non
     assert unseen == 0
 
 
+def test_every_flipped_bit_of_a_record_is_seen(tmp_path: Path) -> None:
+    run = samples.tweaked(tmp_path)
+    path = tmp_path / "record.safetensors"
+    sound = path.read_bytes()
+    unseen = 0
+    with open(path, "r+b") as file:
+        for changed in flips(sound):
+            file.seek(0)
+            file.write(changed)
+            file.flush()
+            try:
+                run.record()
+                unseen += 1
+            except ArtifactError:
+                pass
+    assert unseen == 0
+    path.write_bytes(sound)
+    assert run.record() is not None
+
+
 ALONE = {
     "mask": (lambda: encode_mask(samples.ladder().mask(2)), decode_mask, make_corpus.mask_truth),
     "ladder": (lambda: encode_ladder(samples.full_ladder()), decode_ladder, make_corpus.ladder_truth),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.artifacts import make_corpus, samples
+from tests.artifacts import hostile_folders, hostile_trajectories, make_corpus, samples
 from ticketctl.artifacts.run import ReportFile, Run, StateFile, open_run
 from ticketctl.artifacts.verify import verify_run
 from ticketctl.artifacts.weights import encode_weights, weights_digest
@@ -106,3 +106,81 @@ def test_truth_tells_everything(tmp_path: Path) -> None:
     run = open_run(samples.run(tmp_path).folder)
     assert isinstance(run, Run)
     assert make_corpus.run_truth(run)["states"].keys() == {"best-val"}
+
+
+def test_a_record_makes_it_version_1_2_and_nothing_else_does(tmp_path: Path) -> None:
+    made = {
+        "1.0": samples.run(tmp_path / "plain"),
+        "1.1": hostile_trajectories.run(tmp_path / "moved"),
+        "1.2": samples.tweaked(tmp_path / "tweaked"),
+    }
+    assert {version: run.manifest.format_version for version, run in made.items()} == {
+        version: version for version in made
+    }
+    both = samples.run(tmp_path / "both", record=samples.written(), trajectory=_moves())
+    assert both.manifest.format_version == "1.2"
+    assert both.manifest.trajectory is not None
+    assert failed(both.folder) == []
+    assert samples.redense(tmp_path / "dense-again", made["1.0"]).manifest.format_version == "1.0"
+    assert samples.run(tmp_path / "nothing", record={}).manifest.format_version == "1.0"
+
+
+def _moves() -> hostile_trajectories.Walk:
+    return hostile_trajectories.walk(last=samples.ladder().mask(samples.ROUNDS))
+
+
+def test_what_was_written_down_is_read(tmp_path: Path) -> None:
+    found = samples.tweaked(tmp_path).record()
+    assert found is not None
+    assert found.keys() == samples.written().keys()
+    for name, tensor in samples.written().items():
+        assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape)
+        np.testing.assert_array_equal(found[name].array(), tensor.array())
+    assert samples.run(tmp_path / "plain").record() is None
+
+
+def test_the_record_has_no_part_in_the_id(tmp_path: Path) -> None:
+    one, other = samples.tweaked(tmp_path / "one"), samples.tweaked(tmp_path / "two", record=None)
+    assert one.manifest.run_id == other.manifest.run_id
+    assert one.manifest.manifest_digest != other.manifest.manifest_digest
+
+
+def test_tweaks_and_the_weights_they_add_have_a_part_in_the_id(tmp_path: Path) -> None:
+    one = samples.tweaked(tmp_path / "one")
+    fewer = samples.tweaked(tmp_path / "two", arch={**samples.ARCH, "tweaks": ["skip"]})
+    without = {name: tensor for name, tensor in one.weights().items() if name not in samples.SKIP}
+    plain = samples.tweaked(tmp_path / "three", weights=without, states=[])
+    assert len({run.manifest.run_id for run in (one, fewer, plain)}) == 3
+    assert one.manifest.arch.param_shapes != plain.manifest.arch.param_shapes
+    assert {"E_ARCH_MISMATCH"} == {
+        check.code for check in verify_run(_with_final(tmp_path / "four", one, plain)) if not check.ok
+    }
+
+
+def _with_final(folder: Path, one: Run, other: Run) -> Path:
+    """`one`, its final weights those of `other`, listed and sealed."""
+    hostile = samples.tweaked(folder)
+    data = (other.folder / "final.safetensors").read_bytes()
+    digest = other.manifest.weights.digest
+    hostile_folders.replaced(
+        hostile.folder, "final.safetensors", data, lambda f: f["weights"].update(digest=digest)
+    )
+    assert hostile.manifest.run_id == one.manifest.run_id
+    return folder
+
+
+def test_a_record_that_is_not_listed_is_no_part_of_the_run(tmp_path: Path) -> None:
+    run = samples.run(tmp_path)
+    (tmp_path / "record.safetensors").write_bytes(b"anything")
+    assert open_run(tmp_path).record() is None
+    assert run.manifest.format_version == "1.0"
+    assert failed(tmp_path) == []
+
+
+def test_a_ticket_may_keep_which_images_it_was_drawn_on(tmp_path: Path) -> None:
+    ticket = samples.ticket(tmp_path / "subset", record={"subset.index": samples.written()["subset.index"]})
+    assert ticket.manifest.format_version == "1.1"
+    record = ticket.record()
+    assert record is not None
+    assert record["subset.index"].array().tolist() == [0, 2, 3, 7, 8]
+    assert samples.ticket(tmp_path / "nothing", record={}).manifest.format_version == "1.0"

@@ -179,7 +179,11 @@ def test_kept_momentum_changes_the_course_and_is_refused_where_there_is_none(lat
 
 
 def test_what_changes_the_start_has_no_second_say_in_a_sequel(drawn: Path) -> None:
-    sets = [key for names in KEYS.values() for key in names]
+    sets = (
+        "tweaks.scaled-init.iterations=3",
+        "tweaks.scaled-init.batch=32",
+        "tweaks.redense.lr=0.01",
+    )
     run = tiny.spend(drawn, *sets, levels="2", tweaks=["scaled-init,redense"])[-1].run
     base = open_run(drawn / "levels" / "2").manifest
     assert run.manifest.arch.tweaks == ("scaled-init", "redense")

@@ -91,10 +91,11 @@ def has(files: Sequence[FileEntry], role: str) -> bool:
     return any(entry.role == role for entry in files)
 
 
-def put_record(folder: Path, record: Mapping[str, Tensor] | None, files: list[dict[str, object]]) -> None:
-    """Write what methods, tweaks and data wrote down, if anything, and list it."""
+def put_record(folder: Path, record: Mapping[str, Tensor] | None, files: list[dict[str, object]]) -> bool:
+    """Write what methods, tweaks and data wrote down, if anything, and list it; whether there was anything."""
     if record:
         files.append(put(folder, RECORD, pack_tensors(record, METADATA), "record"))
+    return bool(record)
 
 
 def get_record(folder: Path, files: Sequence[FileEntry]) -> dict[str, Tensor] | None:

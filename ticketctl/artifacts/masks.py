@@ -120,6 +120,11 @@ def mask_digest(keep: Keep) -> str:
     return _digest(stored, {name: pack_rows(array) for name, array in stored.items()})
 
 
+def counts(keep: Keep) -> tuple[int, int]:
+    """How many weights are kept, of how many."""
+    return sum(int(array.sum()) for array in keep.values()), sum(array.size for array in keep.values())
+
+
 def pack_rows(keep: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Bits of `keep`, dim 0 as rows, eight to a byte, the lowest bit first. Shape [R, ceil(C / 8)]."""
     rows, columns = matrix_shape(keep.shape)

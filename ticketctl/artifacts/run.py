@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ticketctl.artifacts.folder import check_listed, get, get_record, put, put_record
 from ticketctl.artifacts.manifest import manifest_bytes, parse_manifest
-from ticketctl.artifacts.masks import Keep, decode_mask, encode_mask, mask_digest
+from ticketctl.artifacts.masks import Keep, counts, decode_mask, encode_mask, mask_digest
 from ticketctl.artifacts.models import RunManifest, recipe_digest, run_id, shapes_digest
 from ticketctl.artifacts.records import numbers, to_record
 from ticketctl.artifacts.series import Series, decode_series, encode_series
@@ -45,7 +45,7 @@ class StateFile:
 
 @dataclass(frozen=True)
 class ReportFile:
-    """A finished report to list: the archive's bytes, its kind, and the digest of its content."""
+    """A finished report to list: its archive, its kind, and the digest of its content."""
 
     name: str
     kind: str
@@ -92,14 +92,9 @@ class Run:
             return None
         keep = decode_mask(self._read(MASK), where=where)
         _refuse_other("E_MASK_DIGEST", where, mask_digest(keep), part.digest)
-        counts = (
-            sum(int(array.sum()) for array in keep.values()),
-            sum(array.size for array in keep.values()),
-        )
-        if counts != (part.kept, part.prunable):
-            raise ArtifactError(
-                "E_COUNT", f"{where}: keeps {counts[0]} of {counts[1]}, run.json says otherwise"
-            )
+        kept, prunable = counts(keep)
+        if (kept, prunable) != (part.kept, part.prunable):
+            raise ArtifactError("E_COUNT", f"{where}: keeps {kept} of {prunable}, run.json says otherwise")
         return keep
 
     def series(self) -> Series | None:
@@ -232,10 +227,9 @@ def write_run(
         "ext": to_record(ext or {}),
     }
     fields |= _trajectory_part(folder, trajectory, files)
-    put_record(folder, record, files)
-    fields |= {"format_version": "1.2"} if record else {}
-    counts = fields["mask"] or {"kept": prunable, "prunable": prunable}
-    fields |= {"kept": counts["kept"], "prunable": counts["prunable"]}
+    fields |= {"format_version": "1.2"} if put_record(folder, record, files) else {}
+    counted = fields["mask"] or {"kept": prunable, "prunable": prunable}
+    fields |= {"kept": counted["kept"], "prunable": counted["prunable"]}
     fields["features"] = [feature for part, feature in _FEATURES.items() if fields.get(part)]
     fields["files"] = sorted(files, key=lambda entry: str(entry["path"]))
     write_atomic(folder / MANIFEST, manifest_bytes(fields, RunManifest))
@@ -264,8 +258,7 @@ def _mask_part(folder: Path, keep: Keep | None, files: Files) -> dict[str, Any] 
     if keep is None:
         return None
     files.append(put(folder, MASK, encode_mask(keep), "mask"))
-    kept = sum(int(array.sum()) for array in keep.values())
-    prunable = sum(array.size for array in keep.values())
+    kept, prunable = counts(keep)
     return {"file": MASK, "digest": mask_digest(keep), "kept": kept, "prunable": prunable}
 
 

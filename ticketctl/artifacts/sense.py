@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ticketctl.artifacts.folder import RECORD
 from ticketctl.artifacts.models import (
     ROLES,
     FileEntry,
@@ -17,7 +18,7 @@ from ticketctl.artifacts.models import (
 from ticketctl.artifacts.records import MINORS
 from ticketctl.errors import ArtifactError
 
-EXTRAS = {"scores.safetensors": "scores", "record.safetensors": "record"}
+EXTRAS = {"scores.safetensors": "scores", RECORD: "record"}
 """Files that a ticket may have beside its parts, from version 1.1 on."""
 
 RESERVED = ("ticket.json", "run.json", "provenance.json")
@@ -70,10 +71,10 @@ def check_run(manifest: RunManifest, where: str) -> None:
     if manifest.trajectory:
         parts[manifest.trajectory.file] = "trajectory"
         features.append("trajectory.xor")
-    if any(entry.path == "record.safetensors" for entry in manifest.files):
-        parts["record.safetensors"] = "record"
+    if any(entry.path == RECORD for entry in manifest.files):
+        parts[RECORD] = "record"
         if manifest.format_version in ("1.0", "1.1"):
-            raise ArtifactError("E_MANIFEST", f"{where}: record.safetensors belongs to version 1.2")
+            raise ArtifactError("E_MANIFEST", f"{where}: {RECORD} belongs to version 1.2")
     _check_trajectory(manifest, where)
     _check_features(manifest.features, features, where)
     _check_files(manifest, "run", parts, where)

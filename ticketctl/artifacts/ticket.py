@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ticketctl.artifacts.folder import check_listed, get, get_record, has, put, put_record
 from ticketctl.artifacts.ladder import Ladder, complete, decode_ladder, encode_ladder, ladder_digest
 from ticketctl.artifacts.manifest import manifest_bytes, parse_manifest
-from ticketctl.artifacts.masks import Keep, decode_mask, encode_mask, mask_digest
+from ticketctl.artifacts.masks import Keep, counts, decode_mask, encode_mask, mask_digest
 from ticketctl.artifacts.models import TicketManifest, recipe_digest, shapes_digest, ticket_id
 from ticketctl.artifacts.records import numbers, to_record
 from ticketctl.artifacts.weights import decode_weights, encode_weights, weights_digest
@@ -42,8 +42,7 @@ class Ticket:
         part, where = self.manifest.mask, str(self.folder / MASK)
         keep = decode_mask(self._read(MASK), where=where)
         _refuse_other("E_MASK_DIGEST", where, mask_digest(keep), part.digest)
-        kept = sum(int(array.sum()) for array in keep.values())
-        total = sum(array.size for array in keep.values())
+        kept, total = counts(keep)
         if (kept, total) != (part.kept, part.prunable):
             raise ArtifactError(
                 "E_COUNT",
@@ -246,14 +245,13 @@ def write_ticket(
 
 
 def _mask_part(keep: Keep) -> dict[str, Any]:
-    kept = sum(int(array.sum()) for array in keep.values())
-    prunable = sum(array.size for array in keep.values())
+    kept, prunable = counts(keep)
     return {"file": MASK, "encoding": "bits", "digest": mask_digest(keep), "prunable": prunable, "kept": kept}
 
 
 def _is_newer(scores: Any, record: Any, control: Mapping[str, Any] | None) -> bool:
     """Whether it has what version 1.0 does not know."""
-    return scores is not None or record is not None or bool(control and control["kind"] == "inverted")
+    return scores is not None or bool(record) or bool(control and control["kind"] == "inverted")
 
 
 def _score_tensors(scores: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:

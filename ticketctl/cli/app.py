@@ -24,6 +24,7 @@ from ticketctl.cli.inspect import inspect
 from ticketctl.cli.listing import list_
 from ticketctl.cli.output import print_error
 from ticketctl.cli.recipes import recipes
+from ticketctl.cli.reproduce import reproduce
 from ticketctl.cli.spend import spend
 from ticketctl.cli.verify import verify
 from ticketctl.errors import ResourceError, StoppedError, TicketctlError, UsageError
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify,
     "diff": diff,
     "compare": compare,
+    "reproduce": reproduce,
     "list": list_,
     "recipes": recipes,
     "doctor": doctor,

@@ -115,7 +115,7 @@ def compare(
     from ticketctl.stages.against import against
 
     lines = against(table, groups, data=data)
-    _show_lines(table, lines, len(subjects), kind, _verdict(lines, within))
+    show_lines(table, lines, len(subjects), kind, _verdict(lines, within))
 
 
 def _checked(
@@ -213,11 +213,10 @@ def _verdict(lines: Sequence[Line], within: float | None) -> OutsideError | None
     )
 
 
-def _show_lines(
-    table: Table, lines: Sequence[Line], runs: int, kind: str, error: OutsideError | None
-) -> None:
+def show_lines(table: Table, lines: Sequence[Line], runs: int, kind: str, error: OutsideError | None) -> None:
+    """The cells of a paper's table, each with what belongs to it."""
     if kind == "json":
-        result = _paper_record(table, lines, runs)
+        result = paper_record(table, lines, runs)
         print_failure(result, error) if error else print_json(result)
     else:
         print_as(kind, CELLS, [_line_cells(line, table) for line in lines], left=2, prose=True)
@@ -259,7 +258,8 @@ def _about(table: Table, lines: Sequence[Line], runs: int) -> list[str]:
     return [*said, f"what the paper tells, and does not: {table.note}"]
 
 
-def _paper_record(table: Table, lines: Sequence[Line], runs: int) -> dict[str, Any]:
+def paper_record(table: Table, lines: Sequence[Line], runs: int) -> dict[str, Any]:
+    """For `--json`."""
     head = {key: getattr(table, key) for key in ("spec", "name", "title", "source", "note", "seeds")}
     return {"table": head, "runs": runs, "cells": [_cell_record(line) for line in lines]}
 

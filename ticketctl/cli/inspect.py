@@ -96,6 +96,22 @@ def level_record(ticket: Ticket, level: int) -> dict[str, Any]:
     return {"level": level, "ticket_id": ticket.ticket_id_at(level), "kept": kept, "density": kept / prunable}
 
 
+def _tweaks(ext: Mapping[str, Any]) -> str:
+    """Each tweak of a run with its keys, and what they added."""
+    said = ext.get("ticketctl.tweaks") or {}
+    each = [
+        _tweak({key: value for key, value in tweak.items() if value is not None})
+        for tweak in said.get("tweaks", ())
+    ]
+    added = f"; {said['added']} weights added" if said.get("added") else ""
+    return "; ".join(each) + added
+
+
+def _tweak(said: Mapping[str, Any]) -> str:
+    keys = ", ".join(f"{key} {value}" for key, value in said.items() if key != "tweak")
+    return f"{said.get('tweak')} ({keys})"
+
+
 def _show_recipe(found: Ticket | Run, json: bool) -> None:
     from ticketctl.artifacts.run import Run
     from ticketctl.tomltext import toml_text
@@ -172,6 +188,7 @@ def _show_run(run: Run) -> None:
         ("net", manifest.arch.name),
         ("data", manifest.data.name),
         ("weights", f"{manifest.kept} of {manifest.prunable} prunable weights"),
+        ("tweaks", _tweaks(manifest.ext) or None),
         ("start", f"{manifest.start.role}, step {manifest.start.step}"),
         ("status", manifest.status),
         ("cost", f"{manifest.cost.steps} steps, {manifest.cost.images} images"),

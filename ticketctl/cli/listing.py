@@ -85,15 +85,25 @@ def _runs(workspace: opt.Workspace, json: bool) -> None:
     for folder, manifest in runs(workspace):
         accuracy = manifest.metrics.get("test.accuracy")
         name = folder.relative_to(workspace).as_posix()
-        records.append({"run_id": manifest.run_id, "name": name, "level": manifest.level, "status": manifest.status,
-                        "test_accuracy": float(accuracy) if accuracy else None})  # fmt: skip
+        test = float(accuracy) if accuracy else None
+        records.append(
+            {
+                "run_id": manifest.run_id,
+                "name": name,
+                "level": manifest.level,
+                "tweaks": list(manifest.arch.tweaks),
+                "status": manifest.status,
+                "test_accuracy": test,
+            }
+        )
         share = f"{100 * manifest.kept / manifest.prunable:.2f}"
         rows.append(
             [
                 manifest.run_id[:11],
                 name,
+                ",".join(manifest.arch.tweaks),
                 share,
-                percent(float(accuracy) if accuracy else None),
+                percent(test),
                 manifest.status,
             ]
         )
@@ -102,7 +112,7 @@ def _runs(workspace: opt.Workspace, json: bool) -> None:
     elif not rows:
         print_line(visible(f"no runs below {workspace}; `ticketctl draw` and `ticketctl spend` make them"))
     else:
-        print_table(["run", "name", "density %", "test %", "status"], rows, left=2)
+        print_table(["run", "name", "tweaks", "density %", "test %", "status"], rows, left=3)
 
 
 def _plugins(kind: str, name: str | None, json: bool) -> None:

@@ -75,7 +75,7 @@ def dress(
     seeds: Seeds,
     mask: Mask,
     *,
-    ticket: Ticket,
+    ticket: Ticket | None,
     teacher: Teacher | None,
     sequel: bool = False,
 ) -> Outfit:
@@ -86,7 +86,7 @@ def dress(
         recipe: of the job.
         seeds: of the job.
         mask: the ticket's; one that keeps everything for the dense net.
-        ticket: whose draw's levels a tweak may need.
+        ticket: whose draw's levels a tweak may need; None: it is only to be seen whether the tweaks fit.
         sequel: whether training begins where another spend ended: what changes the start has had its say there.
         teacher: whom a tweak learns from; None: nobody does, or it is only to be seen whether the tweaks fit.
 
@@ -105,7 +105,7 @@ def dress(
         seeds,
         mask if mask.kept < mask.size else None,
         (teacher or Teacher(setting.bench.model, "")) if "teacher" in needs else None,
-        levels_of(ticket) if "levels" in needs else (),
+        levels_of(ticket) if ticket is not None and "levels" in needs else (),
     )
     acting = tuple(name for name in names if not (sequel and changes(name) == "start"))
     hooks = tuple(_hook(name, recipe, kit) for name in acting)

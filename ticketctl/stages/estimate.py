@@ -29,11 +29,8 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
     per_epoch = setting.bench.feed.steps_per_epoch
     steps = round(cost.epochs * per_epoch)
     rate = images_per_second(setting)
-    evaluated = passed(setting.bench.exams)
-    # a training image costs about three passes of an evaluated one
-    images = (
-        steps * setting.bench.feed.batch_size + steps / per_epoch / recipe.train.eval_every * evaluated / 3
-    )
+    evaluated = steps / per_epoch / recipe.train.eval_every * passed(setting.bench.exams)
+    images = work_of(steps, setting.bench.feed.batch_size, evaluated)
     size = sum(value.numel() * value.element_size() for value in setting.initial.weights.values())
     return {
         "recipe": setting.recipe.record(),
@@ -48,6 +45,11 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
         "seconds": images / rate,
         "bytes": size * (1 + (cost.trainings if recipe.draw and recipe.draw.keep == "all" else 0)),
     }
+
+
+def work_of(steps: int, batch: int, evaluated: float) -> float:
+    """Training images that take as long: one costs about three passes of an evaluated one."""
+    return steps * batch + evaluated / 3
 
 
 def images_per_second(setting: Setting) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -77,9 +77,17 @@ class TableSpec(Spec):
     source: str
     note: str
     seeds: int | None = None
+    seed_list: tuple[Annotated[int, Field(ge=0, lt=2**53)], ...] = ()
+    """Those runs' seeds, where the paper names them."""
     metric: str
     unit: Literal["percent", "share", "epochs"]
     row: tuple[Row, ...]
+
+    @model_validator(mode="after")
+    def _counts_its_seeds(self) -> TableSpec:
+        if self.seed_list and len({*self.seed_list}) != self.seeds:
+            raise ValueError("seed_list has as many different seeds as `seeds` says")
+        return self
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,8 @@ class Table:
     seeds: int | None
     """Runs behind a value; None where the paper does not tell."""
     cells: tuple[Cell, ...]
+    seed_list: tuple[int, ...] = ()
+    """Their seeds, where the paper names them."""
 
     @property
     def spec(self) -> str:
@@ -170,7 +180,8 @@ def table_in(path: Path, name: str) -> Table:
         raise UsageError(f"table {name}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
     except (ValueError, ZeroDivisionError, RecursionError, OSError) as error:
         raise UsageError(f"table {name}: not a readable table: {error}") from None
-    return Table(path, name, spec.paper, spec.table, spec.title, spec.source, spec.note, spec.seeds, cells)
+    head = (spec.paper, spec.table, spec.title, spec.source, spec.note, spec.seeds)
+    return Table(path, name, *head, cells, spec.seed_list)
 
 
 def _cells(row: Row, table: TableSpec) -> Iterator[Cell]:

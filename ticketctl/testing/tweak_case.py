@@ -59,9 +59,16 @@ def recipe_of(tables: Tables) -> Recipe:
 
 
 def drawn(tables: Tables, folder: Path) -> Path:
-    """Draw the ticket that all claims spend; the folder with `ticket` and `levels` in it."""
-    draw(recipe_of(tables), 0, folder / ROOT, surroundings(folder / "cache", folder))
-    return folder / ROOT
+    """The ticket that all suites of the same tables spend, drawn below `folder` by the first of them.
+
+    Returns:
+        The folder with `ticket` and `levels` in it.
+    """
+    recipe = recipe_of(tables)
+    place = folder / f"drawn-{recipe.fingerprint}" / ROOT
+    if not (place / "ticket" / "ticket.json").is_file():
+        draw(recipe, 0, place, surroundings(place.parent / "cache", place.parent))
+    return place
 
 
 @dataclass(frozen=True)

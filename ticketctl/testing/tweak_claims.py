@@ -81,7 +81,9 @@ class TweakClaims(TweakSubject):
             assert not unlike, f"{part}: others of {unlike}"
         assert manifest.ticket == ticket.ticket_id_at(LEVEL), "the run belongs to another ticket"
         assert manifest.arch.tweaks == (self.tweak,), f"the run says {manifest.arch.tweaks}"
-        if not case.moves_mask and not case.says("DENSE", False):
+        if case.says("DENSE", False):
+            assert spent.run.mask() is None, "DENSE, and the run has a mask"
+        elif not case.moves_mask:
             keep, truth = spent.run.mask() or {}, ticket.mask_at(LEVEL)
             same = keep.keys() == truth.keys() and all(
                 np.array_equal(keep[name], truth[name]) for name in truth

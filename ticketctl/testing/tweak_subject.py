@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, ClassVar
 
 from ticketctl.errors import UsageError
@@ -13,9 +11,6 @@ from ticketctl.stages.spent import Spent
 from ticketctl.stages.tweaking import tweak_set
 from ticketctl.testing.subject import Folders, no_waiting
 from ticketctl.testing.tweak_case import Bought, TweakCase, drawn
-
-_TICKETS: dict[tuple[str, str], Path] = {}
-"""Where the ticket lies that suites of the same tables spend, by the folder that pytest keeps and the tables."""
 
 
 class TweakSubject:
@@ -47,11 +42,9 @@ class TweakSubject:
         """The tweak with its keys, in a folder that all claims share, on a ticket that all suites share."""
         if "case" not in self._made:
             folder = tmp_path_factory.mktemp(self.tweak)
-            place = str(folder.parent), json.dumps(self.tables, default=str, sort_keys=True)
-            if place not in _TICKETS:
-                with no_waiting():
-                    _TICKETS[place] = drawn(self.tables, tmp_path_factory.mktemp("ticket"))
-            self._made["case"] = TweakCase(self.tweak, self.keys, self.tables, _TICKETS[place], folder)
+            with no_waiting():
+                origin = drawn(self.tables, folder.parent)
+            self._made["case"] = TweakCase(self.tweak, self.keys, self.tables, origin, folder)
         found: TweakCase = self._made["case"]
         return found
 

@@ -220,11 +220,14 @@ class _Resize(nn.Module):
 
 
 def _projection(conv: nn.Conv2d) -> nn.Conv2d:
-    """1x1, from the shape of what enters `conv` to that of what leaves it."""
-    rows, columns = conv.stride
-    return nn.Conv2d(
-        conv.in_channels, conv.out_channels, 1, stride=(rows, columns), groups=conv.groups, bias=False
-    )
+    """1x1, from the shape of what enters `conv` to that of what leaves it; its values are not set.
+
+    Its constructor would draw them from the global random state, which is nobody's.
+    """
+    sizes = (conv.in_channels, conv.out_channels, 1)
+    made = nn.utils.skip_init(nn.Conv2d, *sizes, stride=conv.stride, groups=conv.groups, bias=False)
+    assert isinstance(made, nn.Conv2d)
+    return made
 
 
 def _attach(net: nn.Module, units: list[Unit], params: Params, seeds: Seeds) -> None:

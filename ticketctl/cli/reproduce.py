@@ -1,0 +1,283 @@
+"""`ticketctl reproduce`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticketctl.cli import options as opt
+from ticketctl.cli.compare import paper_record, show_lines
+from ticketctl.cli.console import duration
+from ticketctl.cli.context import surroundings
+from ticketctl.cli.devices import check
+from ticketctl.cli.output import note, print_failure, print_json, print_line, print_table, visible
+from ticketctl.errors import DivergedError
+
+if TYPE_CHECKING:
+    from ticketctl.stages.against import Line
+    from ticketctl.stages.bill import Bill
+    from ticketctl.stages.carry import Carried
+    from ticketctl.stages.errands import Task
+    from ticketctl.stages.papers import Table
+    from ticketctl.stages.reproduce import Planned
+
+
+def _tables(incomplete: str) -> list[tuple[str, str]]:
+    """Names of the shipped tables."""
+    from ticketctl.recipe_files import table_names
+
+    return [(name, "") for name in table_names() if name.startswith(incomplete)]
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A table of a paper (ticketctl recipes --tables): 001:A2; or a file of yours.",
+        autocompletion=_tables,
+    ),
+]
+Rows = Annotated[
+    list[str] | None, typer.Option(help="These rows alone: names, or numbers as 1,3-4. Repeatable.")
+]
+Levels = Annotated[
+    str | None, typer.Option(help="These levels alone: 3,8-10, a sparsity as 0.8926; ladders end there.")
+]
+Data = Annotated[str | None, typer.Option(help="Another data set, in place of the paper's.")]
+
+
+def reproduce(
+    table: Name,
+    rows: Rows = None,
+    levels: Levels = None,
+    scale: opt.Scale = None,
+    seed: opt.Seeds = None,
+    data: Data = None,
+    data_dir: opt.DataDir = None,
+    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
+    device: opt.Device = "auto",
+    offline: opt.Offline = False,
+    dry_run: opt.DryRun = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Reproduce a table or figure of a paper: all its draws and spends, each made once, and the comparison.
+
+    Draws and runs that lie in the workspace are found, however they were made. The same command again goes on where it
+    stopped. Without --seed there are as many runs as the paper has. Exit 4 if every run diverged.
+
+    Examples:
+
+    ticketctl reproduce 001:A2 --dry-run
+
+    ticketctl reproduce papers/001-toast/table-a2 --rows LTH,skip --levels 0,0.8926 --seed 42 --scale 0.1
+    """
+    from ticketctl.stages.papers import find_table
+    from ticketctl.stages.reproduce import Asked, plan_table
+
+    check(device)
+    factor = opt.scale_of(scale, None)
+    asked = Asked(find_table(table), rows or (), levels, opt.seeds_of(seed), factor, data, workspace)
+    planned = plan_table(asked)
+    where = opt.where(workspace=workspace, device=device, data=data, data_dir=data_dir, offline=offline)
+    for text in [*planned.refused, *planned.notes, f"repeat with: {_line(planned, table, scale, where)}"]:
+        note(text, quiet)
+    if dry_run:
+        _estimate(planned, device, data_dir, quiet, json)
+    else:
+        _carry_out(planned, device, data_dir, offline, quiet, json)
+
+
+def _line(planned: Planned, name: str, scale: float | None, where: list[str]) -> str:
+    asked = planned.asked
+    words = [word for row in asked.rows for word in ("--rows", row)]
+    words += ["--levels", asked.levels] if asked.levels is not None else []
+    words += ["--scale", f"{scale:g}"] if scale is not None else []
+    words += ["--seed", ",".join(map(str, planned.seeds))]
+    return shlex.join(["ticketctl", "reproduce", name, *words, *where])
+
+
+# --------------------------------------------------------------------------------------------------------- the plan
+
+
+def _estimate(planned: Planned, device: str, data_dir: Path | None, quiet: bool, json: bool) -> None:
+    """The plan and its cost; what is not here is not fetched for it."""
+    from ticketctl.stages.errands import tasks
+
+    todo, faults = tasks(planned), list[str]()
+    with surroundings(device, data_dir, True, quiet, None, planned.asked.workspace) as around:
+        from ticketctl.stages.bill import bill_of, survey
+
+        bill = bill_of(planned, todo, survey(planned, todo, around, timed=True, faults=faults))
+    if json:
+        print_json({**_plan_record(planned, todo, bill), "unknown": list(dict.fromkeys(faults))})
+        return
+    _show_plan(planned, todo, bill)
+    for text in _told(planned, todo, bill, timed=True):
+        print_line(text)
+    for fault in dict.fromkeys(faults):
+        print_line(visible(f"unknown     {fault}"))
+
+
+def _show_plan(planned: Planned, todo: list[Task], bill: Bill) -> None:
+    heads = ["draw", "seed", "its trainings", "epochs", "spends", "epochs", "there"]
+    rows = []
+    for draw, item in bill.draws.items():
+        mine = [one for task, one in bill.spends if task.draw == draw]
+        own = [task for task in todo if task.draw == draw]
+        cells = [f"{item.trainings}", f"{item.epochs:g}"] if item.trainings else ["there", "-"]
+        spends = [f"{len(mine)}", f"{sum(one.epochs for one in mine):g}", f"{len(own) - len(mine)}"]
+        rows.append([str(draw.folder), str(draw.seed), *cells, *spends])
+    print_table(heads, rows)
+    print_line("there: runs that need no training, or that the draw trains itself")
+    print_line("")
+
+
+def _told(planned: Planned, todo: list[Task], bill: Bill, *, timed: bool) -> list[str]:
+    """The cost in a few lines."""
+    cost, table = bill.record(), planned.asked.table
+    most = "at most " if cost["at_most"] else ""
+    steps = "" if cost["steps"] is None else f" and {cost['steps']:,} steps"
+    rows = len({cell.row for cell in planned.cells})
+    spends = sum(item.trainings for _, item in bill.spends)
+    made = sum(item.trainings > 0 for item in bill.draws.values())
+    lines = [
+        f"plan        {table.spec}: {_many(rows, 'row')}, {_many(len(planned.cells), 'cell')}; "
+        f"{_many(len(planned.draws), 'draw')}, each made once, of which {made} to make; {spends} trainings beside them",
+        f"to train    {most}{_many(cost['trainings'], 'training')}, {cost['epochs']:g} epochs{steps} in all",
+    ]
+    if timed:
+        known = "unknown" if cost["seconds"] is None else f"about {duration(cost['seconds'])} on this machine"
+        lines.append(f"time        {known}; what tweaks cost more is not counted")
+    return [*lines, *(f"caution     {text}" for text in _cautions(planned))]
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _cautions(planned: Planned) -> list[str]:
+    """Why what comes out is not the paper's table."""
+    found = []
+    if planned.departures:
+        what = ", ".join(planned.departures)
+        found.append(f"{what}: this is no reproduction of the paper; the last column says what differs")
+    few, seeds = len(planned.seeds), planned.asked.table.seeds
+    if seeds is not None and few < seeds:
+        found.append(f"{_many(few, 'seed')}, where the paper has {seeds}")
+    return found
+
+
+def _plan_record(planned: Planned, todo: list[Task], bill: Bill) -> dict[str, Any]:
+    table = planned.asked.table
+    draws = [
+        {
+            "folder": str(draw.folder),
+            "seed": draw.seed,
+            "recipe": draw.name,
+            "trainings": item.trainings,
+            "epochs": item.epochs,
+            "steps": item.steps,
+            "there": item.trainings == 0,
+        }
+        for draw, item in bill.draws.items()
+    ]
+    head = {"spec": table.spec, "name": table.name, "title": table.title}
+    return {
+        "table": head,
+        "cells": len(planned.cells),
+        "seeds": list(planned.seeds),
+        "draws": draws,
+        "runs": [_task_record(task) for task in todo],
+        "cost": bill.record(),
+        "refused": list(planned.refused),
+        "cautions": _cautions(planned),
+    }
+
+
+def _task_record(task: Task) -> Mapping[str, Any]:
+    return {
+        "draw": str(task.draw.folder),
+        "seed": task.draw.seed,
+        "level": task.use.level,
+        "tweaks": list(task.use.tweaks),
+        "control": task.use.control or None,
+        "sets": list(task.use.sets),
+        "folder": None if task.folder is None else str(task.folder),
+        "there": task.there,
+    }
+
+
+# ------------------------------------------------------------------------------------------------------- the doing
+
+
+def _carry_out(
+    planned: Planned, device: str, data_dir: Path | None, offline: bool, quiet: bool, json: bool
+) -> None:
+    from ticketctl.stages.errands import tasks
+
+    todo, workspace = tasks(planned), planned.asked.workspace
+    if all(task.there for task in todo) and all(draw.done for draw in planned.draws):
+        note("all of it is there already", quiet)
+        from ticketctl.stages.errands import ready_runs
+
+        _show(planned, list(ready_runs(planned)), None, json)
+        return
+    with surroundings(device, data_dir, offline, quiet, None, workspace) as around:
+        from ticketctl.stages.bill import bill_of, survey
+        from ticketctl.stages.carry import carry_out
+
+        bill = bill_of(planned, todo, survey(planned, todo, around, timed=False, faults=None))
+        for text in _told(planned, todo, bill, timed=False):
+            note(text, quiet)
+        note(f"writes to {workspace}; the same command goes on there after an interruption", quiet)
+        fits = sum(item.trainings for item in bill.draws.values()) + len(todo)
+        carried = carry_out(planned, fits, around)
+    _show(planned, list(carried.runs), carried, json)
+
+
+def _show(planned: Planned, folders: list[Path], carried: Carried | None, json: bool) -> None:
+    """The comparison, as `ticketctl compare` makes it of these runs."""
+    table = replace(planned.asked.table, cells=planned.cells)
+    lines, runs, finite = _compared(planned, folders)
+    failure = (
+        None if finite else DivergedError("no run stayed finite; the runs are kept, and say where they left")
+    )
+    faults = carried.faults if carried else []
+    if json:
+        result = {
+            **paper_record(table, lines, runs),
+            "seeds": list(planned.seeds),
+            "drawn": carried.drawn if carried else 0,
+            "trained": carried.trained if carried else 0,
+            "faults": faults,
+            "refused": list(planned.refused),
+            "cautions": _cautions(planned),
+        }
+        print_failure(result, failure) if failure else print_json(result)
+    else:
+        show_lines(table, lines, runs, "table", None)
+        for text in [*faults, *planned.refused, *_cautions(planned)]:
+            print_line(visible(text))
+    if failure:
+        note(f"ticketctl: {failure}")
+        raise typer.Exit(failure.exit_code)
+
+
+def _compared(planned: Planned, folders: list[Path]) -> tuple[list[Line], int, int]:
+    """The lines of the cells asked for; how many runs there are, and how many of them stayed finite."""
+    from ticketctl.stages.against import against
+    from ticketctl.stages.compare import grouped
+    from ticketctl.stages.subjects import subjects_in
+
+    asked = planned.asked
+    found = subjects_in([str(folder) for folder in folders], asked.workspace)[0] if folders else []
+    data = asked.data.partition(":")[0] if asked.data else None
+    places = {(cell.row, cell.column) for cell in planned.cells}
+    lines = against(asked.table, grouped(found), data=data)
+    mine = [line for line in lines if (line.cell.row, line.cell.column) in places]
+    return mine, len(found), sum(not one.diverged for one in found)

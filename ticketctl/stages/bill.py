@@ -1,0 +1,215 @@
+"""What is left of a planned table costs: trainings, epochs, and, where the data are there, steps and seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ticketctl.duration import Duration
+from ticketctl.errors import UnavailableError
+from ticketctl.masks.mask import Mask
+from ticketctl.recipe import Recipe
+from ticketctl.stages.beginning import restarts
+from ticketctl.stages.dressing import dress
+from ticketctl.stages.errands import Task
+from ticketctl.stages.estimate import images_per_second, work_of
+from ticketctl.stages.finished import drawn
+from ticketctl.stages.method import plan
+from ticketctl.stages.reproduce import Draw, Planned
+from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
+from ticketctl.stages.tweaking import literal
+from ticketctl.train.evaluate import passed
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many images an epoch has and how fast they go by."""
+
+    images: int
+    evaluated: int
+    """After each epoch that is evaluated."""
+    rate: float | None
+    """Training images a second; None: not timed."""
+
+    def per_epoch(self, recipe: Recipe) -> int:
+        """Steps, for the recipe's batch and its part of the images (to a few steps: classes round it)."""
+        part, batch = recipe.data.subset, recipe.train.batch
+        images = self.images
+        if part is not None and part.fraction is not None:
+            images = max(1, round(images * part.fraction))
+        return max(1, images // batch if recipe.train.drop_last else -(-images // batch))
+
+
+@dataclass(frozen=True)
+class Item:
+    """A draw, or one training beside it."""
+
+    trainings: int
+    epochs: float
+    steps: int | None
+    seconds: float | None
+    at_most: bool = False
+
+
+@dataclass(frozen=True)
+class Bill:
+    """The sum, and what makes it up."""
+
+    draws: Mapping[Draw, Item]
+    spends: Sequence[tuple[Task, Item]]
+    """Those that are not there."""
+
+    @property
+    def items(self) -> list[Item]:
+        """All of them."""
+        return [*self.draws.values(), *(item for _, item in self.spends)]
+
+    def record(self) -> dict[str, Any]:
+        """For `--json`; None where it is not known."""
+        items = self.items
+        steps = [item.steps for item in items if item.steps is not None]
+        seconds = [item.seconds for item in items if item.seconds is not None]
+        return {
+            "trainings": sum(item.trainings for item in items),
+            "epochs": sum(item.epochs for item in items),
+            "steps": sum(steps) if len(steps) == len(items) else None,
+            "seconds": sum(seconds) if len(seconds) == len(items) else None,
+            "at_most": any(item.at_most for item in items),
+        }
+
+
+NOTHING = Item(0, 0.0, 0, 0.0)
+
+
+def bill_of(planned: Planned, todo: Sequence[Task], paces: Mapping[str, Pace]) -> Bill:
+    """The cost of what is not there yet.
+
+    Args:
+        planned: the table.
+        todo: as `errands.tasks` gives them.
+        paces: by `key_of`, as `survey` gives them; what is missing is not known.
+
+    Raises:
+        UsageError: a method's keys or target cannot be.
+    """
+    draws = {draw: _of_draw(draw, paces.get(key_of(draw.recipe))) for draw in planned.draws}
+    spends = [(task, _of_task(task, paces.get(key_of(task.recipe)))) for task in todo if not task.there]
+    return Bill(draws, spends)
+
+
+def _of_draw(draw: Draw, pace: Pace | None) -> Item:
+    if drawn(draw.recipe, draw.seed, draw.folder) is not None:
+        return NOTHING
+    cost = plan(draw.recipe, _before(draw.recipe, pace) if pace else None)
+    return _item(draw.recipe, cost.trainings, cost.epochs, pace, cost.at_most)
+
+
+def _of_task(task: Task, pace: Pace | None) -> Item:
+    recipe = task.recipe
+    if any(literal(name, "STEPS", None) == 0 for name in task.use.tweaks):
+        return _item(recipe, 1, 0.0, pace)
+    entered = task.use.level != 0 and not restarts(recipe) and recipe.spend.start == "ticket"
+    skipped = _before(recipe, pace) if entered else 0.0
+    return _item(recipe, 1, recipe.train.epochs - skipped, pace)
+
+
+def _before(recipe: Recipe, pace: Pace | None) -> float:
+    """Epochs before the rewind point."""
+    rewind = recipe.draw.rewind if recipe.draw else "0"
+    if pace is None:
+        return 0.0 if rewind == "0" else 1.0  # as `plan` takes it
+    per_epoch = pace.per_epoch(recipe)
+    return Duration.parse(rewind).steps(epochs=recipe.train.epochs, steps_per_epoch=per_epoch) / per_epoch
+
+
+def _item(recipe: Recipe, trainings: int, epochs: float, pace: Pace | None, at_most: bool = False) -> Item:
+    if pace is None:
+        return Item(trainings, epochs, None, None, at_most)
+    per_epoch = pace.per_epoch(recipe)
+    steps = round(epochs * per_epoch)
+    if pace.rate is None:
+        return Item(trainings, epochs, steps, None, at_most)
+    batch = min(recipe.train.batch, pace.images)
+    seconds = work_of(steps, batch, steps / per_epoch / recipe.train.eval_every * pace.evaluated) / pace.rate
+    return Item(trainings, epochs, steps, seconds, at_most)
+
+
+# ----------------------------------------------------------------------------------------------------------- survey
+
+
+def key_of(recipe: Recipe) -> str:
+    """Trainings with the same key go at the same pace."""
+    record = _whole(recipe).record("model", "data", "train")
+    train = {name: record["train"][name] for name in ("batch", "precision", "optimizer", "drop_last")}
+    return repr((record["model"], record["data"], train))
+
+
+def _whole(recipe: Recipe) -> Recipe:
+    """The recipe on all images: a part may be picked by a run that is still to be made."""
+    data = recipe.data.model_copy(update={"subset": None, "drop": None})
+    return recipe.model_copy(update={"data": data})
+
+
+def survey(
+    planned: Planned, todo: Sequence[Task], around: Surroundings, *, timed: bool, faults: list[str] | None
+) -> dict[str, Pace]:
+    """Build every net on its data once, put on every tweak, and so refuse what cannot be before anything is trained.
+
+    Args:
+        planned: the table.
+        todo: its tasks.
+        around: where it runs.
+        timed: also train a few steps of each; nothing is kept of them.
+        faults: takes the lines on data and nets that cannot be had; None: the first is raised.
+
+    Raises:
+        UsageError: a recipe, tweak or key that does not fit net or data.
+        UnavailableError: data or a net that cannot be had, with `faults` None.
+    """
+    paces: dict[str, Pace] = {}
+    groups: dict[str, list[tuple[Recipe, int]]] = {}
+    for recipe, seed in _open(planned, todo):
+        groups.setdefault(key_of(recipe), []).append((recipe, seed))
+    for key, recipes in groups.items():
+        try:
+            setting = prepare(_whole(recipes[0][0]), seeds_of(*recipes[0]), around)
+        except UnavailableError as error:
+            if faults is None:
+                raise
+            faults.append(str(error))
+            continue
+        _try_on(setting, recipes)
+        paces[key] = _pace(setting, timed)
+    return paces
+
+
+def _open(planned: Planned, todo: Sequence[Task]) -> Iterable[tuple[Recipe, int]]:
+    """The recipes that something is still to be trained by."""
+    for draw in planned.draws:
+        if not draw.done:
+            yield draw.recipe, draw.seed
+    yield from ((task.recipe, task.draw.seed) for task in todo if not task.there)
+
+
+def _pace(setting: Setting, timed: bool) -> Pace:
+    rate = images_per_second(setting) if timed else None
+    return Pace(setting.counts["train"], passed(setting.bench.exams), rate)
+
+
+def _try_on(setting: Setting, recipes: Iterable[tuple[Recipe, int]]) -> None:
+    """Every tweak set, on a mask that keeps every second weight: which ones plays no part in whether it fits."""
+    keep = {
+        name: (torch.arange(shape.numel()) % 2 == 0).reshape(shape) for name, shape in setting.shapes.items()
+    }
+    sets = {
+        repr(recipe.record("train", "draw", "spend", "tweaks")): (recipe, seed) for recipe, seed in recipes
+    }
+    for recipe, seed in sets.values():
+        if recipe.draw is not None:
+            replace(setting, recipe=recipe).rewind_step()
+        needs = {need for name in recipe.spend.tweaks for need in literal(name, "NEEDS", ())}
+        if recipe.spend.tweaks and "levels" not in needs:  # those are still to be drawn
+            dress(setting, recipe, seeds_of(recipe, seed), Mask(keep), ticket=None, teacher=None)

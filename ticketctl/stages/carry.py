@@ -1,0 +1,125 @@
+"""Carry out a planned table: every draw, then what is spent of it; what lies there is not made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ticketctl.errors import DivergedError
+from ticketctl.progress import Reporter
+from ticketctl.stages.draw import draw as make
+from ticketctl.stages.errands import Batch, batches, needed_by, uses_of
+from ticketctl.stages.reproduce import Draw, Planned
+from ticketctl.stages.setting import Surroundings
+from ticketctl.stages.spend import spend
+from ticketctl.stages.spent import Spent
+from ticketctl.stages.wallet import Job
+from ticketctl.train.bench import poll
+
+
+class Whole:
+    """Passes progress on as that of one job of so many trainings, whatever smaller jobs say of themselves."""
+
+    def __init__(self, reporter: Reporter, title: str, fits: int) -> None:
+        self.reporter = reporter
+        reporter.job(title, fits)
+
+    # what each method is told stands in the protocol, hence no docstrings (D102)
+
+    def job(self, title: str, fits: int) -> None:  # noqa: D102
+        del fits
+        self.reporter.note(title.partition("; --dry-run")[0])
+
+    def phase(self, name: str, epochs: float, done: float) -> None:  # noqa: D102
+        self.reporter.phase(name, epochs, done)
+
+    def epochs(self, done: float, values: Mapping[str, float]) -> None:  # noqa: D102
+        self.reporter.epochs(done, values)
+
+    def note(self, text: str) -> None:  # noqa: D102
+        self.reporter.note(text)
+
+    def download(self, name: str, done: int, total: int | None) -> None:  # noqa: D102
+        self.reporter.download(name, done, total)
+
+    def alive(self) -> None:  # noqa: D102
+        self.reporter.alive()
+
+
+@dataclass
+class Carried:
+    """What came of it."""
+
+    runs: dict[Path, None] = field(default_factory=dict)
+    """Folders of the runs that the table reports, and of those that they began from, in order."""
+    trained: int = 0
+    """How many spends were trained now."""
+    drawn: int = 0
+    """How many draws were made now."""
+    faults: list[str] = field(default_factory=list)
+    """Draws and spends that could not come to their end because something diverged."""
+
+
+def carry_out(planned: Planned, fits: int, around: Surroundings) -> Carried:
+    """Draw and spend, in the table's order; a run that diverges is kept, and the rest goes on.
+
+    The same call again goes on where the last one stopped.
+
+    Args:
+        planned: the table.
+        fits: about how many trainings that will be, for the time left.
+        around: where it runs, who watches.
+
+    Raises:
+        MismatchError, LockedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
+    """
+    whole = Whole(around.reporter, f"reproduce {planned.asked.table.spec}", fits)
+    around, found = replace(around, reporter=whole), Carried()
+    for draw in planned.draws:
+        poll(around.stop)
+        try:
+            found.drawn += _make(draw, around)
+        except DivergedError as error:
+            _keep_fault(found, error, around)
+            continue
+        for batch in batches(draw, uses_of(planned, draw), planned.asked.workspace):
+            _spend(batch, found, around)
+    return found
+
+
+def _make(draw: Draw, around: Surroundings) -> bool:
+    if draw.done:
+        return False
+    make(draw.recipe, draw.seed, draw.folder, around)
+    return True
+
+
+def _spend(batch: Batch, found: Carried, around: Surroundings) -> None:
+    if batch.done:
+        found.runs |= dict.fromkeys(batch.folders)
+        return
+    for spent in _spent(batch, found, around):
+        found.runs[spent.run.folder] = None
+        found.trained += spent.trained
+
+
+def _spent(batch: Batch, found: Carried, around: Surroundings) -> Iterator[Spent]:
+    """Each job in turn; one that would begin from, or learn from, what diverged is left out."""
+    left: Sequence[Job] = batch.jobs
+    while left:
+        number = 0
+        try:
+            for spent in spend(left, batch.chosen.recipe, batch.chosen.draw_seeds, around):
+                number += 1
+                yield spent
+            return
+        except DivergedError as error:
+            _keep_fault(found, error, around)
+            lost = left[number]
+            left = [job for job in left if lost.folder not in {one.folder for one in needed_by(job)}]
+
+
+def _keep_fault(found: Carried, error: DivergedError, around: Surroundings) -> None:
+    found.faults.append(str(error))
+    around.reporter.note(f"{error}; the rest goes on")
