@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ticketctl.stages.bill import Bill
     from ticketctl.stages.carry import Carried
     from ticketctl.stages.errands import Task
-    from ticketctl.stages.papers import Table
     from ticketctl.stages.reproduce import Planned
 
 
@@ -147,7 +146,8 @@ def _told(planned: Planned, todo: list[Task], bill: Bill, *, timed: bool) -> lis
     made = sum(item.trainings > 0 for item in bill.draws.values())
     lines = [
         f"plan        {table.spec}: {_many(rows, 'row')}, {_many(len(planned.cells), 'cell')}; "
-        f"{_many(len(planned.draws), 'draw')}, each made once, of which {made} to make; {spends} trainings beside them",
+        f"{_many(len(planned.draws), 'draw')}, each made once ({made} to make), and "
+        f"{_many(spends, 'training')} beside them",
         f"to train    {most}{_many(cost['trainings'], 'training')}, {cost['epochs']:g} epochs{steps} in all",
     ]
     if timed:

@@ -14,7 +14,7 @@ from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
 from ticketctl.stages.beginning import restarts
 from ticketctl.stages.dressing import dress
-from ticketctl.stages.errands import Task
+from ticketctl.stages.errands import OTHERWISE, Task
 from ticketctl.stages.estimate import images_per_second, work_of
 from ticketctl.stages.finished import drawn
 from ticketctl.stages.method import plan
@@ -113,7 +113,9 @@ def _of_task(task: Task, pace: Pace | None) -> Item:
         return _item(recipe, 1, 0.0, pace)
     entered = task.use.level != 0 and not restarts(recipe) and recipe.spend.start == "ticket"
     skipped = _before(recipe, pace) if entered else 0.0
-    return _item(recipe, 1, recipe.train.epochs - skipped, pace)
+    method = recipe.draw.method if recipe.draw else ""
+    maybe = task.folder is None and method in OTHERWISE
+    return _item(recipe, 1, recipe.train.epochs - skipped, pace, maybe)
 
 
 def _before(recipe: Recipe, pace: Pace | None) -> float:
@@ -176,10 +178,11 @@ def survey(
     for key, recipes in groups.items():
         try:
             setting = prepare(_whole(recipes[0][0]), seeds_of(*recipes[0]), around)
-        except UnavailableError as error:
+        except UnavailableError:
             if faults is None:
                 raise
-            faults.append(str(error))
+            recipe = recipes[0][0]
+            faults.append(f"{recipe.model.name} on {recipe.data.name}: not here, and this fetches nothing")
             continue
         _try_on(setting, recipes)
         paces[key] = _pace(setting, timed)

@@ -20,12 +20,7 @@ from ticketctl.store.locks import OWNER
 
 WORK = "work"
 
-LAST_ONLY = frozenset(
-    "aimp balanced er erk erk-plus force from-scores grasp mag-init pyramidal random shuffle smartratio snip "
-    "snip-iterative synflow uniform".split()
-)
-"""Methods that train the ticket as a spend would, and no other level."""
-OTHERWISE = frozenset("art earlybird gmp nm rigl set supermask".split())
+OTHERWISE = frozenset({"art", "earlybird", "gmp", "nm", "rigl", "set", "supermask"})
 """Methods that may train the ticket otherwise than a spend: what they trained is counted again, at most."""
 
 
@@ -164,10 +159,16 @@ def with_needs(uses: Iterable[Use]) -> list[Use]:
 def _needed(use: Use) -> Iterator[Use]:
     sequel = sequel_of(use.tweaks)
     if sequel:
-        yield from _needed(replace(use, tweaks=tuple(name for name in use.tweaks if name != sequel)))
+        yield from _needed(_without(use, tuple(name for name in use.tweaks if name != sequel)))
     if any("teacher" in literal(name, "NEEDS", ()) for name in use.tweaks) and not _names_teacher(use):
-        yield Use(use.draw, "", use.sets, 0, ())
+        yield replace(_without(use, ()), control="", level=0)
     yield use
+
+
+def _without(use: Use, names: Names) -> Use:
+    """The use with these tweaks alone, and the keys of no others."""
+    gone = tuple(f"tweaks.{name}." for name in use.tweaks if name not in names)
+    return replace(use, tweaks=names, sets=tuple(text for text in use.sets if not text.startswith(gone)))
 
 
 def _names_teacher(use: Use) -> bool:
@@ -175,7 +176,7 @@ def _names_teacher(use: Use) -> bool:
 
 
 def delivered(use: Use) -> bool:
-    """Whether the draw trains this level itself, as a spend would.
+    """Whether the draw trains this level itself, as a spend would: ladders and omp all levels, others the ticket.
 
     A method of somebody else's is taken to train its ticket alone.
     """
@@ -183,13 +184,9 @@ def delivered(use: Use) -> bool:
     plain = not use.sets and not use.tweaks and not use.control
     if draw is None or not plain or draw.keep != "all" or draw.method in OTHERWISE:
         return False
-    if draw.method in LAST_ONLY or not (is_ladder(use.draw.recipe) or draw.method == "omp"):
-        return use.level is None or (is_ladder(use.draw.recipe) and use.level == _end(use))
-    return True
-
-
-def _end(use: Use) -> int:
-    return len(ladder_of(use.draw.recipe)) - 1
+    if draw.method == "aimp":  # its search is short, the ticket's training is whole
+        return use.level == len(ladder_of(use.draw.recipe)) - 1
+    return use.level is None or is_ladder(use.draw.recipe) or draw.method == "omp"
 
 
 def ready_runs(planned: Planned) -> list[Path]:

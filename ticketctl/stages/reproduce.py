@@ -1,25 +1,22 @@
 """All draws and spends behind a table of a paper, each once. Nothing here imports torch.
 
-A row's recipe is drawn with `draw.*`, `model.*` and label noise of the row's `sets` (paper 002 prunes under noise); what
-else the row sets is the spend's (paper 003 trains a ticket with another batch, or on a part of the images). A recipe
-that prunes in rounds is drawn once for all its cells, at the level nearest to each sparsity; one that prunes once is
-drawn for each sparsity. A dense recipe, which has no rounds, is drawn with all that the row sets: that draw is the run.
+A row's recipe is drawn with `draw.*`, `model.*` and label noise of the row's `sets` (paper 002 prunes under noise);
+what else the row sets is the spend's (paper 003 trains a ticket with another batch, or on a part of the images). A
+recipe that prunes in rounds is drawn once for all its cells, at the level nearest to each sparsity; one that prunes
+once is drawn for each sparsity. A dense recipe, which has no rounds, is drawn with all that the row sets: that draw is
+the run.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ticketctl.errors import UsageError
 from ticketctl.recipe import Recipe
-from ticketctl.recipe_files import read_recipe
 from ticketctl.stages.cells import (
     Levels,
     is_ladder,
@@ -32,7 +29,8 @@ from ticketctl.stages.cells import (
 from ticketctl.stages.finished import finished_draw
 from ticketctl.stages.papers import Cell, Table
 from ticketctl.stages.repeat import settings
-from ticketctl.stages.request import Typed, draw_recipe, run_folder
+from ticketctl.stages.request import run_folder
+from ticketctl.stages.resolving import Resolve, resolver, texts
 from ticketctl.stages.tweaking import Names, tweak_set
 
 SPENT = ("model", "data", "train", "spend", "keep", "seeds", "tweaks")
@@ -120,7 +118,7 @@ def plan_table(asked: Asked) -> Planned:
     """
     rows = rows_asked(asked.table, asked.rows)
     seeds, notes = _seeds(asked)
-    resolve = _resolver(asked)
+    resolve = resolver(asked.data, asked.scale)
     levels, wanted = Levels(asked.levels), []
     refused: dict[tuple[str, str], list[str]] = {}
     for cell in (cell for cell in asked.table.cells if cell.row in rows):
@@ -156,7 +154,7 @@ def _seeds(asked: Asked) -> tuple[list[int], list[str]]:
         return list(table.seed_list), [f"seeds {','.join(map(str, table.seed_list))}: the paper's"]
     if table.seeds is None:
         return [0], ["seed 0: the paper does not say how many runs are behind a value"]
-    return list(range(table.seeds)), [f"{table.seeds} seeds from 0: as many runs as the table says"]
+    return list(range(table.seeds)), [f"seeds from 0: as many runs as the table says, {table.seeds}"]
 
 
 def _check_typed(asked: Asked, wanted: Sequence[_Want], refused: Iterable[tuple[str, str]]) -> None:
@@ -166,44 +164,6 @@ def _check_typed(asked: Asked, wanted: Sequence[_Want], refused: Iterable[tuple[
         if not left or (asked.rows and row not in left):
             more = "; nor has the table another row that can be run" if not left and not asked.rows else ""
             raise UsageError(f"{asked.table.spec}: row {row!r}: {why}{more}")
-
-
-# ---------------------------------------------------------------------------------------------------------- recipes
-
-Resolve = Callable[..., Recipe]
-
-
-def _resolver(asked: Asked) -> Resolve:
-    """`resolve(name, sets, density=…, rounds=…)`: the recipe as `ticketctl draw` would have it."""
-
-    @cache
-    def resolve(
-        name: str, sets: tuple[str, ...], density: Fraction | None = None, rounds: int | None = None
-    ) -> Recipe:
-        typed = Typed(
-            recipe=name, data=asked.data, sets=(*_unmeasured(name), *sets), density=density, rounds=rounds,
-            scale=asked.scale,
-        )  # fmt: skip
-        return draw_recipe(typed).recipe
-
-    @cache
-    def _unmeasured(name: str) -> tuple[str, ...]:
-        """Means and deviations of other data than those that stand for them are nobody's."""
-        own = read_recipe(name).get("data", {})
-        if asked.data in (None, own.get("name")):
-            return ()
-        return tuple(f"data.{key}=[]" for key in ("mean", "std") if own.get(key))
-
-    return resolve
-
-
-def _texts(sets: Mapping[str, Any]) -> tuple[str, ...]:
-    """`KEY=VALUE`; a number that was written as text is read as one where a number belongs."""
-    return tuple(f"{key}={_text(value)}" for key, value in sets.items())
-
-
-def _text(value: Any) -> str:
-    return str(value) if isinstance(value, Decimal) else json.dumps(value)
 
 
 @dataclass(frozen=True)
@@ -227,7 +187,7 @@ class _Want:
         plain = resolve(cell.recipe, ())
         counts = any(key.endswith(".record") and value == COUNTED for key, value in cell.sets.items())
         whole = _is_dense(plain) and cell.sparsity == 0 and not counts
-        own = _texts(
+        own = texts(
             {
                 key: value
                 for key, value in cell.sets.items()
@@ -260,7 +220,7 @@ class _Want:
             for key, value in self.cell.sets.items()
         }
         aims = {"density": self.density} if self.density is not None else {}
-        wanted = resolve(self.cell.recipe, _texts(sets), **aims).record(*SPENT)
+        wanted = resolve(self.cell.recipe, texts(sets), **aims).record(*SPENT)
         use = Use(
             draw, self.cell.control, tuple(settings(given, wanted)), self.level, tweak_set(self.cell.tweaks)
         )

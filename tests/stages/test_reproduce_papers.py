@@ -1,0 +1,80 @@
+"""The shipped tables, planned: each draw once, each cell at the level and under the recipe that the paper means."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from ticketctl.errors import UsageError
+from ticketctl.stages.against import HALF_LEVEL
+from ticketctl.stages.cells import is_ladder, ladder_of
+from ticketctl.stages.papers import tables
+from ticketctl.stages.reproduce import Asked, plan_table
+
+REFUSED = {"000:1": "a draw, which no run records", "004:text4.1": "an audit", "004:text4.2": "an audit"}
+"""Tables of which nothing can be run yet."""
+ALL = {table.spec: table for table in tables()}
+
+
+@pytest.mark.parametrize("spec", ALL)
+def test_every_shipped_table_is_planned_or_says_why_not(spec: str, tmp_path: Path) -> None:
+    asked = Asked(ALL[spec], workspace=tmp_path)
+    if spec in REFUSED:
+        with pytest.raises(UsageError, match=REFUSED[spec]):
+            plan_table(asked)
+        return
+    plan = plan_table(asked)
+    left = sum(line.partition(", left out ")[2].partition(": ")[0].count(",") + 1 for line in plan.refused)
+    assert len(plan.cells) + left == len(ALL[spec].cells)
+    assert {use.draw for use in plan.uses} == set(plan.draws)
+    assert len(plan.seeds) == (ALL[spec].seeds or 1)
+    assert {draw.seed for draw in plan.draws} == set(plan.seeds)
+    assert not list(tmp_path.iterdir())
+
+
+def test_levels_are_the_nearest_ones(tmp_path: Path) -> None:
+    plan = plan_table(Asked(ALL["001:A4"], rows=["LTH + AT + TRT, CIFAR-10"], workspace=tmp_path))
+    recipe = plan.draws[0].recipe
+    # worked out by hand: 0.8 ** 10 = 10.7 %, 0.8 ** 13 = 5.5 %; the last of 18 rounds ends at 2 % exactly
+    assert [use.level for use in plan.uses] == [10, 13, 18]
+    densities = ladder_of(recipe)
+    assert densities[10] == Fraction(4, 5) ** 10
+    assert densities[-1] == Fraction(1, 50)
+    assert pytest.approx(0.1115718) == HALF_LEVEL  # log(1.25) / 2
+
+
+def test_the_papers_seeds_are_taken(tmp_path: Path) -> None:
+    plan = plan_table(Asked(ALL["001:A2"], workspace=tmp_path))
+    assert plan.seeds == (42, 1099, 5469)
+    assert (len(plan.draws), len(plan.uses)) == (3, 3 * 5 * 17)
+    assert plan_table(Asked(ALL["003:11"], workspace=tmp_path)).seeds == (0, 1, 2)
+
+
+def test_one_shot_methods_are_drawn_for_every_density(tmp_path: Path) -> None:
+    plan = plan_table(Asked(ALL["001:A4"], rows=["GraSP, CIFAR-10"], workspace=tmp_path))
+    assert [draw.recipe.draw and draw.recipe.draw.density for draw in plan.draws] == [
+        Fraction(1, 10), Fraction(1, 20), Fraction(1, 50),
+    ]  # fmt: skip
+    assert not is_ladder(plan.draws[0].recipe)
+
+
+def test_rows_go_to_draw_or_spend_as_the_papers_tell(tmp_path: Path) -> None:
+    """Paper 002 prunes under noise; paper 003 trains a ticket with another batch, or on a part of the images."""
+    noisy = plan_table(Asked(ALL["002:fig4"], seeds=[0], workspace=tmp_path))
+    assert len(noisy.draws) == 1
+    noise = noisy.draws[0].recipe.data.noise
+    assert noise is not None
+    assert noise.rate == Fraction(2, 5)
+    assert {use.sets for use in noisy.uses} == {()}
+    other = plan_table(Asked(ALL["003:4"], rows=["3"], levels="10", seeds=[0], workspace=tmp_path))
+    assert other.draws[0].recipe.train.batch == 256
+    assert other.uses[0].sets == ("train.batch=100", "train.momentum=0.9")
+    part = plan_table(Asked(ALL["003:21"], rows=["1"], seeds=[0], workspace=tmp_path))
+    assert len(part.draws) == 1
+    assert part.draws[0].recipe.data.subset is None
+    assert len({use.sets for use in part.uses}) == 4
+    dense = plan_table(Asked(ALL["003:21"], rows=["dense"], seeds=[0], workspace=tmp_path))
+    fractions = [draw.recipe.data.subset and draw.recipe.data.subset.fraction for draw in dense.draws]
+    assert fractions == [Fraction(1, 100), Fraction(1, 50), Fraction(1, 20), Fraction(1, 10)]

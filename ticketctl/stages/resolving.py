@@ -1,0 +1,54 @@
+"""Recipes behind the rows of a table, as `ticketctl draw` would resolve them. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+from ticketctl.recipe import Recipe
+from ticketctl.recipe_files import read_recipe
+from ticketctl.stages.request import Typed, draw_recipe
+
+Resolve = Callable[..., Recipe]
+
+
+def resolver(data: str | None, scale: Fraction | None) -> Resolve:
+    """`resolve(name, sets, density=…, rounds=…)`: the recipe as `ticketctl draw` would have it.
+
+    Args:
+        data: stands in place of the recipe's data set.
+        scale: stretches every recipe.
+    """
+
+    @cache
+    def resolve(
+        name: str, sets: tuple[str, ...], density: Fraction | None = None, rounds: int | None = None
+    ) -> Recipe:
+        typed = Typed(
+            recipe=name, data=data, sets=(*_unmeasured(name), *sets), density=density, rounds=rounds,
+            scale=scale,
+        )  # fmt: skip
+        return draw_recipe(typed).recipe
+
+    @cache
+    def _unmeasured(name: str) -> tuple[str, ...]:
+        """Means and deviations of other data than those that stand for them are nobody's."""
+        own = read_recipe(name).get("data", {})
+        if data in (None, own.get("name")):
+            return ()
+        return tuple(f"data.{key}=[]" for key in ("mean", "std") if own.get(key))
+
+    return resolve
+
+
+def texts(sets: Mapping[str, Any]) -> tuple[str, ...]:
+    """`KEY=VALUE`; a number that was written as text is read as one where a number belongs."""
+    return tuple(f"{key}={_text(value)}" for key, value in sets.items())
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, Decimal) else json.dumps(value)
