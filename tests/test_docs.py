@@ -433,7 +433,9 @@ def test_the_generated_page_is_current(name: str) -> None:
 def test_the_pages_of_the_draw_methods_are_current() -> None:
     module = generator("make_draw_reference")
     pages = module.pages()
-    assert {*module.FOLDER.iterdir()} == {*pages} - {module.PAGE, module.TWEAKS}, "run python docs/make_draw_reference.py"
+    assert {*module.FOLDER.iterdir()} == {*pages} - {module.PAGE, module.TWEAKS}, (
+        "run python docs/make_draw_reference.py"
+    )
     for path, text in pages.items():
         assert path.read_text(encoding="utf-8") == text, (
             f"{path.name}: run python docs/make_draw_reference.py"

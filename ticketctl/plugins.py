@@ -12,9 +12,11 @@ A name with a colon stands for many: `torchvision:NAME` in `NAMES` serves `torch
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -161,6 +163,27 @@ def keys(kind: str, name: str) -> list[str]:
     found = serving(kind, name)
     lines = _keys(_source(found)) if found else []
     return [line.split()[0].rstrip(":") for line in lines]
+
+
+def defaults(kind: str, name: str) -> dict[str, Any]:
+    """The defaults of those keys that have one which is written out; imports nothing."""
+    found = serving(kind, name)
+    values = {}
+    for line in _keys(_source(found)) if found else []:
+        key, equals, rest = line.strip().partition(" = ")
+        text = rest.partition(": ")[0]
+        fraction = re.fullmatch(r"Fraction\((.*)\)", text)
+        with suppress(ValueError, TypeError, SyntaxError):
+            if equals and fraction:
+                values[key] = Fraction(*_arguments(fraction[1]))
+            elif equals:
+                values[key] = ast.literal_eval(text)
+    return values
+
+
+def _arguments(text: str) -> tuple[Any, ...]:
+    found = ast.literal_eval(text)
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _source(plugin: Plugin) -> Path:

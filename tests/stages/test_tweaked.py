@@ -202,3 +202,13 @@ def test_the_largest_eigenvalue_is_kept_along_a_spend(late: Path) -> None:
     assert [state.name for state in run.manifest.states] == ["best_val", "epoch-3"]
     plain = open_run(late / "levels" / "2")
     assert run.manifest.weights.digest == plain.manifest.weights.digest
+
+
+def test_saying_a_default_leads_to_the_same_run(drawn: Path) -> None:
+    said = ("tweaks.ls.alpha=0.1", "tweaks.ls.form=torch")
+    plain, spelt = (
+        tiny.spend(drawn, levels="3", tweaks=["ls"]),
+        tiny.spend(drawn, *said, levels="3", tweaks=["ls"]),
+    )
+    assert [one.run.folder for one in plain] == [one.run.folder for one in spelt]
+    assert not any(one.trained for one in spelt)

@@ -15,8 +15,8 @@ from ticketctl.recipe_files import assignments, merge, parse_recipe
 from ticketctl.stages.draw import draw as run_draw
 from ticketctl.stages.request import Typed
 from ticketctl.stages.setting import Surroundings
-from ticketctl.stages.spent import Spent
 from ticketctl.stages.spend import spend as run_spend
+from ticketctl.stages.spent import Spent
 from ticketctl.stages.wallet import Wanted, prepare_spend
 
 TABLES: dict[str, Any] = {

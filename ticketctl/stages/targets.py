@@ -11,10 +11,11 @@ from typing import Any
 
 from ticketctl.artifacts.records import to_record
 from ticketctl.recipe import Recipe
-from ticketctl.recipe_files import lay, merge, parse_recipe, read_recipe
+from ticketctl.recipe_files import lay, parse_recipe, read_recipe
 from ticketctl.stages.compare import CLOSE, Group
 from ticketctl.stages.papers import Cell
 from ticketctl.stages.subjects import Settings, same, searched, settings_of, shown
+from ticketctl.stages.tweaking import without_defaults
 
 UNSAID = {"data.name", "draw.method", "model.name", "train.precision"}
 """Keys that are judged apart, or that no paper gives."""
@@ -79,7 +80,7 @@ def _target(
 
 
 def _settings(recipe: Recipe, dense: bool) -> Settings:
-    record = merge(recipe.record(), {"tweaks": recipe.tweaks})
+    record = {**recipe.record(), "tweaks": without_defaults(recipe.tweaks)}
     return settings_of(to_record(record), dense=dense)
 
 

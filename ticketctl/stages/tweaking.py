@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from itertools import permutations
 from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.plugins import keys, plugins
+from ticketctl.plugins import defaults, keys, plugins
 from ticketctl.recipe import Recipe
 
 GROUPS = {
@@ -91,8 +92,34 @@ def sets_of(recipe: Recipe, typed: Sequence[str]) -> list[Names]:
 def recipe_with(recipe: Recipe, names: Names) -> Recipe:
     """The recipe of one job: with these tweaks and their keys alone, whatever else the spend asks for."""
     spend = recipe.spend.model_copy(update={"tweaks": names, "vanilla": True, "attribution": False})
-    tables = {name: table for name, table in recipe.tweaks.items() if name in names and table}
+    tables = {name: table for name, table in without_defaults(recipe.tweaks).items() if name in names}
     return recipe.model_copy(update={"spend": spend, "tweaks": tables})
+
+
+def without_defaults(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The keys of tweaks that are not at their defaults: saying a default changes nothing, the run's place included."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, table in tables.items():
+        usual = defaults("tweaks", name)
+        said = {
+            key: value for key, value in table.items() if key not in usual or not _same(value, usual[key])
+        }
+        found |= {name: said} if said else {}
+    return found
+
+
+def _same(value: Any, usual: Any) -> bool:
+    if isinstance(value, bool) or isinstance(usual, bool) or value is None or usual is None:
+        return value is usual
+    if isinstance(usual, Fraction):
+        try:
+            return Fraction(str(value)) == usual
+        except (ValueError, ZeroDivisionError):
+            return False
+    return bool(
+        (list(value) if isinstance(value, tuple) else value)
+        == (list(usual) if isinstance(usual, tuple) else usual)
+    )
 
 
 def check_keys(recipe: Recipe) -> None:
