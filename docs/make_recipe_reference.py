@@ -24,7 +24,8 @@ HEAD = """\
 
 A recipe is a TOML file. Every key below can also be given on the command line, as `--set train.lr=0.05`. A key that is
 not listed here is refused, and the near miss is named. How files are merged:
-[write-a-recipe](../how-to/write-a-recipe.md). The streams: [seeds and bits](../concepts/seeds-and-bits.md).
+[write-a-recipe](../how-to/write-a-recipe.md). The streams: [seeds and bits](../concepts/seeds-and-bits.md). The keys of
+single tweaks: [tweaks](../tweaks.md).
 
 A *point* in a training is written `2ep` (epochs), `1000it` (optimizer steps), `18%` (of the training, rounded up to a
 whole epoch) or `0`. An *exact number* is a decimal or a fraction, `"0.2"` or `"1/5"`: it is never rounded to binary.
