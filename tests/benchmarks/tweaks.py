@@ -56,7 +56,7 @@ SETS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
 CPU = torch.device("cpu")
 
 
-def plain_bench(model: str, images: int, batch: int) -> tuple[Bench, State, Mask]:
+def plain_bench(model: str, images: int, batch: int, precision: str) -> tuple[Bench, State, Mask]:
     """A net, random images, and the tenth of its weights that is largest."""
     numbers = np.random.default_rng(0)
     split = Split(
@@ -75,17 +75,22 @@ def plain_bench(model: str, images: int, batch: int) -> tuple[Bench, State, Mask
     spec = TrainSpec(epochs=10, batch=batch, lr=0.1, momentum=0.9, weight_decay=1e-4, threads=1)
     sizes = {name: start.weights[name].abs() for name in prunable(net, policy("default"))}
     mask = top(sizes, kept_count(sum(each.numel() for each in sizes.values()), 0.1))
-    return Bench(net, feed, {}, spec, Place(CPU, "f32"), Silent(), lambda: None), start, mask
+    return Bench(net, feed, {}, spec, Place(CPU, precision), Silent(), lambda: None), start, mask
 
 
 class Variant:
     """A training under some tweaks, a step at a time."""
 
     def __init__(
-        self, tweaks: Sequence[tuple[str, dict[str, Any]]], model: str, images: int, batch: int
+        self,
+        tweaks: Sequence[tuple[str, dict[str, Any]]],
+        model: str,
+        images: int,
+        batch: int,
+        precision: str,
     ) -> None:
-        bench, start, mask = plain_bench(model, images, batch)
-        teacher = plain_bench(model, images, batch)[0].model.requires_grad_(False).eval()
+        bench, start, mask = plain_bench(model, images, batch, precision)
+        teacher = plain_bench(model, images, batch, precision)[0].model.requires_grad_(False).eval()
         kit = Kit(bench, Seeds(0), mask, Teacher(teacher, "none"))
         hooks: tuple[Hooks, ...] = tuple(self._hook(name, keys, kit) for name, keys in tweaks)
         bench = replace(equip(bench, hooks, Seeds(0)), objective=True)
@@ -117,22 +122,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="resnet20s")
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--precision", default="f32", choices=["f32", "bf16"])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--iterations", type=int, default=5)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     images = 4 * asked.batch
-    variants = {name: Variant(tweaks, asked.model, images, asked.batch) for name, tweaks in SETS.items()}
+    variants = {
+        name: Variant(tweaks, asked.model, images, asked.batch, asked.precision)
+        for name, tweaks in SETS.items()
+    }
     runs: dict[str, Callable[[], None]] = {name: variant.step for name, variant in variants.items()}
     timings = take_turns(runs, asked.rounds)
     plain = timings["plain"].median
     found: dict[str, Any] = {name: round(one.median / plain, 3) for name, one in timings.items()}
-    scaled = Variant((("scaled-init", {"iterations": asked.iterations}),), asked.model, images, asked.batch)
+    scaled = Variant(
+        (("scaled-init", {"iterations": asked.iterations}),),
+        asked.model,
+        images,
+        asked.batch,
+        asked.precision,
+    )
     found["plain step, s"] = round(plain, 4)
     found["scaled-init, plain steps per iteration"] = round(scaled.started_in / asked.iterations / plain, 2)
     print(
         json.dumps(
-            {"model": asked.model, "batch": asked.batch, "torch": torch.__version__, **found}, indent=1
+            {
+                "model": asked.model,
+                "batch": asked.batch,
+                "precision": asked.precision,
+                "torch": torch.__version__,
+                **found,
+            },
+            indent=1,
         )
     )
 

@@ -48,8 +48,24 @@ def swap(net: nn.Module, make: Callable[[nn.Module], nn.Module], *, tweak: str, 
             f"tweak {tweak}: {type(net).__name__} has no ReLU to replace; spend it without {tweak}"
         )
     for module, name, child in places:
-        module.add_module(name, make(child).train(child.training))
+        made = make(child).train(child.training)
+        made.register_forward_hook(_keep_layout)
+        module.add_module(name, made)
     return len(places)
+
+
+def _keep_layout(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    """Make the gradient that comes back lie in memory as `output` does.
+
+    The one of a mean over positions has no layout of its own. ReLU's backward then takes that of its input, SiLU's and
+    Mish's that of a plain tensor, and all layers below go on in it: a step of ResNet-20s takes half as long again.
+    """
+    if output.requires_grad and output.dim() == 4 and output.is_contiguous(memory_format=torch.channels_last):
+        output.register_hook(_channels_last)
+
+
+def _channels_last(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 def _check(net: nn.Module, tweak: str, shape: Shape) -> None:
