@@ -404,22 +404,6 @@ def test_a_tweak_that_ends_dense_keeps_its_tickets_density(tmp_path: Path) -> No
     assert place(line) == ("ResNet-18 CIFAR-100, 40 % noise, re-dense", "98.56")
 
 
-def test_a_run_that_goes_on_from_another_has_its_course(tmp_path: Path) -> None:
-    """A sequel's rate and schedule are the tweak's own; what was chosen is what the first run was trained under."""
-    late = {"train": {"lr": 0.001, "schedule": "constant", "milestones": []}}
-    for seed in range(2):
-        first = run(tmp_path / f"a/{seed}", 0.5 + seed / 10, seed=seed, changes={"train": {"batch": 64}})
-        ext = {"ticketctl.tweaks": {"after": first.manifest.run_id}}
-        run(tmp_path / f"b/{seed}", 0.6 + seed / 10, seed=seed, tweaks=["redense"], ext=ext,
-            changes={"train": {**late["train"], "batch": 64}})  # fmt: skip
-    plain, redense = groups_in(tmp_path)
-    assert plain.changes == redense.changes == {}
-    assert redense.paired is not None
-    assert (redense.paired.n, redense.paired.mean) == (2, pytest.approx(0.1))
-    (alone,) = groups_in(tmp_path / "b")
-    assert alone.group.settings["train"] == "unknown"
-
-
 def test_the_winning_sparsity_is_the_deepest_level_at_most_a_point_below_dense(tmp_path: Path) -> None:
     """Paper 004's rule; 0.93 is a point below 0.94 to the last digit, and 0.9299 is not."""
     name = "papers/004-lth-pass/ltr-vgg11-cifar10"

@@ -15,10 +15,13 @@ from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.errors import UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.stages.beginning import momentum
+from ticketctl.stages.compare import grouped
 from ticketctl.stages.paired import paired, quantile
 from ticketctl.stages.setting import prepare, seeds_of
 from ticketctl.stages.spent import TWEAKED, table
+from ticketctl.stages.subjects import subjects_in
 from ticketctl.stages.tweaking import GROUPS, sets_of, tweak_set
+from ticketctl.train.fitfiles import FitFiles
 from ticketctl.train.loop import Loop
 from ticketctl.train.state import State
 
@@ -160,7 +163,7 @@ def test_kept_momentum_of_the_surviving_weights_is_that_of_the_dense_net_at_the_
     setting = prepare(recipe, seeds_of(recipe, 0), tiny.around(late.parent / "cache"))
     ticket = State.from_tensors(open_ticket(late / "ticket").init(), 2 * tiny.PER_EPOCH)
     full = Mask.full(setting.shapes)
-    handed = momentum(setting, setting.seeds, full, ticket, "rewind", late.parent / "momentum")
+    handed = momentum(setting, open_ticket(late / "ticket"), full, ticket, "rewind")
     assert handed is not None
     lab = setting.lab(late.parent / "go-on")
     fit = lab.fit(ticket, None, hooks=[handed])
@@ -212,3 +215,93 @@ def test_saying_a_default_leads_to_the_same_run(drawn: Path) -> None:
     )
     assert [one.run.folder for one in plain] == [one.run.folder for one in spelt]
     assert not any(one.trained for one in spelt)
+
+
+def test_kept_momentum_is_that_of_the_draw_whatever_the_seed_and_length_of_the_spend(late: Path) -> None:
+    spent = tiny.spend(late, "spend.optimizer=kept", "train.epochs=6", levels="1,2", seeds=[0, 3])
+    assert len([one for one in spent if one.level]) == 4
+    (folder,) = late.glob("dense-to-rewind*")
+    state = State.from_tensors(open_ticket(late / "ticket").init(), 0).weights
+    assert all(
+        bool((FitFiles(folder).read_state(FitFiles(folder).final, 0).weights[k] == state[k]).all())
+        for k in state
+    )
+    with pytest.raises(UsageError, match="batch 256"):
+        tiny.spend(late, "spend.optimizer=kept", "train.batch=128", levels="2")
+
+
+def test_a_sequel_that_learns_from_the_dense_net_finds_it_though_no_dense_row_is_asked_for(
+    drawn: Path,
+) -> None:
+    sets = ("spend.dense=false", "spend.vanilla=false", "tweaks.redense.lr=0.01")
+    spent = tiny.spend(drawn, *sets, levels="3", seeds=[4], tweaks=["kd,redense"])
+    assert [one.job.tweaks for one in spent] == [(), ("kd",), ("redense", "kd")]
+
+
+def test_a_dense_net_has_no_mask_to_tweak(drawn: Path) -> None:
+    for name in ("dsd", "acdc", "pools", "redense"):
+        with pytest.raises(UsageError, match="no mask"):
+            tiny.spend(drawn, levels="0", tweaks=[name])
+
+
+def test_what_is_shown_beside_a_spend_does_not_move_its_runs(drawn: Path) -> None:
+    one, other = (
+        tiny.spend(drawn, "train.lr=0.02", *more, levels="3")[-1] for more in ((), ("spend.dense=false",))
+    )
+    assert one.run.folder == other.run.folder
+    assert not other.trained
+
+
+def test_what_hangs_on_a_diverged_run_is_left_out_and_the_rest_goes_on(drawn: Path) -> None:
+    heard = tiny.Heard()
+    sets = ("train.lr=1e30", "spend.dense=false", "tweaks.redense.lr=0.01")
+    spent = tiny.spend(drawn, *sets, levels="3", tweaks=["redense", "ls"], reporter=heard)
+    assert [(one.job.tweaks, one.run.manifest.status) for one in spent] == [
+        ((), "diverged"),
+        (("ls",), "diverged"),
+    ]
+    assert any("nothing can begin from it" in note for note in heard.notes)
+
+
+def test_the_recipe_in_a_run_is_the_one_that_repeats_it(drawn: Path) -> None:
+    for name, keys in (("redense", ("tweaks.redense.lr=0.01",)), ("dsd", ())):
+        run = tiny.spend(drawn, *keys, levels="2", tweaks=[name])[-1].run.manifest.model_dump(mode="json")
+        assert run["recipe"]["train"]["epochs"] == CONV["train"]["epochs"]  # type: ignore[index]  # of a plain table
+        assert run["ext"][TWEAKED]["course"]
+
+
+def test_a_re_dense_run_is_measured_from_where_the_sparse_one_began_pruned_weights_at_zero(
+    drawn: Path,
+) -> None:
+    run = tiny.spend(drawn, "tweaks.redense.lr=0", levels="2", tweaks=["redense"])[-1].run
+    sparse = open_run(drawn / "levels" / "2").manifest.metrics
+    assert (
+        run.manifest.metrics["distance.full"]
+        == run.manifest.metrics["distance.masked"]
+        == sparse["distance.masked"]
+    )
+
+
+def test_states_beyond_the_end_are_refused(drawn: Path) -> None:
+    with pytest.raises(UsageError, match=r"keep\.epochs: 99"):
+        tiny.spend(drawn, "keep.epochs=[1, 99]", levels="2")
+
+
+def test_compare_keeps_apart_what_began_elsewhere(late: Path) -> None:
+    for start in ("ticket", "init", "trained"):
+        tiny.spend(late, f"spend.start={start}", levels="2")
+    found = grouped(subjects_in([str(late / "levels" / "2"), str(late / "spends")], late.parent)[0])
+    sparse = [group for group in found if group.density < 1]
+    starts = {group.settings.get("spend.start", "ticket") for group in sparse}
+    assert starts == {"ticket", "init", "trained"}
+    assert all(len({run.manifest.start.digest for run in group.runs}) == 1 for group in sparse)
+
+
+def test_a_run_is_the_same_however_its_place_is_written(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(drawn)
+    places = ("levels/1", str(drawn / "levels" / "1"), "./levels/../levels/1")
+    found = {
+        tiny.spend(drawn, f"tweaks.kd.teacher={place}", levels="3", tweaks=["kd"])[-1].run.folder
+        for place in places
+    }
+    assert len(found) == 1

@@ -167,11 +167,13 @@ def show_noise(rows: Sequence[Row], ladder: Any) -> None:
     if not any(f"{name}.accuracy" in row.values for row in rows for name in names):
         return
     print_line("")
+    tweaked = any(row.tweaks for row in rows)
     cells = [
-        [row.kind, str(row.level), *(percent(row.values.get(f"{name}.accuracy")) for name in names)]
+        [*_which(row, tweaked), *(percent(row.values.get(f"{name}.accuracy")) for name in names)]
         for row in rows
     ]
-    print_table(["net", "level", *(f"{name} %" for name in names)], cells)
+    columns = ["net", *(["tweaks"] * tweaked), "level", *(f"{name} %" for name in names)]
+    print_table(columns, cells, left=1 + tweaked)
     print_line(
         "oracle.test is the best of any epoch, chosen on the test images: no result, only what stopping could gain"
     )
@@ -201,9 +203,7 @@ def _cells(row: Row, tweaked: bool) -> list[str]:
     winning = " ".join(rule for rule, wins in row.winning.items() if wins)
     count = f"{row.n}" + (f" ({row.diverged} diverged)" if row.diverged else "")
     return [
-        row.kind,
-        *([",".join(row.tweaks) or "none"] if tweaked else []),
-        str(row.level),
+        *_which(row, tweaked),
         f"{100 * row.kept / row.prunable:.2f}",
         count,
         percent(row.values.get("val.accuracy")),
@@ -213,6 +213,10 @@ def _cells(row: Row, tweaked: bool) -> list[str]:
         winning,
         *([_gain(row)] if tweaked else []),
     ]
+
+
+def _which(row: Row, tweaked: bool) -> list[str]:
+    return [row.kind, *([",".join(row.tweaks) or "none"] if tweaked else []), str(row.level)]
 
 
 def _gain(row: Row) -> str:

@@ -157,7 +157,11 @@ def _winning(cell: Cell, wanted: Target, fit: Sequence[Group], groups: Sequence[
 
 
 def _is_dense_of(group: Group, ticket: Group) -> bool:
-    own = {key: value for key, value in ticket.settings.items() if not key.startswith(("draw.", "search"))}
+    own = {
+        key: value
+        for key, value in ticket.settings.items()
+        if not key.startswith(("draw.", "spend.", "search"))
+    }
     kind = (group.net, group.data, group.method, group.tweaks)
     return kind == (ticket.net, ticket.data, "dense", ticket.tweaks) and own == group.settings
 

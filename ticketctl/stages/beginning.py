@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import torch
 
 from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import Ticket
+from ticketctl.artifacts.weights import weights_digest
 from ticketctl.errors import UsageError
 from ticketctl.masks.mask import Mask
-from ticketctl.recipe import Recipe
+from ticketctl.recipe import Recipe, TrainSpec
 from ticketctl.seeds import Seeds
 from ticketctl.stages.setting import Setting
 from ticketctl.store.locks import locked
@@ -55,15 +55,14 @@ def _trained(ticket: Ticket, level: int) -> State:
     )
 
 
-def momentum(
-    setting: Setting, seeds: Seeds, mask: Mask, start: State, role: str, folder: Path
-) -> Handed | None:
-    """What the optimizer of the dense net knew at the rewind point, with `spend.optimizer = kept`; pruned weights: 0.
+def momentum(setting: Setting, ticket: Ticket, mask: Mask, start: State, role: str) -> Handed | None:
+    """What the optimizer of the draw's dense net knew at the rewind point, with `spend.optimizer = kept`.
 
-    The dense net is trained to that point for it, once for all levels, in `folder`.
+    The dense net is trained to that point as the draw did, once for all spends of the ticket, in a folder beside it;
+    of pruned weights nothing is known.
 
     Raises:
-        UsageError: the ticket was not rewound, or enters the schedule at its beginning.
+        UsageError: the ticket was not rewound, or enters the schedule at its beginning; its draw cannot be repeated.
     """
     if setting.recipe.spend.optimizer == "fresh":
         return None
@@ -71,13 +70,25 @@ def momentum(
         raise UsageError(
             "spend.optimizer = kept is for tickets that go on from a rewind point; this one starts with nothing to keep"
         )
-    taken = Taken()
+    drawn, init = ticket.manifest.draw, ticket.manifest.init
+    train = TrainSpec.model_validate(drawn.recipe["train"])
+    if train.batch != setting.recipe.train.batch:
+        raise UsageError(
+            f"spend.optimizer = kept repeats the draw's training, of batch {train.batch}; spend with it too"
+        )
+    seeds = Seeds(
+        int(drawn.seeds["root"]), {key: value for key, value in drawn.seeds.items() if key != "root"}
+    )
+    folder = ticket.folder.parent / "dense-to-rewind"
     with locked(folder):
-        lab = setting.lab(folder, seeds)
-        wish = Wish(until=start.step, hooks=(taken,))
+        wish = Wish(until=init.step, train=train, hooks=(Taken(),))
+        lab, origin = setting.lab(folder, seeds), State(setting.initial.weights, 0)
         title = "the dense net, to the rewind point"
-        fit = lab.fit_in(
-            FitFiles(folder), State(setting.initial.weights, 0), None, keep=(), title=title, wish=wish
+        fit = lab.fit_in(FitFiles(folder), origin, None, keep=(), title=title, wish=wish)
+    if fit.diverged or weights_digest(fit.end().tensors()) != init.digest:
+        raise UsageError(
+            f"{folder}: spend.optimizer = kept repeats the draw's training to the rewind point, and here that does not "
+            "end in the ticket's weights: other data, device or version"
         )
     return Handed(fit.hook(0), mask)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ticketctl.errors import DivergedError
 from ticketctl.progress import Reporter
 from ticketctl.stages.draw import draw as make
-from ticketctl.stages.errands import Batch, batches, needed_by, uses_of
+from ticketctl.stages.errands import Batch, batches, uses_of
 from ticketctl.stages.reproduce import Draw, Planned
 from ticketctl.stages.setting import Surroundings
 from ticketctl.stages.spend import spend
-from ticketctl.stages.spent import Spent
-from ticketctl.stages.wallet import Job
 from ticketctl.train.bench import poll
 
 
@@ -81,7 +80,7 @@ def carry_out(planned: Planned, fits: int, around: Surroundings) -> Carried:
         try:
             found.drawn += _make(draw, around)
         except DivergedError as error:
-            _keep_fault(found, error, around)
+            _keep_fault(found, around, error)
             continue
         for batch in batches(draw, uses_of(planned, draw), planned.asked.workspace):
             _spend(batch, found, around)
@@ -99,27 +98,14 @@ def _spend(batch: Batch, found: Carried, around: Surroundings) -> None:
     if batch.done:
         found.runs |= dict.fromkeys(batch.folders)
         return
-    for spent in _spent(batch, found, around):
+    chosen = batch.chosen
+    for spent in spend(
+        batch.jobs, chosen.recipe, chosen.draw_seeds, around, partial(_keep_fault, found, around)
+    ):
         found.runs[spent.run.folder] = None
         found.trained += spent.trained
 
 
-def _spent(batch: Batch, found: Carried, around: Surroundings) -> Iterator[Spent]:
-    """Each job in turn; one that would begin from, or learn from, what diverged is left out."""
-    left: Sequence[Job] = batch.jobs
-    while left:
-        number = 0
-        try:
-            for spent in spend(left, batch.chosen.recipe, batch.chosen.draw_seeds, around):
-                number += 1
-                yield spent
-            return
-        except DivergedError as error:
-            _keep_fault(found, error, around)
-            lost = left[number]
-            left = [job for job in left if lost.folder not in {one.folder for one in needed_by(job)}]
-
-
-def _keep_fault(found: Carried, error: DivergedError, around: Surroundings) -> None:
+def _keep_fault(found: Carried, around: Surroundings, error: DivergedError) -> None:
     found.faults.append(str(error))
     around.reporter.note(f"{error}; the rest goes on")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from ticketctl import plugins
@@ -19,6 +18,7 @@ from ticketctl.masks.mask import Mask
 from ticketctl.nets.initialise import initialise_
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
+from ticketctl.stages.params import checked
 from ticketctl.stages.setting import Setting, net_of
 from ticketctl.stages.tweaking import DENSE, Names, changes, literal
 from ticketctl.train.curvature import Curvature
@@ -43,10 +43,10 @@ class Outfit:
     beside: tuple[Hooks, ...] = ()
     """Hooks that are no tweak's."""
 
-    def wish(self, start: State) -> Wish:
-        """How the training differs from the recipe's."""
+    def wish(self, start: State, origin: State | None) -> Wish:
+        """How the training differs from the recipe's; distances are measured from `origin`, if it is given."""
         stays = any(literal(name, "STEPS", None) == 0 for name in self.names)
-        return Wish(until=start.step if stays else None, hooks=(*self.hooks, *self.beside))
+        return Wish(start.step if stays else None, hooks=(*self.hooks, *self.beside), origin=origin)
 
     def start(self, start: State) -> State:
         """`start` of the plain net, or of this one, with the weights that tweaks have added."""
@@ -144,13 +144,7 @@ def _public(table: Mapping[str, Any], teacher: Teacher | None) -> dict[str, Any]
 
 def _hook(name: str, recipe: Recipe, kit: Kit) -> Hooks:
     module = plugins.load("tweaks", name)
-    try:
-        params = TypeAdapter(module.Params).validate_python(dict(recipe.tweaks.get(name, {})))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"tweaks.{name}.{place}: {what}, not {str(first['input'])[:60]!r}") from None
+    params = checked(module.Params, recipe.tweaks.get(name, {}), f"tweaks.{name}")
     hook: Hooks = module.tweak(kit, params=params)
     return hook
 

@@ -15,7 +15,7 @@ from ticketctl.stages.finished import CONTROLS, drawn
 from ticketctl.stages.reproduce import SPENT, Draw, Planned, Use
 from ticketctl.stages.request import Typed
 from ticketctl.stages.tweaking import Names, check_keys, literal, recipe_with, sequel_of
-from ticketctl.stages.wallet import Chosen, Job, Wanted, prepare_spend
+from ticketctl.stages.wallet import Chosen, Job, Wanted, needed_by, prepare_spend
 from ticketctl.store.locks import OWNER
 
 WORK = "work"
@@ -85,13 +85,6 @@ def _batch(draw: Draw, control: str, sets: tuple[str, ...], uses: Sequence[Use],
     needed = {one.folder for job in asked for one in needed_by(job)}
     todo = tuple(job for job in chosen.jobs if job.folder in needed)
     return Batch(chosen, todo)
-
-
-def needed_by(job: Job) -> Iterator[Job]:
-    """The job, and all that must be done before it."""
-    yield job
-    for before in job.before:
-        yield from needed_by(before)
 
 
 # ------------------------------------------------------------------------------------------------------------ tasks

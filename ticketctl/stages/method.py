@@ -10,14 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from ticketctl import plugins
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.artifacts.workspace import resolve
 from ticketctl.errors import ArtifactError, UsageError, near_miss
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
+from ticketctl.stages.params import checked
 from ticketctl.stages.setting import Setting
 from ticketctl.train.lab import Cost, Lab, Plan, Target
 
@@ -54,14 +53,7 @@ def method_of(recipe: Recipe) -> tuple[ModuleType, Any]:
     for key in recipe.draw.params:
         if key not in known:
             raise UsageError(f"draw.{key}: {recipe.draw.method} has no such key; {near_miss(key, known)}")
-    try:
-        return module, TypeAdapter(module.Params).validate_python(dict(recipe.draw.params))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"draw.{place}: {first['msg'].removeprefix('Value error, ')}, not {str(first['input'])[:60]!r}"
-        ) from None
+    return module, checked(module.Params, recipe.draw.params, "draw")
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ class Spending:
     """Id of the run from whose end the training began."""
     record: Mapping[str, Tensor]
     """What they wrote down, by name."""
+    course: Mapping[str, Any]
+    """The keys of `[train]` as they made them, where that is not as the recipe has them."""
 
     @property
     def ext(self) -> dict[str, Any]:
@@ -67,7 +69,9 @@ class Spending:
         if not self.names:
             return {}
         after = {"after": self.after} if self.after else {}
-        return {TWEAKED: {"tweaks": [dict(hook) for hook in self.hooks], "added": self.added, **after}}
+        course = {"course": dict(self.course)} if self.course else {}
+        tweaks = [dict(hook) for hook in self.hooks]
+        return {TWEAKED: {"tweaks": tweaks, "added": self.added, **after, **course}}
 
 
 def save_run(folder: Path, of: RunOf, spending: Spending | None = None) -> Run:
@@ -94,7 +98,7 @@ def save_run(folder: Path, of: RunOf, spending: Spending | None = None) -> Run:
         level=of.level,
         arch={**arch, "tweaks": list(spending.names) if spending else []},
         seeds={"root": of.seeds.root, **of.seeds.override},
-        recipe=_recipe_of(of),
+        recipe=setting.public_recipe if spending else _recipe_of(of),
         training_id=fit.key,
         status="diverged" if fit.diverged else "done",
         start={"role": of.role, "step": of.start.step, "digest": start},

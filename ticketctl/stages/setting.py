@@ -166,6 +166,11 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
         UnavailableError: the data cannot be had.
         UsageError: the recipe does not fit the data or the net.
     """
+    late = [epoch for epoch in recipe.keep.epochs if epoch > recipe.train.epochs]
+    if late:
+        raise UsageError(
+            f"keep.epochs: {late[0]} lies past the end of the training ({recipe.train.epochs} epochs)"
+        )
     find(recipe.model.name)  # before data are fetched for a net that is not there
     data = _load(recipe, around)
     augment = data.augment if recipe.data.augment == "auto" else recipe.data.augment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.weights import weights_digest
 from ticketctl.errors import ArtifactError, DivergedError, MismatchError
 from ticketctl.masks.mask import Mask
-from ticketctl.recipe import Recipe
+from ticketctl.recipe import Recipe, TrainSpec
 from ticketctl.recipe_data import streams_of
 from ticketctl.seeds import Seeds
 from ticketctl.stages.beginning import beginning, momentum
@@ -33,13 +33,19 @@ from ticketctl.train.state import State
 WORK = "work"
 
 
-def spend(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surroundings) -> Iterator[Spent]:
+def spend(
+    todo: Sequence[Job],
+    recipe: Recipe,
+    draw_seeds: Seeds,
+    around: Surroundings,
+    left_out: Callable[[DivergedError], None] | None = None,
+) -> Iterator[Spent]:
     """Train every job, or find it: a run that lies there, or the draw's own, is returned untrained.
 
-    A job comes after those that it needs. A diverged run is kept, flagged, and the others go on.
+    A job comes after those that it needs. A diverged run is kept, flagged, and the others go on; a job that would begin
+    from it, or learn from it, is left out: `left_out` is told why (None: the reporter is).
 
     Raises:
-        DivergedError: a run that others begin from, or learn from, diverged.
         LockedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
     """
     around.reporter.job(f"spend: {len(todo)} runs", len(todo))
@@ -49,7 +55,12 @@ def spend(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surrou
         seeds = seeds_for(recipe, job.seed, draw_seeds)
         # order and augmentation alone follow the seed: data, split and net are the same for all
         setting = setting or _fitting(todo, prepare(recipe, seeds, around), seeds)
-        spent = _one(job, _prepared(job, setting, seeds, done), around)
+        try:
+            task = _prepared(job, setting, seeds, done)
+        except DivergedError as error:
+            (left_out or (lambda fault: around.reporter.note(f"{fault}; the rest goes on")))(error)
+            continue
+        spent = _one(job, task, around)
         done[job.folder] = spent.run
         yield spent
 
@@ -87,11 +98,13 @@ class _Task:
     came: str
     """Digest of the weights that the ticket, or the spend before, handed over."""
     after: Run | None
+    origin: State | None
+    """Of a sequel: where the spend before it began, pruned weights at 0 (paper 002: recovered weights begin there)."""
 
     @property
     def wish(self) -> Wish:
         """How the training differs from the recipe's."""
-        return self.outfit.wish(self.start)
+        return self.outfit.wish(self.start, self.origin)
 
     @property
     def key(self) -> str:
@@ -109,22 +122,31 @@ def _prepared(job: Job, setting: Setting, seeds: Seeds, done: Mapping[Path, Run]
     outfit = dress(
         setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=learned, sequel=after is not None
     )
+    origin = None
     if after is not None:
+        kept = {name: start.weights[name] * keep for name, keep in mask.keep.items()}
+        origin = outfit.start(State({**start.weights, **kept}, 0))
         start, role = State.from_tensors(after.weights(), 0), "trained"
     elif job.level:
-        folder = job.folder.parent / f"dense-to-rewind-seed-{job.seed}"
-        handed = momentum(setting, seeds, mask, start, role, folder)
+        handed = momentum(setting, job.ticket, mask, start, role)
         outfit = replace(outfit, beside=(handed,) if handed else ())
     if batches := job.recipe.keep.lambda_max:
         outfit = replace(outfit, beside=(*outfit.beside, Curvature(batches, seeds)))
     came = weights_digest(start.tensors())
     lab = outfit.setting.lab(job.folder / WORK, seeds)
     named = job.ticket.ticket_id_at(job.level) if job.level else "dense"
-    return _Task(outfit, lab, seeds, named, outfit.mask(mask), outfit.start(start), role, came, after)
+    return _Task(outfit, lab, seeds, named, outfit.mask(mask), outfit.start(start), role, came, after, origin)
+
+
+def _changed(before: TrainSpec, after: TrainSpec) -> dict[str, object]:
+    ours, theirs = (one.model_dump(mode="json", exclude_none=True) for one in (before, after))
+    return {key: value for key, value in theirs.items() if ours.get(key) != value}
 
 
 def _run_of(place: Job | Path | None, done: Mapping[Path, Run]) -> Run | None:
     if isinstance(place, Job):
+        if place.folder not in done:
+            raise DivergedError(f"{place.folder}: left out; nothing can begin from it, or learn from it")
         return done[place.folder]
     return open_run(place) if place else None
 
@@ -204,5 +226,6 @@ def _train(job: Job, task: _Task, around: Surroundings) -> Run:
         added=outfit.added,
         after=task.after.manifest.run_id if task.after else None,
         record=outfit.record(fit),
+        course=_changed(outfit.setting.recipe.train, fit.train),
     )
     return save_run(job.folder, of, spending)

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from ticketctl.artifacts.models import CONTROL_KINDS, RunManifest, TicketManifes
 from ticketctl.artifacts.run import MANIFEST, open_run
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.errors import ArtifactError, UsageError, near_miss
-from ticketctl.stages.spent import TWEAKED
 
 DEPTH, FOLDERS, RUNS = 8, 50_000, 5_000
 """How deep and how far is searched below a folder, and how many runs are compared at most."""
@@ -26,13 +25,12 @@ SKIPPED = {"search", "work", "states", "reports"}
 ASIDE = {"seeds", "keep"}
 """Tables that say nothing of one seed's result: seeds stand apart, kept epochs change nothing."""
 SILENT = re.compile(
-    r"spend\.(?!schedule$)|draw\.(rounds|density|keep|controls)$|train\.(threads|deterministic)$|.*\.record$"
+    r"spend\.(?!(schedule|start|optimizer)$)|draw\.(rounds|density|keep|controls)$|train\.(threads|deterministic)$|.*\.record$"
 )
 """Keys that change no course of training, or only how far a draw goes."""
+USUALLY = {"spend.start": "ticket", "spend.optimizer": "fresh"}
+"""What a run says or, if it is older than the key, does not."""
 _TICKET = re.compile(r"tk1[a-z2-7]{29}")
-
-COURSE = ("train", "search")
-"""Beginnings of the keys of a training, and of the one that found the mask."""
 
 Settings = Mapping[str, str]
 """Keys of a recipe, as `train.lr`, with their values as text."""
@@ -105,7 +103,7 @@ def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], i
         folders |= dict.fromkeys(path.resolve() for path in found)
         if len(folders) > RUNS:
             raise UsageError(f"{name}: more than {RUNS} runs; give fewer folders")
-    shown = _continued(_opened(folders))
+    shown = _opened(folders)
     unique = {(found.manifest.training_id, found.manifest.weights.digest): found for found in reversed(shown)}
     return sorted(unique.values(), key=lambda found: str(found.folder)), len(shown) - len(unique)
 
@@ -147,23 +145,6 @@ def _opened(folders: Iterable[Path]) -> list[Subject]:
         first = str(faults[0]).removesuffix(f" [{faults[0].code}]")
         raise ArtifactError(faults[0].code, first + more)
     return found
-
-
-def _continued(found: Sequence[Subject]) -> list[Subject]:
-    """A run that a tweak trained on from another's end (redense) has that one's course; its own is the tweak's."""
-    by_id = {one.manifest.run_id: one for one in found}
-    return [_with_course_of(one, by_id) for one in found]
-
-
-def _with_course_of(one: Subject, by_id: Mapping[str, Subject]) -> Subject:
-    said = one.manifest.ext.get(TWEAKED)
-    begun = said.get("after") if isinstance(said, dict) else None
-    if not isinstance(begun, str):
-        return one
-    own = {key: value for key, value in one.settings.items() if not key.startswith(COURSE)}
-    before = by_id[begun].settings if begun in by_id else {"train": "unknown"}
-    taken = {key: value for key, value in before.items() if key.startswith(COURSE)}
-    return replace(one, settings={**own, **taken})
 
 
 def _subject(folder: Path, tickets: dict[Path, TicketManifest | None]) -> Subject:
@@ -236,7 +217,7 @@ def settings_of(recipe: Mapping[str, Any], *, dense: bool) -> Settings:
             for key, value in flat.items()
             if not key.startswith(("draw.", "spend.")) and not SILENT.match(key)
         }
-    kept = {key: value for key, value in flat.items() if not SILENT.match(key)}
+    kept = {key: value for key, value in flat.items() if not SILENT.match(key) and USUALLY.get(key) != value}
     if flat.get("draw.rewind") in ("0", "0ep", None):  # from the beginning both are the whole schedule
         kept.pop("draw.schedule", None)
     elif schedule:

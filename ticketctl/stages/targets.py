@@ -121,8 +121,6 @@ def differences(group: Group, wanted: Target, cell: Cell) -> tuple[str, ...]:
             found.append(f"{key.removeprefix('train.')} {shown(one)} instead of {shown(theirs[key])}")
         elif key.startswith("tweaks."):
             found.append(f"{key} {one or 'default'} instead of {theirs.get(key, 'default')}")
-    if ours.get("train") == "unknown":
-        found.append("its training unknown: the run that it goes on from is not among these")
     found += _search(ours, theirs)
     return (*found, *_density(group, cell))
 

@@ -91,7 +91,9 @@ def sets_of(recipe: Recipe, typed: Sequence[str]) -> list[Names]:
 
 def recipe_with(recipe: Recipe, names: Names) -> Recipe:
     """The recipe of one job: with these tweaks and their keys alone, whatever else the spend asks for."""
-    spend = recipe.spend.model_copy(update={"tweaks": names, "vanilla": True, "attribution": False})
+    spend = recipe.spend.model_copy(
+        update={"tweaks": names, "dense": True, "vanilla": True, "attribution": False}
+    )
     tables = {name: table for name, table in without_defaults(recipe.tweaks).items() if name in names}
     return recipe.model_copy(update={"spend": spend, "tweaks": tables})
 

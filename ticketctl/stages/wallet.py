@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.artifacts.records import to_record
+from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.workspace import resolve
 from ticketctl.errors import ArtifactError, UsageError
@@ -19,6 +19,7 @@ from ticketctl.recipe_data import places
 from ticketctl.recipe_files import merge
 from ticketctl.seeds import Seeds
 from ticketctl.stages.intent import read_intent
+from ticketctl.stages.levels import levels_in
 from ticketctl.stages.request import Typed, check_trust, spend_recipe
 from ticketctl.stages.tweaking import (
     DENSE,
@@ -119,7 +120,7 @@ def prepare_spend(wanted: Wanted) -> Chosen:
     manifest = ticket.manifest
     if level is not None and wanted.levels is not None:
         raise UsageError("the ticket's name says a level, and so does --level; give one of them")
-    levels = _levels(wanted.levels, ticket, wanted.workspace) if level is None else [level]
+    levels = levels_in(wanted.levels, ticket, wanted.workspace) if level is None else [level]
     _check_starts(ticket, levels)
     drawn_seed = int(manifest.draw.seeds["root"])
     seeds = wanted.seeds or [drawn_seed]
@@ -180,10 +181,22 @@ def jobs(
     found: dict[Path, Job] = {}
     for ticket, level, names in pairs:
         for seed in seeds:
-            job = _job(ticket, level, seed, recipe, names, workspace)
-            for one in (*job.before, job):
+            for one in needed_by(_job(ticket, level, seed, recipe, names, workspace)):
                 found.setdefault(one.folder, one)
+    for names in sets:
+        if names and not any(names == spent for _, _, spent in pairs):
+            raise UsageError(
+                f"tweaks {', '.join(names)}: level 0 is the dense net, which has no mask for them; "
+                "name a level of the ticket"
+            )
     return list(found.values())
+
+
+def needed_by(job: Job) -> Iterator[Job]:
+    """All that must be done before the job, in order, and the job."""
+    for before in job.before:
+        yield from needed_by(before)
+    yield job
 
 
 def _with_dense(names: Names, recipe: Recipe, levels: Sequence[int]) -> bool:
@@ -232,8 +245,19 @@ def _drawn(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Path | None
 
 def run_folder(ticket: Ticket, recipe: Recipe, level: int, seed: int) -> Path:
     """`spends/<hash>/<level>-seed-<n>` beside the ticket; the hash is over what a spend is a function of."""
-    record = recipe.changed("model", "data", "train", "spend", "keep", "seeds", "tweaks")
+    record = _by_content(recipe.changed("model", "data", "train", "spend", "keep", "seeds", "tweaks"))
     return ticket.folder.parent / "spends" / fingerprint(record) / f"{level}-seed-{seed}"
+
+
+def _by_content(value: Any, key: str = "") -> Any:
+    """A recipe in which runs are named by their ids, however their places are written."""
+    if isinstance(value, Mapping):
+        return {name: _by_content(child, name) for name, child in value.items()}
+    if key not in ("record", "teacher"):
+        return value
+    if isinstance(value, list):
+        return [_by_content(child, key) for child in value]
+    return open_run(Path(value)).manifest.run_id if (Path(value) / "run.json").is_file() else value
 
 
 def _drawn_tables(ticket: Ticket) -> dict[str, Any]:
@@ -241,29 +265,6 @@ def _drawn_tables(ticket: Ticket) -> dict[str, Any]:
     tables: Mapping[str, Any] = ticket.manifest.draw.recipe
     asked = (read_intent(ticket.folder.parent) or {}).get("asked", {}).get("recipe", {})
     return merge(tables, {"data": places(asked.get("data", {}))})
-
-
-def _levels(text: str | None, ticket: Ticket, workspace: Path) -> list[int]:
-    manifest = ticket.manifest
-    if text is None:
-        return [manifest.level]
-    last = manifest.ladder.rounds if manifest.ladder else manifest.level
-    if text == "all":
-        return list(range(last + 1))
-    found: list[int] = []
-    for part in text.split(","):
-        if re.fullmatch(r"\s*[01]?\.[0-9]+\s*", part):
-            level = resolve(f"{ticket.folder}@{part.strip()}", workspace)[1]
-            found += [] if level is None else [level]
-            continue
-        span = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", part)
-        if not span or int(span[2] or span[1]) < int(span[1]):
-            raise UsageError(f"--level {text!r}: write 12, 3,8-10, 0.9648 (a sparsity) or all")
-        found += range(int(span[1]), int(span[2] or span[1]) + 1)
-    beyond = [level for level in found if level > last]
-    if beyond or not found:
-        raise UsageError(f"--level {text!r}: this ticket has levels 0 to {last}")
-    return list(dict.fromkeys(found))
 
 
 def _check_starts(ticket: Ticket, levels: Sequence[int]) -> None:

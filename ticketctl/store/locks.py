@@ -33,9 +33,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise LockedError(
-            f"{folder}: {_owner(folder)} is writing there; wait for it, or give another --out"
-        ) from None
+        raise LockedError(f"{folder}: {_owner(folder)} is writing there; wait for it") from None
     except OSError as error:
         raise ResourceError(f"{folder}: cannot be written: {error.strerror}") from None
     try:

@@ -76,6 +76,8 @@ class Order:
     until: int | None = None
     """Step at which to stop; none: the end of the schedule."""
     hooks: tuple[Hooks, ...] = ()
+    origin: State | None = None
+    """What distances are measured from; none: the start."""
 
     @property
     def moves(self) -> bool:

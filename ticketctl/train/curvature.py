@@ -95,7 +95,7 @@ class Curvature(Hooks):
 
     def identity(self) -> dict[str, Any]:
         """As the base says."""
-        return {"keep": "lambda_max", "batches": self.batches}
+        return {"keep": "lambda_max", "batches": self.batches, "draw": self.seeds.of("draw")}
 
     def start(self, loop: Course) -> None:
         """What is measured first is the net before training."""

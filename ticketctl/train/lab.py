@@ -94,6 +94,8 @@ class Wish:
     train: TrainSpec | None = None
     seeds: Seeds | None = None
     hooks: tuple[Hooks, ...] = ()
+    origin: State | None = None
+    """What distances are measured from, if not from the start; no bit of the training depends on it."""
 
 
 @dataclass
@@ -183,7 +185,7 @@ class Lab:
             mask = mask if mask is not None and mask.kept < mask.size else None  # nothing to hold at zero
         key = self.key(start, mask, wish)
         steps = tuple(sorted({*self.keep, *keep}))
-        order = Order(start, mask, seeds, steps, key, title, wish.until, wish.hooks)
+        order = Order(start, mask, seeds, steps, key, title, wish.until, wish.hooks, wish.origin)
         found = files.read_record(key)
         if found is None:
             Loop(bench, order, files).run()

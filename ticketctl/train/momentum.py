@@ -44,7 +44,7 @@ class Handed(Hooks):
         self.held = dict(held)
         for name, keep in mask.keep.items():
             for key in self.held:
-                if key.endswith(f".{name}") and self.held[key].shape == keep.shape:
+                if key.split(".", 2)[2:] == [name] and self.held[key].shape == keep.shape:
                     self.held[key] = self.held[key] * keep
 
     def identity(self) -> dict[str, Any]:

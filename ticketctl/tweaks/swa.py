@@ -66,14 +66,15 @@ def tweak(kit: Kit, *, params: Params) -> Hooks:
         )
     if params.lr is not None and not 0 < params.lr < float("inf"):
         raise UsageError(f"tweaks.swa.lr = {params.lr:g} must be over 0; half of train.lr is usual")
-    return Mean(params, kit.bench.train.lr)
+    del kit
+    return Mean(params)
 
 
 class Mean(Hooks):
     """Collects the nets, and puts their mean in their place."""
 
-    def __init__(self, params: Params, rate: float) -> None:
-        self.params, self.rate = params, rate
+    def __init__(self, params: Params) -> None:
+        self.params = params
         self.average = Average(buffers=params.bn == "average")
         self.nets = self.epochs = 0
 
@@ -92,7 +93,7 @@ class Mean(Hooks):
             return rates
         first = first_epoch(self.params.start, len(rates) // steps_per_epoch)
         return [
-            rate_of(step // steps_per_epoch, first, self.rate, self.params.lr) for step in range(len(rates))
+            rate_of(step // steps_per_epoch, first, max(rates), self.params.lr) for step in range(len(rates))
         ]
 
     def start(self, loop: Course) -> None:
