@@ -305,3 +305,15 @@ def test_a_run_is_the_same_however_its_place_is_written(drawn: Path, monkeypatch
         for place in places
     }
     assert len(found) == 1
+
+
+def test_a_weights_file_can_teach_and_one_of_another_net_cannot(drawn: Path, late: Path) -> None:
+    final, run = (drawn / "levels" / "1" / name for name in ("final.safetensors", ""))
+    of_file, of_run = (
+        tiny.spend(drawn, f"tweaks.kd.teacher={place}", levels="3", tweaks=["kd"])[-1].run
+        for place in (final, run)
+    )
+    assert of_file.manifest.weights.digest == of_run.manifest.weights.digest
+    assert of_file.manifest.training_id == of_run.manifest.training_id
+    with pytest.raises(UsageError, match="cannot teach"):
+        tiny.spend(drawn, f"tweaks.kd.teacher={late}/levels/0/final.safetensors", levels="3", tweaks=["kd"])

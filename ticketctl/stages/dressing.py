@@ -13,6 +13,7 @@ from torch import nn
 from ticketctl import plugins
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import Ticket
+from ticketctl.artifacts.weights import decode_weights, weights_digest
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.nets.initialise import initialise_
@@ -21,6 +22,7 @@ from ticketctl.seeds import Seeds
 from ticketctl.stages.params import checked
 from ticketctl.stages.setting import Setting, net_of
 from ticketctl.stages.tweaking import DENSE, Names, changes, literal
+from ticketctl.store.files import read_bytes
 from ticketctl.train.curvature import Curvature
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.kit import Kit, Teacher, Trained, equip, started
@@ -149,25 +151,26 @@ def _hook(name: str, recipe: Recipe, kit: Kit) -> Hooks:
     return hook
 
 
-def teacher_of(run: Run, setting: Setting) -> Teacher:
-    """The net of a run.
+def teacher_of(source: Run | Path, setting: Setting) -> Teacher:
+    """The net of a run, or of a weights file.
 
     Raises:
         UsageError: not the net that is spent, or one that tweaks have changed.
         ArtifactError: its weights are damaged.
     """
-    arch = run.manifest.arch
-    if any(changes(name) == "net" for name in arch.tweaks):
-        raise UsageError(
-            f"{run.folder}: this net was changed by {', '.join(arch.tweaks)}; a plain one can teach"
-        )
-    if arch.param_shapes != setting.arch["param_shapes"]:
-        raise UsageError(
-            f"{run.folder}: a {arch.name} of other shapes than the net that is spent cannot teach it"
-        )
+    if isinstance(source, Path):
+        weights, where = decode_weights(read_bytes(source, limit=1 << 36), where=str(source)), source
+    else:
+        weights, where = source.weights(), source.folder
+        changed = [name for name in source.manifest.arch.tweaks if changes(name) == "net"]
+        if changed:
+            raise UsageError(f"{where}: this net was changed by {', '.join(changed)}; a plain one can teach")
+    shapes = {name: tuple(value.shape) for name, value in setting.initial.weights.items()}
+    if {name: tuple(value.shape) for name, value in weights.items()} != shapes:
+        raise UsageError(f"{where}: weights of another net than {setting.recipe.model.name} cannot teach it")
     net = _on_device(setting)
-    State.from_tensors(run.weights(), 0).load_into(net)
-    return Teacher(net.requires_grad_(False).eval(), run.manifest.weights.digest)
+    State.from_tensors(weights, 0).load_into(net)
+    return Teacher(net.requires_grad_(False).eval(), weights_digest(weights))
 
 
 def levels_of(ticket: Ticket) -> tuple[Trained, ...]:

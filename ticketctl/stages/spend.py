@@ -71,7 +71,7 @@ def _fitting(todo: Sequence[Job], setting: Setting, seeds: Seeds) -> Setting:
         mask, _, _ = beginning(job.ticket, job.level, setting)
         dress(setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=None)
         if isinstance(job.teacher, Path):
-            teacher_of(open_run(job.teacher), setting)
+            teacher_of(open_run(job.teacher) if job.teacher.is_dir() else job.teacher, setting)
     return setting
 
 
@@ -114,10 +114,8 @@ class _Task:
 
 def _prepared(job: Job, setting: Setting, seeds: Seeds, done: Mapping[Path, Run]) -> _Task:
     mask, start, role = beginning(job.ticket, job.level, setting)
-    teacher, after = _run_of(job.teacher, done), _run_of(job.after, done)
-    for run in (teacher, after):
-        if run is not None and run.manifest.status == "diverged":
-            raise DivergedError(f"{run.folder}: diverged; nothing can begin from it, or learn from it")
+    teacher = _source_of(job.teacher, done)
+    after = _finite(done, job.after) if job.after else None
     learned = teacher_of(teacher, setting) if teacher else None
     outfit = dress(
         setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=learned, sequel=after is not None
@@ -143,12 +141,18 @@ def _changed(before: TrainSpec, after: TrainSpec) -> dict[str, object]:
     return {key: value for key, value in theirs.items() if ours.get(key) != value}
 
 
-def _run_of(place: Job | Path | None, done: Mapping[Path, Run]) -> Run | None:
-    if isinstance(place, Job):
-        if place.folder not in done:
-            raise DivergedError(f"{place.folder}: left out; nothing can begin from it, or learn from it")
-        return done[place.folder]
-    return open_run(place) if place else None
+def _source_of(teacher: Job | Path | None, done: Mapping[Path, Run]) -> Run | Path | None:
+    """The run or weights file to learn from."""
+    if isinstance(teacher, Job):
+        return _finite(done, teacher)
+    return open_run(teacher) if teacher and teacher.is_dir() else teacher
+
+
+def _finite(done: Mapping[Path, Run], job: Job) -> Run:
+    run = done.get(job.folder)
+    if run is None or run.manifest.status == "diverged":
+        raise DivergedError(f"{job.folder}: diverged; nothing can begin from it, or learn from it")
+    return run
 
 
 def _one(job: Job, task: _Task, around: Surroundings) -> Spent:

@@ -33,6 +33,7 @@ from ticketctl.stages.tweaking import (
     tweak_set,
 )
 from ticketctl.stages.unfinished import remembered
+from ticketctl.store.files import read_bytes, sha256
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Job:
     after: Job | None = None
     """The spend from whose end this one begins."""
     teacher: Job | Path | None = None
-    """The dense net to learn from, or a run that was named."""
+    """The dense net to learn from, or the run or weights file that was named."""
 
     @property
     def tweaks(self) -> Names:
@@ -225,10 +226,10 @@ def _teacher(ticket: Ticket, seed: int, general: Recipe, names: Names, workspace
     if named == DENSE:
         return _job(ticket, 0, seed, general, (), workspace)
     for folder in (Path(named), workspace / named):
-        if (folder / "run.json").is_file():
+        if (folder / "run.json").is_file() or (folder.suffix == ".safetensors" and folder.is_file()):
             return folder
     raise UsageError(
-        f"tweaks.{learning[0]}.teacher: no run in {named!r}; name a folder with run.json, or {DENSE}"
+        f"tweaks.{learning[0]}.teacher: no run in {named!r}; name a folder with run.json, a weights file, or {DENSE}"
     )
 
 
@@ -257,7 +258,10 @@ def _by_content(value: Any, key: str = "") -> Any:
         return value
     if isinstance(value, list):
         return [_by_content(child, key) for child in value]
-    return open_run(Path(value)).manifest.run_id if (Path(value) / "run.json").is_file() else value
+    place = Path(str(value))
+    if place.is_file():
+        return sha256(read_bytes(place, limit=1 << 36))
+    return open_run(place).manifest.run_id if (place / "run.json").is_file() else value
 
 
 def _drawn_tables(ticket: Ticket) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Params:
     """Keys of `[tweaks.kd]`."""
 
     teacher: str = "dense"
-    """`dense`: the dense run of the same seed; or a run's folder."""
+    """`dense`: the dense run of the same seed; or a run's folder, or a weights file of the plain net."""
     tau: float = 4.0
     """Temperature of both softmaxes, over 0."""
     weight: float = 0.9
