@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -317,3 +319,14 @@ def test_a_weights_file_can_teach_and_one_of_another_net_cannot(drawn: Path, lat
     assert of_file.manifest.training_id == of_run.manifest.training_id
     with pytest.raises(UsageError, match="cannot teach"):
         tiny.spend(drawn, f"tweaks.kd.teacher={late}/levels/0/final.safetensors", levels="3", tweaks=["kd"])
+
+
+def test_the_gap_to_dense_is_over_the_seeds_of_which_neither_diverged(drawn: Path) -> None:
+    spent = tiny.spend(drawn, levels="3", seeds=[0, 1, 2])
+    lost = next(one for one in spent if one.level and one.seed == 1)
+    manifest = lost.run.manifest.model_copy(update={"status": "diverged"})
+    left = [replace(one, run=replace(one.run, manifest=manifest)) if one is lost else one for one in spent]
+    accuracy = {(one.level, one.seed): Fraction(one.run.manifest.metrics["test.accuracy"]) for one in spent}
+    truth = sum(accuracy[3, seed] - accuracy[0, seed] for seed in (0, 2)) / 2
+    (row,) = (row for row in table(left) if row.level)
+    assert (row.n, row.diverged, row.gap) == (2, 1, float(truth))

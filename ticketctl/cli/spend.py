@@ -255,3 +255,6 @@ def _show_plan(chosen: Any, json: bool) -> None:
         for job in chosen.jobs
     ]
     print_table(["run", "level", "seed", "tweaks", ""], rows)
+    due = [job for job in chosen.jobs if not job.ready]
+    epochs = sum(job.recipe.train.epochs for job in due)
+    print_line(f"{len(due)} of {len(rows)} runs to train, {epochs} epochs of the recipe in all")

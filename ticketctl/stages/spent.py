@@ -72,7 +72,7 @@ class Row:
     values: dict[str, float]
     """mean and deviation of test (and validation) accuracy."""
     gap: float | None
-    """Mean test accuracy minus the dense net's."""
+    """Mean test accuracy minus the dense net's, over the seeds of which neither diverged."""
     winning: dict[str, bool]
     """By the rules of papers 003 (not below dense) and 004 (at most one point below)."""
     gain: Paired | None
@@ -91,7 +91,7 @@ def table(spent: Sequence[Spent]) -> list[Row]:
     for one in spent:
         kind = "dense" if one.level == 0 else one.control or "ticket"
         groups.setdefault((kind, one.level, one.job.tweaks), []).append(one)
-    dense = _mean(groups.get(("dense", 0, ()), []), ACCURACY)
+    dense = groups.get(("dense", 0, ()), [])
     return [_row(key, group, dense, groups.get((*key[:2], ()), [])) for key, group in groups.items()]
 
 
@@ -118,13 +118,11 @@ def ladder_under_noise(spent: Sequence[Spent]) -> tuple[Ranges, Representatives]
 def _row(
     key: tuple[str, int, tuple[str, ...]],
     group: Sequence[Spent],
-    dense: Fraction | None,
+    dense: Sequence[Spent],
     plain: Sequence[Spent],
 ) -> Row:
     kind, level, tweaks = key
-    mean = _mean(group, ACCURACY)
-    is_dense = kind == "dense" and not tweaks
-    gap = mean - dense if mean is not None and dense is not None and not is_dense else None
+    gap = None if kind == "dense" and not tweaks else _gap(group, dense)
     first = group[0].run.manifest
     diverged = sum(one.run.manifest.status == "diverged" for one in group)
     return Row(
@@ -142,6 +140,14 @@ def _row(
         _added(group[0].run),
         tuple(str(one.run.folder) for one in group),
     )
+
+
+def _gap(group: Sequence[Spent], dense: Sequence[Spent]) -> Fraction | None:
+    """Exactly, since a verdict may hang on it: over the seeds of which neither diverged."""
+    both = sorted(_by_seed(group).keys() & _by_seed(dense).keys())
+    means = [_mean([one for one in side if one.seed in both], ACCURACY) for side in (group, dense)]
+    ours, theirs = means
+    return ours - theirs if ours is not None and theirs is not None else None
 
 
 def _added(run: Run) -> int:
