@@ -233,7 +233,7 @@ def test_what_is_killed_anywhere_ends_in_the_same_bytes(noisy: Path, tmp_path: P
 
 def test_noise_does_not_depend_on_what_is_held_out(tmp_path: Path) -> None:
     drawn = {
-        settled(tmp_path, NOISY, f"data.validation={rule}").samples.labels.digest  # type: ignore[union-attr]
+        settled(tmp_path, NOISY, f"data.validation={rule}").samples.labels.digest
         for rule in ("none", "first:100", "random:20%")
     }
     assert len(drawn) == 1
@@ -261,8 +261,8 @@ def test_an_identity_knows_labels_and_images_by_content_alone(tmp_path: Path) ->
     np.save(tmp_path / "given.npy", first.samples.labels.given)
     by_file = settled(tmp_path, "data.noise.kind=file", f"data.noise.path={tmp_path / 'given.npy'}")
     clean = np.array(first.data.train.labels)
-    np.testing.assert_array_equal(by_file.samples.labels.given, first.samples.labels.given)  # type: ignore[union-attr]
-    np.testing.assert_array_equal(by_file.samples.labels.drawn, first.samples.labels.given != clean)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(by_file.samples.labels.given, first.samples.labels.given)
+    np.testing.assert_array_equal(by_file.samples.labels.drawn, first.samples.labels.given != clean)
     other = settled(tmp_path, NOISY, seed=1)
     plain, none = settled(tmp_path), settled(tmp_path, NOISY, "data.noise.kind=none")
     everything = settled(tmp_path, "data.subset.fraction=1")
@@ -319,7 +319,7 @@ def test_a_spend_keeps_the_labels_and_images_of_the_draw_under_every_seed(tmp_pa
     assert seeds[0] == {"root": 3}
     assert seeds[1] == {"root": 4, "init": 3, "split": 3, "labels": 3, "subset": 3}
     other = tiny.spend(folder, "seeds.labels=9", levels="2", seeds=[4])
-    assert other[1].run.record()["labels.given"] != records[0]["labels.given"]  # type: ignore[index]
+    assert other[1].run.record()["labels.given"] != records[0]["labels.given"]
     assert other[1].run.manifest.seeds["labels"] == 9
 
 

@@ -133,7 +133,7 @@ def test_every_level_is_in_one_range_and_the_ranges_are_in_order(rows: list[tupl
 def test_levels_that_make_no_ladder_are_refused(rows: list[tuple[object, ...]], said: str) -> None:
     for function in (efficacy, ranges, representatives):
         with pytest.raises(ValueError, match=said):
-            function([Point.of(*row) for row in rows])  # type: ignore[operator]
+            function([Point.of(*row) for row in rows])
 
 
 @pytest.mark.parametrize("value", ["nan", float("nan"), "inf", "much"])

@@ -268,7 +268,7 @@ def test_what_hangs_on_a_diverged_run_is_left_out_and_the_rest_goes_on(drawn: Pa
 def test_the_recipe_in_a_run_is_the_one_that_repeats_it(drawn: Path) -> None:
     for name, keys in (("redense", ("tweaks.redense.lr=0.01",)), ("dsd", ())):
         run = tiny.spend(drawn, *keys, levels="2", tweaks=[name])[-1].run.manifest.model_dump(mode="json")
-        assert run["recipe"]["train"]["epochs"] == CONV["train"]["epochs"]  # type: ignore[index]  # of a plain table
+        assert run["recipe"]["train"]["epochs"] == CONV["train"]["epochs"]
         assert run["ext"][TWEAKED]["course"]
 
 
