@@ -19,6 +19,7 @@ from ticketctl.masks.mask import Mask
 from ticketctl.stages.beginning import momentum
 from ticketctl.stages.compare import grouped
 from ticketctl.stages.paired import paired, quantile
+from ticketctl.stages.papers import tweaks_of
 from ticketctl.stages.setting import prepare, seeds_of
 from ticketctl.stages.spent import TWEAKED, table
 from ticketctl.stages.subjects import subjects_in
@@ -330,3 +331,9 @@ def test_the_gap_to_dense_is_over_the_seeds_of_which_neither_diverged(drawn: Pat
     truth = sum(accuracy[3, seed] - accuracy[0, seed] for seed in (0, 2)) / 2
     (row,) = (row for row in table(left) if row.level)
     assert (row.n, row.diverged, row.gap) == (2, 1, float(truth))
+
+
+def test_a_table_that_misspells_a_tweak_is_refused_with_the_near_miss() -> None:
+    assert tweaks_of(("at", "ls")) == ("ls", "skip", "swish")
+    with pytest.raises(UsageError, match="did you mean 'ls'"):
+        tweaks_of(("lss",))

@@ -20,7 +20,7 @@ from ticketctl.errors import UsageError, near_miss
 from ticketctl.recipe_base import Rational, Spec
 from ticketctl.recipe_files import table_names
 from ticketctl.shipped import room
-from ticketctl.stages.tweaking import GROUPS
+from ticketctl.stages.tweaking import tweak_set
 
 Scalar = str | bool | int | Decimal
 
@@ -208,5 +208,9 @@ def _cells(row: Row, table: TableSpec) -> Iterator[Cell]:
 
 
 def tweaks_of(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names in alphabetical order, those of groups in place of the group's."""
-    return tuple(sorted({each for name in names for each in GROUPS.get(name, (name,))}))
+    """Names in alphabetical order, those of groups in place of the group's.
+
+    Raises:
+        UsageError: no such tweak, or two that exclude each other.
+    """
+    return tuple(sorted(tweak_set(names)))
