@@ -75,7 +75,7 @@ def search(epsilon: Fraction, size: int, masks: list[str], length: int = 5) -> l
     for mask in masks:
 
         class Course:
-            parameters = {"w": torch.from_numpy(flags(mask).astype(np.float32))}  # noqa: RUF012
+            parameters = {"w": torch.from_numpy(flags(mask).astype(np.float32))}  # noqa: RUF012  # a stand-in, never changed
 
         answers.append(hook.epoch(Course()))
         again = earlybird.Search(rule, hook.params, size)
