@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ticketctl.errors import UsageError
 from ticketctl.masks.mask import Mask
+from ticketctl.recipe import TrainSpec
 from ticketctl.seeds import Seeds
 from ticketctl.train.course import Course
 from ticketctl.train.hooks import Batch, Hooks
@@ -73,6 +74,9 @@ class Louder(Hooks):
         elif FAULT == "other identity":
             said["steps"] = self.uses
         return said
+
+    def plan(self, train: TrainSpec) -> TrainSpec:
+        return train.model_copy(update={"epochs": train.epochs + (FAULT == "longer")})
 
     def model(self, net: nn.Module, seeds: Seeds) -> None:
         if FAULT == "alien weight":

@@ -12,6 +12,7 @@ from ticketctl.plugins import plugins
 from ticketctl.testing import TweakSuite
 
 SAID: dict[str, dict[str, Any]] = {
+    "acdc": {"others": {"compress": {"compress": "11/100"}}},
     "asam": {"keys": {"eta": 0.01}},
     "pools": {"keys": {"coefficients": [0.8, 0.9, 0.95]}},
     "scaled-init": {"keys": {"iterations": 2, "batch": 32}},

@@ -372,6 +372,9 @@ def test_every_claim_of_paper_003_has_its_row() -> None:
     }
     for name in claims:
         recipe, expected = parsed(name), expected_of(name)
+        if name.endswith("-drop10"):  # of Figure 7, whose values are printed nowhere
+            assert expected == {}
+            continue
         assert expected["table"] == f"003:{table_of(recipe, name)}"
         assert expected["seeds"] == (1 if expected["table"] == "003:13" else 3)
 

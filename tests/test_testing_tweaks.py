@@ -25,6 +25,7 @@ FAULTS = {
     "second pass": "zero_at_every_step",
     "leaks in company": "zero_at_every_step_beside",
     "moves the mask": "the_ticket_stays",
+    "longer": "as_many_steps",
     "unseeded": "the_same_seed",
     "unseeded weight": "the_same_seed",
     "constant": "another_seed",

@@ -107,14 +107,19 @@ class StoppedError(TicketctlError):
         self.exit_code = exit_code
 
 
-_SHOWN = 20
+SHOWN = 6
+"""Things of the user's, as tickets, that a message names at most."""
+
+KNOWN = 20
+"""Words of ours, as keys and methods, that a message names at most: who guessed wrong needs them all."""
 
 
-def near_miss(word: str, allowed: Iterable[str]) -> str:
-    """Say what was allowed: the nearest (`did you mean 'snip'?`), or the list, cut short where it is long."""
+def near_miss(word: str, allowed: Iterable[str], most: int = KNOWN) -> str:
+    """Say what was allowed: the nearest (`did you mean 'snip'?`), or the list, cut short after `most`."""
     names = sorted(allowed)
-    close = difflib.get_close_matches(word, names, n=1)
+    lowered = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), lowered, n=1)
     if close:
-        return f"did you mean {close[0]!r}?"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return "there is " + ", ".join(names[:_SHOWN]) + more if names else "there is none"
+        return f"did you mean {lowered[close[0]]!r}?"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return "there is " + ", ".join(names[:most]) + more if names else "there is none"

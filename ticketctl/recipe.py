@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ticketctl.duration import Duration
+from ticketctl.errors import UsageError
+from ticketctl.plugins import serving
 from ticketctl.recipe_base import Rational, Span, Spec, parsed, stretched
 from ticketctl.recipe_data import DataSpec
 from ticketctl.store.documents import canonical_json
@@ -139,12 +143,40 @@ class DrawSpec(Spec):
     def _is_duration(cls, value: str) -> str:
         return str(parsed(value))
 
+    def scaled(self, factor: Fraction) -> DrawSpec:
+        """Stretched by `factor`: the rewind point, and the method's own keys that are lengths (its `LENGTHS`)."""
+        found = serving("draws", self.method)
+        own = {}
+        for key, usual in (found.literals.get("LENGTHS", {}) if found else {}).items():
+            if usual is not None:
+                own[key] = _times(self.params.get(key, usual), factor)
+            elif key in self.params:
+                own[key] = _longer(self.params[key], factor)
+        rewind = str(parsed(self.rewind).scaled(factor))
+        return self.model_copy(update={"rewind": rewind, "params": {**self.params, **own}})
+
     @field_validator("density")
     @classmethod
     def _in_range(cls, value: Fraction | None) -> Fraction | None:
         if value is not None and not 0 < value <= 1:
             raise ValueError("a density lies in (0, 1]")
         return value
+
+
+def _longer(value: Any, factor: Fraction) -> Any:
+    """Epochs (0 stays) or a duration; what is neither is the method's to refuse."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return stretched(value, factor) if value > 0 else value
+    with suppress(UsageError):
+        return str(Duration.parse(str(value)).scaled(factor))
+    return value
+
+
+def _times(value: Any, factor: Fraction) -> Any:
+    """A plain factor; what is none is the method's to refuse."""
+    with suppress(ValueError, ZeroDivisionError):
+        return str(Fraction(str(value)) * factor)
+    return value
 
 
 class SpendSpec(Spec):
@@ -240,9 +272,7 @@ class Recipe(Spec):
         train = self.train.scaled(factor)
         kept = tuple(sorted({stretched(e, factor) if e else 0 for e in self.keep.epochs}))
         keep = self.keep.model_copy(update={"epochs": kept})
-        draw = self.draw and self.draw.model_copy(
-            update={"rewind": str(parsed(self.draw.rewind).scaled(factor))}
-        )
+        draw = self.draw and self.draw.scaled(factor)
         return self.model_copy(update={"train": train, "keep": keep, "draw": draw})
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from ticketctl.duration import Duration
-from ticketctl.errors import UsageError
+from ticketctl.errors import UsageError, near_miss
 
 
 def _rational(value: Any) -> Fraction:
@@ -38,6 +49,16 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python, and so pydantic, takes `true` for 1."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        kinds = {kind, *get_args(kind)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise ValueError("must be a number")
+        return value
+
 
 def stretched(epochs: int, factor: Fraction) -> int:
     """Rounded as durations are, half up, so that a milestone at the end stays there."""
@@ -50,3 +71,106 @@ def parsed(text: str) -> Duration:
         return Duration.parse(text)
     except UsageError as error:
         raise ValueError(str(error)) from None
+
+
+# ---------------------------------------------------------------------------------------- what is wrong with a table
+
+_MUST = {
+    "int": "a whole number",
+    "float": "a number",
+    "decimal": "a number",
+    "finite_number": "a finite number",
+    "bool": "true or false",
+    "string": "text",
+    "greater_than": "above {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "below {lt}",
+    "less_than_equal": "{le} or less",
+    "literal_error": "{expected}",
+}
+"""What a value must be, by the beginning of pydantic's type of error."""
+
+_KINDS = {"str", "bool", "int", "float", "decimal"}
+"""What pydantic adds to the place of a value that may be of several kinds."""
+
+_SHOWN = 60
+
+
+def fault(error: ValidationError, spec: Any, *, skip: int = 0, missing: str = "{key} is not given") -> str:
+    """The first thing that is wrong, in one line: the key, what is right, what was given.
+
+    Args:
+        error: pydantic's.
+        spec: the class that was to be made.
+        skip: parts of the place that the caller names himself.
+        missing: what to say of a key that has to be there and is not.
+    """
+    first, *others = error.errors()
+    place = first["loc"][skip:]
+    union = place[-1:] and {place[-1]} < {
+        other["loc"][-1] for other in (first, *others) if _tried(first, other)
+    }
+    place = place[:-1] if union else place  # its last part says which of several kinds was tried
+    key = ".".join(part for part in place if isinstance(part, str))
+    if first["type"] == "extra_forbidden":
+        return f"no key {key}; {near_miss(str(place[-1]), list(fields_of(spec, place[:-1])))}"
+    if first["type"] == "missing":
+        return missing.format(key=key)
+    given = first["input"]
+    right = _right(first, key, fields_of(spec, place)) if not union else "text or a number"
+    if right is None:
+        message = f"{key}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+        return (
+            message if isinstance(given, Mapping) else f"{message}, not {shown(given)}"
+        )  # it says which keys
+    return f"{key}: must be {right}, not {shown(given)}"
+
+
+def _tried(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two errors say that one value is none of several kinds."""
+    return one["loc"][:-1] == other["loc"][:-1] and {one["loc"][-1], other["loc"][-1]} <= _KINDS
+
+
+def shown(value: Any) -> str:
+    """A value as recipes write it, cut short."""
+    text = str(value) if isinstance(value, int | Decimal | Fraction) else repr(value)
+    text = f"{value:g}" if isinstance(value, float) else text
+    text = text.lower() if isinstance(value, bool) else "a table" if isinstance(value, Mapping) else text
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _right(found: Mapping[str, Any], key: str, inner: Mapping[str, Any]) -> str | None:
+    """What belongs there; None where the message says it itself."""
+    kind = str(found["type"])
+    if kind.startswith(("model", "dict", "dataclass")):
+        return f"a table, with keys as {key}.{next(iter(inner), 'KEY')}"
+    if kind.startswith(("tuple", "list")):
+        return f"a list, as {_listed(found['input'])}"
+    begins = [name for name in _MUST if kind == name or kind.startswith(f"{name}_")]
+    if not begins:
+        return None
+    bounds = {name: shown(value) for name, value in found.get("ctx", {}).items() if name != "expected"}
+    return _MUST[max(begins, key=len)].format(**bounds, expected=found.get("ctx", {}).get("expected"))
+
+
+def _listed(value: Any) -> str:
+    """The list that was meant, if it can be told."""
+    if isinstance(value, str):
+        return json.dumps([part.strip() for part in value.split(",")], ensure_ascii=False)[:_SHOWN]
+    return f"[{value}]" if isinstance(value, int | float) and not isinstance(value, bool) else "[…]"
+
+
+def fields_of(spec: Any, place: Sequence[int | str]) -> Mapping[str, Any]:
+    """The fields of the table at `place` below the class `spec`; none, where it is no table of fields."""
+    for part in place:
+        if isinstance(part, int):
+            continue
+        field = getattr(spec, "model_fields", {}).get(part)
+        kinds = _inner(field.annotation) if field else []
+        spec = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
+    return getattr(spec, "model_fields", {})
+
+
+def _inner(kind: Any) -> list[Any]:
+    """A type and all that it is made of: a table, or none; a list of tables."""
+    return [kind, *(one for part in get_args(kind) for one in _inner(part))]

@@ -79,14 +79,15 @@ class SubsetSpec(Spec):
     pick: Literal["random", "least-forgotten", "most-forgotten"] = "random"
     """Which: by chance, or those that an earlier training forgot least or most often."""
     record: Names | None = None
-    """The folder of that training, a run of the same data; of several, the counts are added."""
+    """That training, a run of the same data: its folder, name in the workspace or the beginning of its id. Of several,
+    the counts are added."""
 
     @model_validator(mode="after")
     def _says_one_size(self) -> SubsetSpec:
         if (self.fraction is None) == (self.count is None):
             raise ValueError("say fraction or count, one of them")
         if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise ValueError("a fraction lies in (0, 1]")
+            raise ValueError(f"fraction: must lie in (0, 1], not {self.fraction}")
         if (self.pick == "random") == bool(self.record):
             raise ValueError(
                 f"{self.pick} needs a record: --set data.subset.record=RUN"
@@ -104,15 +105,17 @@ class DropSpec(Spec):
     least_forgotten: Rational | None = None
     """Share to leave out of those forgotten least often instead."""
     record: Names | None = None
-    """The folder of the training that counted, a run of the same data; of several, the counts are added."""
+    """The training that counted, a run of the same data: its folder, name in the workspace or the beginning of its id.
+    Of several, the counts are added."""
 
     @model_validator(mode="after")
     def _says_one_share(self) -> DropSpec:
-        shares = [share for share in (self.most_forgotten, self.least_forgotten) if share is not None]
-        if len(shares) != 1:
+        shares = {key: getattr(self, key) for key in ("most_forgotten", "least_forgotten")}
+        said = [(key, share) for key, share in shares.items() if share is not None]
+        if len(said) != 1:
             raise ValueError("say most_forgotten or least_forgotten, one of them")
-        if not 0 <= shares[0] < 1:
-            raise ValueError("a share to leave out lies in [0, 1)")
+        if not 0 <= said[0][1] < 1:
+            raise ValueError(f"{said[0][0]}: must lie in [0, 1), not {said[0][1]}")
         if not self.record:
             raise ValueError("say the record that counted: --set data.drop.record=RUN")
         return self

@@ -10,12 +10,13 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.recipe import DrawSpec, Recipe
+from ticketctl.recipe_base import fault, shown
 from ticketctl.shipped import room
 
 OWN = ("summary", "source", "expected")
@@ -82,6 +83,10 @@ def _find(name: str) -> Path:
             raise UsageError(
                 f"{name} is a table of a paper, not a recipe (ticketctl recipes --tables; ticketctl compare --paper)"
             )
+        if name.endswith(".toml"):
+            raise UsageError(
+                f"no recipe {name!r}: there is no such file (shipped recipes are named without .toml)"
+            )
         raise UsageError(
             f"no recipe {name!r}; {near_miss(name, recipe_names())} (a file of your own ends in .toml)"
         )
@@ -90,13 +95,21 @@ def _find(name: str) -> Path:
 
 def _tables(path: Path, name: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise UsageError(f"recipe {name}: not readable TOML: {error}") from None
+    try:
+        return flat_draw(found)
+    except UsageError as error:
+        raise UsageError(f"recipe {name}: {error}") from None
 
 
 def lay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """As `merge`; besides, a density in `over` replaces rounds below it, and the reverse: one of them says how far."""
+    """As `merge`; besides, a density in `over` replaces rounds below it, and the reverse: one of them says how far.
+
+    Raises:
+        UsageError: as `flat_draw`.
+    """
     merged, said = merge(under, over), over.get("draw")
     if not isinstance(said, Mapping) or {"rounds", "density"} <= said.keys():
         return merged
@@ -110,12 +123,20 @@ def lay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on `under`, table by table; neither is changed."""
+    """`over` laid on `under`, table by table, a method's keys in `[draw]`; neither is changed.
+
+    Raises:
+        UsageError: as `flat_draw`.
+    """
+    return _merged(flat_draw(under), flat_draw(over))
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
         merged[key] = (
-            merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+            _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
         )
     return merged
 
@@ -124,7 +145,7 @@ def assignments(items: Sequence[str]) -> dict[str, Any]:
     """Tables from `--set train.lr=0.05` items. A value is TOML; what is no TOML value is taken as text.
 
     Raises:
-        UsageError: no `=`, or an empty key.
+        UsageError: no `=`, or an empty key; a method's key in both its spellings with different values.
     """
     tables: dict[str, Any] = {}
     for item in items:
@@ -135,8 +156,8 @@ def assignments(items: Sequence[str]) -> dict[str, Any]:
         nested: Any = _value(text)
         for part in reversed(parts):
             nested = {part: nested}
-        tables = merge(tables, nested)
-    return tables
+        tables = _merged(tables, nested)
+    return flat_draw(tables)
 
 
 def _value(text: str) -> Any:
@@ -152,38 +173,43 @@ def parse_recipe(tables: Mapping[str, Any], *, where: str) -> Recipe:
     Raises:
         UsageError: an unknown key (with the near miss), a missing one, or a value of the wrong kind, with its place.
     """
-    tables = dict(tables)
+    tables = flat_draw(tables)
     if isinstance(tables.get("draw"), Mapping):
         tables["draw"] = _with_params(tables["draw"])
     try:
         return Recipe.model_validate(tables)
     except ValidationError as error:
-        raise UsageError(f"{where}: {_one_line(error)}") from None
+        missing = "{key} is not given; add --set {key}=… or a --recipe that has it"
+        raise UsageError(f"{where}: {fault(error, Recipe, missing=missing)}") from None
+
+
+def flat_draw(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables with a method's keys in `[draw]` itself, where users write them: records have them in `draw.params`.
+
+    Those that are called like a key of all methods stay where they are.
+
+    Raises:
+        UsageError: a key stands in both places with different values.
+    """
+    draw = tables.get("draw")
+    params = draw.get("params") if isinstance(draw, Mapping) else None
+    if not isinstance(draw, Mapping) or not isinstance(params, Mapping):
+        return dict(tables)
+    own = {key: value for key, value in params.items() if key not in DrawSpec.model_fields}
+    for key, value in own.items():
+        if key in draw and str(draw[key]) != str(value):
+            raise UsageError(
+                f"draw.{key} is {shown(draw[key])} and draw.params.{key} is {shown(value)}; the two are one key, "
+                "say it once"
+            )
+    rest = {key: value for key, value in params.items() if key not in own}
+    kept = {key: value for key, value in draw.items() if key != "params"}
+    return {**tables, "draw": {**kept, **own, **({"params": rest} if rest else {})}}
 
 
 def _with_params(draw: Mapping[str, Any]) -> dict[str, Any]:
     """Keys of `[draw]` that are not common to all methods belong to the method, which checks them itself."""
     common = {key: value for key, value in draw.items() if key in DrawSpec.model_fields and key != "params"}
     own = {key: value for key, value in draw.items() if key not in DrawSpec.model_fields}
-    return {**common, "params": {**draw.get("params", {}), **own}}
-
-
-def _one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"no key {key}; {near_miss(str(first['loc'][-1]), _siblings(first['loc']))}"
-    if first["type"] == "missing":
-        return f"{key} is not given; add --set {key}=… or a --recipe that has it"
-    message = f"{key}: {first['msg'].removeprefix('Value error, ')}"
-    whole = isinstance(first["input"], Mapping)  # of a table as a whole the message says which keys
-    return message if whole else f"{message}, not {str(first['input'])[:60]!r}"
-
-
-def _siblings(place: tuple[int | str, ...]) -> list[str]:
-    spec: Any = Recipe
-    for part in place[:-1]:
-        field = spec.model_fields.get(part) if hasattr(spec, "model_fields") else None
-        kinds = [field.annotation, *get_args(field.annotation)] if field else []  # a table, or none
-        spec = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
-    return list(spec.model_fields) if hasattr(spec, "model_fields") else []
+    params = draw.get("params", {})
+    return {**common, "params": {**params, **own} if isinstance(params, Mapping) else params}

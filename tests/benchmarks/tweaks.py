@@ -96,7 +96,8 @@ class Variant:
         bench = replace(equip(bench, hooks, Seeds(0)), objective=True)
         self.machine = machine_for(bench, mask)
         self.machine.begin(started(start, bench.model), mask, hooks)
-        self.course = Course(bench, self.machine, Progress(0), bench.feed.steps_per_epoch * 10, lambda: None)
+        steps = bench.feed.steps_per_epoch * 10
+        self.course = Course(bench, self.machine, Progress(0), steps, lambda: None, steps)
         self.order = Order(start, mask, Seeds(0), (), "", "", None, hooks)
         self.stepper = ReadEach(bench, self.machine)
         bench.feed.begin_epoch(Seeds(0), 0)

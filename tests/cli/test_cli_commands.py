@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Program
+from ticketctl.recipe_files import flat_draw
 
 
 def _name(drawn: Path) -> str:
@@ -45,7 +46,9 @@ def test_inspect_a_run(read: Program, drawn: Path) -> None:
 def test_recipe_of_a_ticket(read: Program) -> None:
     tables = tomllib.loads(read("inspect", "--show-recipe").out)
     assert tables["draw"]["rounds"] == 2
-    assert read("inspect", "--show-recipe", "--json").json["result"] == tables
+    record = read("inspect", "--show-recipe", "--json").json["result"]  # as the artifact has it
+    assert flat_draw(record) == tables
+    assert tables["draw"]["rate"] == record["draw"]["params"]["rate"]
 
 
 def test_verify(read: Program, drawn: Path) -> None:
@@ -70,15 +73,17 @@ def test_diff(read: Program, drawn: Path) -> None:
 
 
 def test_list(read: Program) -> None:
-    lines = read("list").out.splitlines()
+    answer = read("list")
+    lines = answer.out.splitlines()
     assert lines[0].split() == ["ticket", "name", "method", "density", "%"]
-    assert sorted(line.split()[2] for line in lines[1:]) == [
-        "imp",
-        "inverted",
-        "random-erk",
-        "reinit",
-        "shuffled",
-    ]
+    assert [line.split()[2] for line in lines[1:]] == ["imp"]
+    assert answer.err == "4 control tickets are not shown: ticketctl list --controls\n"
+    every = [line.split() for line in read("list", "--controls").out.splitlines()]
+    assert every[0] == ["ticket", "name", "method", "control", "density", "%"]
+    controls = ["inverted", "random-erk", "reinit", "shuffled"]
+    assert sorted(line[3] for line in every[1:] if len(line) == 5) == controls
+    assert {line[2] for line in every[1:]} == {"imp"}
+    assert len(read("list", "--json").json["result"]) == 5
     runs = read("list", "runs", "--json").json["result"]
     assert {run["level"] for run in runs} == {0, 1, 2}
     assert len(read("list", "runs").out.splitlines()) == 4

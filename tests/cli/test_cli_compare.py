@@ -152,6 +152,83 @@ def test_a_scaled_run_says_so(tmp_path: Path) -> None:
     assert "epochs 18 instead of 180" in answer.out
 
 
+def test_a_paper_of_other_data_says_why_nothing_belongs(tmp_path: Path) -> None:
+    run(tmp_path / "runs/0", 0.7, kept=None, changes={"data": {"name": "cifar10"}})
+    answer = ask(tmp_path, "compare", "runs", *A2)
+    assert answer.code == 0
+    assert (
+        "the runs are of resnet18 on cifar10, the table's of resnet18 on cifar100; --data cifar10"
+        in answer.err
+    )
+    assert "belongs to a cell" not in ask(tmp_path, "compare", "runs", *A2, "--data", "cifar10").err
+
+
+def test_data_that_no_run_is_on_stand_for_nothing(typed: Any) -> None:
+    answer = typed("runs", *A2, "--data", "cifar10O")
+    assert (answer.code, answer.out) == (2, "")
+    assert "no run is on it; did you mean 'cifar100'?" in answer.complaint
+
+
+@pytest.mark.parametrize("kind", ["table", "csv", "markdown", "latex", "json"])
+def test_no_width_is_told_as_certainty(kind: str, tmp_path: Path) -> None:
+    """Three equal runs; two equal differences; a single difference; and each cell of a paper's table."""
+    for seed in range(3):
+        run(tmp_path / f"runs/a/{seed}", 0.5, seed=seed, kept=None)
+    for seed in range(2):
+        run(tmp_path / f"runs/b/{seed}", 0.6, seed=seed, kept=None, tweaks=["ls"])
+    run(tmp_path / "runs/c", 0.6, kept=None, tweaks=["skip"])
+    answer = ask(tmp_path, "compare", "runs", "--format", kind)
+    assert answer.code == 0
+    if kind == "json":
+        plain, skip, ls = answer.json["result"]["groups"]
+        assert (plain["equal"], plain["deviation"], ls["equal"]) == (True, 0, True)
+        assert (ls["paired"]["half_width"], ls["paired"]["equal"]) == (None, True)
+        assert (skip["paired"]["half_width"], skip["paired"]["equal"], skip["deviation"]) == (
+            None,
+            False,
+            None,
+        )
+    else:
+        assert answer.out.count("all equal") == 3 + (kind != "csv")
+        assert answer.out.count("no interval") == 1 + (kind != "csv")
+        assert "neither a deviation nor an interval" in answer.out + answer.err
+    cells = ask(tmp_path, "compare", "runs", *A2, "--format", kind)
+    assert "all equal" in cells.out or '"equal": true' in cells.out
+
+
+def test_what_ended_dense_has_its_density_and_its_tickets(tmp_path: Path) -> None:
+    here = tmp_path / "runs/net/imp-0/seed-0"
+    drawn(here / "ticket", kept=125)
+    run(here / "levels/10", 0.5, kept=125)
+    assert "ticket %" not in ask(tmp_path, "compare", "runs").out
+    run(here / "spends/aa/10-seed-0", 0.6, kept=1000, tweaks=["redense"])
+    plain, dense = table_of(ask(tmp_path, "compare", "runs", "--format", "csv"))
+    assert [row["density %"] for row in (plain, dense)] == ["12.50", "100.00"]
+    assert [row["ticket %"] for row in (plain, dense)] == ["12.50", "12.50"]
+    shown = ask(tmp_path, "compare", "runs")
+    assert "ticket %" in shown.out
+    assert "density: of the final weights" in shown.out
+
+
+def test_long_lists_are_cut_in_the_table_alone(tmp_path: Path) -> None:
+    for at, (lr, batch) in enumerate(((0.1, 64), (0.2, 32))):
+        train = {"lr": lr, "batch": batch, "epochs": batch, "momentum": lr, "weight_decay": lr / 10}
+        run(tmp_path / f"runs/{at}", 0.5, changes={"train": train}, kept=None)
+    answer = ask(tmp_path, "compare", "runs")
+    assert "train.batch=64, train.epochs=64, train.lr=0.1, and 2 more" in answer.out
+    assert "otherwise: cut" in answer.out
+    rows = table_of(ask(tmp_path, "compare", "runs", "--format", "csv"))
+    assert {row["otherwise"].count("=") for row in rows} == {5}
+    groups = ask(tmp_path, "compare", "runs", "--json").json["result"]["groups"]
+    assert {len(group["changes"]) for group in groups} == {5}
+
+
+def test_names_of_tweaks_are_written_as_spend_takes_them(tmp_path: Path) -> None:
+    run(tmp_path / "runs/0", 0.5, tweaks=["kd", "ls", "swish"])
+    (row,) = table_of(ask(tmp_path, "compare", "runs", "--format", "csv"))
+    assert row["tweaks"] == "swish,ls,kd"
+
+
 def test_json_of_a_table(typed: Any) -> None:
     result = typed("runs", *A2, "--json").json["result"]
     assert result["table"]["spec"] == "001:A2"

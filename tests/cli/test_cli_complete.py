@@ -44,6 +44,8 @@ def _offered(line: str, folder: Path) -> list[str]:
         ("ticketctl draw --set model.w", "model.width="),
         ("ticketctl draw --recipe base/lenet-300-100-d", "base/lenet-300-100-digits"),
         ("ticketctl draw --set train.l", "train.lr="),
+        ("ticketctl draw --set data.noise.", "data.noise.rate="),
+        ("ticketctl spend --set tweaks.sam.", "tweaks.sam.rho="),
         ("ticketctl spend ", "TICKET"),
         ("ticketctl inspect lenet", "TICKET/levels/1"),
         ("ticketctl list methods o", "omp"),
@@ -72,3 +74,17 @@ def test_callbacks_offer_nothing_odd(tmp_path: Path) -> None:
     keys = [key for key, _ in complete.settings("draw.")]
     assert "draw.rounds=" in keys
     assert "draw.params=" not in keys
+
+
+def test_every_key_that_a_recipe_takes_is_offered_and_no_table_as_if_it_were_one() -> None:
+    from ticketctl.cli import complete
+    from ticketctl.recipe import Recipe
+
+    offered = {name.removesuffix("=") for name, _ in complete.settings("")}
+    schema = Recipe.model_json_schema()
+    own = {"data.noise": "NoiseSpec", "data.subset": "SubsetSpec", "data.drop": "DropSpec"}
+    for table, spec in {**own, "train": "TrainSpec", "keep": "KeepSpec", "seeds": "SeedSpec"}.items():
+        assert {f"{table}.{key}" for key in schema["$defs"][spec]["properties"]} <= offered
+        assert table not in offered
+    assert [name for name, _ in complete.settings("data.noise.k")] == ["data.noise.kind=", "data.noise.key="]
+    assert {"tweaks.dsd.cycles", "tweaks.scaled-init.eta"} <= offered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,50 @@ def test_dry_run_writes_nothing(bare: Program) -> None:
     assert answer.out.startswith("[model]\n") or answer.out.startswith("\n[model]\n")
     result = bare("draw", "--rounds", "3", "--dry-run", "--json").json["result"][0]
     assert {"recipe", "trainings", "steps", "kept", "seconds", "bytes", "folder", "seed"} <= set(result)
+
+
+def test_a_dry_run_prints_a_recipe_that_draws_the_same_with_the_methods_keys_where_users_write_them(
+    tmp_path: Path,
+) -> None:
+    words = ("draw", "--rounds", "3", "--epochs", "2", "--set", "draw.params.rate=0.3", "--dry-run")
+    first = ask(tmp_path, *words)
+    text = first.out.partition("\ntrainings")[0]
+    assert tomllib.loads(text)["draw"]["rate"] == 0.3
+    assert "params" not in text
+    (tmp_path / "mine.toml").write_text(text)
+    again = ask(tmp_path, "draw", "--recipe", "mine.toml", "--dry-run", "--json")
+    (ours,) = again.json["result"]
+    (theirs,) = ask(tmp_path, *words, "--json").json["result"]
+    assert (ours["recipe"], ours["kept"]) == (theirs["recipe"], theirs["kept"])
+    assert ours["recipe"]["draw"]["params"]["rate"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        ("tweaks.ls.alhpa=0.2", "tweaks.ls.alhpa: ls has no such key; did you mean 'alpha'?"),
+        ("tweaks.LS.alpha=0.2", "[tweaks.LS]: no such tweak; did you mean 'ls'?"),
+        ("tweaks.ls.alpha=7", "tweaks.ls.alpha = 7 must lie in [0, 1)"),
+        ("tweaks.ls.alpha=some", "tweaks.ls.alpha: must be a number, not 'some'"),
+        ("tweaks.ls.form=new", "tweaks.ls.form: must be 'torch' or 'tost', not 'new'"),
+        ('spend.tweaks=["sikp"]', "no tweak named 'sikp'; did you mean 'skip'?"),
+        ("draw.params.rate=some", "draw.rate: write a number"),
+        ("draw.params=3", "draw.params: must be a table"),
+    ],
+)
+def test_what_a_later_spend_would_refuse_is_refused_before_the_draw(
+    bare: Program, item: str, says: str
+) -> None:
+    answer = bare("draw", "--set", item)
+    assert (answer.code, answer.out) == (2, "")
+    assert says in answer.complaint
+
+
+def test_keys_of_a_later_spend_are_kept_in_the_tickets_recipe(tmp_path: Path) -> None:
+    answer = ask(tmp_path, "draw", "--epochs", "1", "--rounds", "1", "--set", "tweaks.ls.alpha=0.2")
+    assert answer.code == 0, answer.err
+    recipe = ask(tmp_path, "inspect", "--show-recipe", "--json").json["result"]
+    assert recipe["tweaks"] == {"ls": {"alpha": "0.2"}}
 
 
 def test_rounds_that_count_for_nothing_are_said(bare: Program) -> None:

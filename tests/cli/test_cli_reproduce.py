@@ -159,6 +159,18 @@ def test_a_scaled_run_is_called_no_reproduction(here: Path) -> None:
     assert "label smoothing" not in answer.out
 
 
+def test_the_tables_own_data_are_no_other_data(here: Path) -> None:
+    for words, cautions in (((), 0), (("--data", "digits"), 0), (("--data", "mnist", "--offline"), 1)):
+        answer = ask(here, "reproduce", "mine.toml", "--dry-run", *words)
+        assert answer.code == 0, answer.err
+        assert answer.out.count("no reproduction of the paper") == cautions
+
+
+def test_a_dry_run_of_what_is_there_says_that_nothing_is_to_be_trained(done: tuple[Path, Answer]) -> None:
+    answer = ask(done[0], "reproduce", "mine.toml", "--dry-run")
+    assert "time        none: nothing is to be trained" in answer.out
+
+
 def test_when_everything_diverges_it_ends_with_4(tmp_path: Path) -> None:
     folder = write(tmp_path / "bad", lr="1e30")
     answer = ask(folder, "reproduce", "mine.toml", "--json")

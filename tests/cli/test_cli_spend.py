@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -172,3 +173,61 @@ def test_a_ladder_under_noise_ends_with_what_was_memorised_and_its_ranges(cli: P
     few = cli("spend", "noisy/ticket", "-q").out
     assert "permuted %" in few
     assert "pruning efficacy" not in few
+
+
+def test_tickets_of_other_seeds_are_named_when_the_newest_is_taken(home: Path) -> None:
+    for seed in ("2", "11"):
+        assert (
+            ask(home, "draw", "--epochs", "1", "--rounds", "2", "--controls", "--seed", seed, "-q").code == 0
+        )
+    lines = ask(home, "spend", "--dry-run").err.splitlines()
+    draw = next(home.glob("runs/*/*/seed-0")).parent.relative_to(home)
+    assert lines[0] == f"ticket {draw}/seed-11/ticket: the newest"
+    assert lines[1] == (
+        "seed-11 is one of 3 seeds of this draw; the others (seed-0, seed-2) are spent by name: "
+        f"ticketctl spend {draw}/seed-0"
+    )
+    named = ask(home, *shlex.split(lines[1].rpartition(": ")[2])[1:], "--dry-run")
+    assert f"{draw}/seed-0/ticket " in named.repeat
+    assert "one of 3 seeds" not in named.err
+    for seed in range(20, 29):
+        (draw_of := home / draw / f"seed-{seed}" / "ticket").mkdir(parents=True)
+        (draw_of / "ticket.json").touch()
+        os.utime(draw_of / "ticket.json", (0, 0))
+    assert (
+        "(seed-0, seed-2, seed-20, seed-21, seed-22, seed-23 and 5 more)"
+        in ask(home, "spend", "--dry-run").err
+    )
+
+
+def test_tweaks_over_a_recipe_that_has_some_are_the_ones_planned_and_repeated(
+    cli: Program, home: Path
+) -> None:
+    """What is typed wins: the dry run shows it in the recipe's place, and the line that repeats it says it once."""
+    (home / "own.toml").write_text('[spend]\ntweaks = ["mish", "sam"]\n[tweaks.ls]\nalpha = 0.2\n')
+    plain = cli("spend", "--recipe", "own.toml", "--dry-run", "--json")
+    assert plain.json["result"]["recipe"]["spend"]["tweaks"] == ["mish", "sam"]
+    assert plain.json["result"]["tweak_sets"] == [[], ["mish", "sam"]]
+    one = cli("spend", "--recipe", "own.toml", "--tweaks", "swish,ls", "--dry-run")
+    assert 'tweaks = ["swish", "ls"]' in one.out
+    assert "mish" not in one.out + one.repeat.replace("swish", "")
+    assert "\ntweak sets: none; swish,ls\n" in one.out
+    several = cli(
+        "spend",
+        "--recipe",
+        "own.toml",
+        "--tweaks",
+        "swish",
+        "--tweaks",
+        "none",
+        "--tweaks",
+        "ls",
+        "--dry-run",
+    )
+    assert "tweaks = " not in several.out
+    assert "\ntweak sets: none; swish; ls\n" in several.out
+    for answer in (plain, one, several):
+        again = cli(*shlex.split(answer.repeat)[1:], "--dry-run")
+        assert again.repeat == answer.repeat
+        if answer is not plain:
+            assert again.out == answer.out

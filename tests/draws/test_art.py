@@ -301,6 +301,27 @@ def test_it_says_at_most_how_long_it_takes() -> None:
         art.cost(Plan(Target(Fraction(1), None), 160), art.Params())
 
 
+def test_stretched_it_takes_so_many_times_as_long_and_at_least_an_epoch_of_each() -> None:
+    target, tenth = Target(Fraction(1, 10), None), Fraction(1, 10)
+    assert art.cost(Plan(target, 16), art.Params(stretch=tenth)).epochs == 6 + 20 + 16
+    assert art.cost(Plan(target, 16), art.Params(stretch=tenth, regulariser="l2")).epochs == 6 + 30 + 16
+    assert art.cost(Plan(target, 480), art.Params(stretch=Fraction(3))).epochs == 180 + 600 + 480
+    short = art.Params(stretch=Fraction(1, 100), pretrain="60ep", max_epochs=40)
+    assert art.cost(Plan(target, 2), short).epochs == 1 + 1 + 2
+
+
+@pytest.mark.parametrize("factor", [Fraction(1, 4), Fraction(1), Fraction(3)])
+def test_stretched_lambda_is_at_the_same_share_of_the_way_what_it_was(
+    tmp_path: Path, factor: Fraction
+) -> None:
+    lab = small.lab(tmp_path, small.bench(small.train_spec(epochs=int(160 * factor))))
+    how = art._shrinking(lab, TARGET, art.Params(stretch=factor))
+    assert how.pretrain == 60 * factor
+    for epoch in range(0, 200, 8):  # of the paper's 200
+        wanted = 5e-6 * math.exp(epoch * math.log(1.05))
+        assert how.strength(how.pretrain + int(epoch * factor)) == pytest.approx(wanted, rel=1e-12)
+
+
 def test_lambda_is_0_before_and_grows_by_eta_from_epoch_to_epoch() -> None:
     how = Shrinking("l1", 5, 5, 3, 0.5, 2.0, 1, "means", "training", record=True)
     assert [how.strength(epoch) for epoch in range(6)] == [0, 0, 0, 0.5, 1, 2]

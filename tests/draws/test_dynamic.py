@@ -592,6 +592,12 @@ def test_searching_apart_moves_the_mask_at_a_constant_rate_and_tunes_it_after(tm
     assert ticket.mask.equal(searched.mask)
     assert bits(ticket.start) == bits(searched.fit.end())
     assert (ticket.role, ticket.start.step) == ("trained", 0)
+    assert ticket.search is not None, "the training that found the mask, for the stage to keep"
+    way, alone = trajectory_of(ticket.search), trajectory_of(searched.fit)
+    assert way is not None
+    assert alone is not None
+    assert way.step.tolist() == alone.step.tolist() == [0, 2, 4, 6, 8]
+    assert searched.search is None
     assert ticket.fit is not None
     assert ticket.fit.steps == 6
 

@@ -12,10 +12,11 @@ from tests.artifacts import samples
 from tests.stages.written import IMP, SIZE, drawn, recipe_record, run
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.recipe_files import parse_recipe, read_recipe
-from ticketctl.stages.against import Line, against
-from ticketctl.stages.compare import Compared, compare, grouped
+from ticketctl.stages.against import Line, against, strangers
+from ticketctl.stages.compare import Compared, as_record, compare, grouped
 from ticketctl.stages.papers import find_table
-from ticketctl.stages.subjects import same, subjects_in
+from ticketctl.stages.recorded import same
+from ticketctl.stages.subjects import subjects_in
 
 LTR = "papers/001-toast/ltr-resnet18-cifar100"
 NOISE = "papers/003-sgd-noise"
@@ -165,7 +166,7 @@ def test_keys_of_tweaks_are_told_apart(tmp_path: Path) -> None:
     run(tmp_path / "c", 0.7, tweaks=["kd"], changes={"tweaks": {"kd": {"weight": 1}}})
     plain, *tweaked = groups_in(tmp_path)
     assert plain.changes == {}
-    assert sorted(one.changes["tweaks.kd.weight"] for one in tweaked) == ["1", "default"]
+    assert sorted(one.changes["tweaks.kd.weight"] for one in tweaked) == ["0.9", "1"]
     gaps = sorted(one.paired.mean for one in tweaked if one.paired)
     assert gaps == pytest.approx([0.1, 0.2])
 
@@ -215,6 +216,66 @@ def test_a_broken_run_is_named_and_the_others_counted(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"1 more of 4 runs are damaged") as fault:
         subjects_in([str(tmp_path)], tmp_path)
     assert str(tmp_path / "1") in str(fault.value)
+
+
+def test_of_a_copy_that_which_has_its_ticket_beside_it_is_kept(tmp_path: Path) -> None:
+    drawn(tmp_path / "z/seed-0/ticket")
+    for place in ("a", "z/seed-0/levels/10"):
+        run(tmp_path / place, 0.5, training_id="sha256:" + "1" * 64)
+    (found,) = subjects_in([str(tmp_path)], tmp_path)[0]
+    assert found.folder == tmp_path / "z/seed-0/levels/10"
+
+
+def test_where_tickets_lie_alone_it_is_said_what_makes_runs(tmp_path: Path) -> None:
+    drawn(tmp_path / "net/imp-0/seed-0/ticket")
+    with pytest.raises(UsageError, match="tickets alone; ticketctl spend makes runs of them"):
+        subjects_in([str(tmp_path)], tmp_path)
+    run(tmp_path / "net/imp-0/seed-0/levels/10", 0.5)
+    with pytest.raises(UsageError, match=f"name {tmp_path}/net/imp-0/seed-0$"):
+        subjects_in([str(tmp_path / "net/imp-0/seed-0/ticket")], tmp_path)
+
+
+@pytest.mark.parametrize("values", [(0.72, 0.73, 0.74), (0.5,)])
+def test_equal_differences_and_a_single_one_have_no_interval(
+    tmp_path: Path, values: tuple[float, ...]
+) -> None:
+    """The differences of 0.73 - 0.72 and so on are 0.01 but for the last bits."""
+    for seed, value in enumerate(values):
+        run(tmp_path / f"plain/{seed}", value, seed=seed)
+        run(tmp_path / f"ls/{seed}", round(value + 0.01, 2), seed=seed, tweaks=["ls"])
+    _, one = groups_in(tmp_path)
+    assert one.paired is not None
+    assert one.paired.half_width is None
+    assert one.paired.equal == (len(values) > 1)
+    assert one.paired.mean == pytest.approx(0.01)
+
+
+def test_runs_of_one_value_are_called_equal(tmp_path: Path) -> None:
+    for seed, value in enumerate((0.5, 0.5, 0.5)):
+        run(tmp_path / f"a/{seed}", value, seed=seed)
+        run(tmp_path / f"b/{seed}", value + seed / 100, seed=seed, tweaks=["ls"])
+    run(tmp_path / "c", 0.5, tweaks=["swish"])
+    assert [one.group.equal("test.accuracy") for one in groups_in(tmp_path)] == [True, False, False]
+
+
+def test_after_a_re_dense_training_the_final_weights_have_their_own_density(tmp_path: Path) -> None:
+    drawn(tmp_path / "ticket", kept=125)
+    run(tmp_path / "levels/10", 0.5, kept=125)
+    run(tmp_path / "spends/aa/10-seed-0", 0.6, kept=SIZE, tweaks=["redense"])
+    plain, redense = groups_in(tmp_path)
+    assert [one.group.final for one in (plain, redense)] == [Fraction(1, 8), 1]
+    assert [one.group.density for one in (plain, redense)] == [Fraction(1, 8)] * 2
+    assert (redense.paired is not None, redense.group.ended_otherwise) == (True, True)
+    record = as_record(redense, "test.accuracy")
+    assert (record["density"], record["ticket_density"]) == (1.0, 0.125)
+
+
+def test_nothing_belongs_to_a_table_of_other_data_and_it_is_said_which(tmp_path: Path) -> None:
+    run(tmp_path / "a", 0.5, changes={"data": {"name": "cifar10"}})
+    found = grouped(subjects_in([str(tmp_path)], tmp_path)[0])
+    said = strangers(find_table("001:A2"), found)
+    assert "the runs are of resnet18 on cifar10, the table's of resnet18 on cifar100; --data cifar10" in said
+    assert "--data" not in strangers(find_table("002:fig8"), found)
 
 
 def test_a_recipe_that_is_none_is_compared_all_the_same(tmp_path: Path) -> None:

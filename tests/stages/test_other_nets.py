@@ -107,7 +107,7 @@ def test_widths_of_a_net_are_in_its_recipe_and_name_another_folder() -> None:
     for sets in ("model.width=0.5", "model.widths=[32,64,128,256,256]", "model.conv_bias=false"):
         other = draw_recipe(Typed(model="vgg16", data="cifar10", sets=(sets,))).recipe
         assert other.fingerprint != usual.fingerprint
-    with pytest.raises(UsageError, match=r"model\.width: Input should be greater than 0"):
+    with pytest.raises(UsageError, match=r"model\.width: must be above 0, not"):
         draw_recipe(Typed(model="vgg16", data="cifar10", sets=("model.width=0",)))
 
 

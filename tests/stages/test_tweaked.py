@@ -285,6 +285,15 @@ def test_a_re_dense_run_is_measured_from_where_the_sparse_one_began_pruned_weigh
     )
 
 
+def test_after_a_scaled_start_it_is_measured_from_there(drawn: Path) -> None:
+    keys = ("tweaks.redense.lr=0", "tweaks.scaled-init.iterations=3", "tweaks.scaled-init.lr=0.2")
+    spent = tiny.spend(drawn, *keys, levels="2", tweaks=["scaled-init,redense"])
+    (sparse,) = [one.run.manifest.metrics for one in spent if one.job.tweaks == ("scaled-init",)]
+    dense = spent[-1].run.manifest.metrics
+    assert float(dense["distance.full"]) == pytest.approx(float(sparse["distance.masked"]), rel=1e-6)
+    assert float(sparse["distance.masked"]) < float(sparse["distance.full"])
+
+
 def test_states_beyond_the_end_are_refused(drawn: Path) -> None:
     with pytest.raises(UsageError, match=r"keep\.epochs: 99"):
         tiny.spend(drawn, "keep.epochs=[1, 99]", levels="2")

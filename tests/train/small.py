@@ -13,7 +13,7 @@ from torch import nn
 
 from ticketctl.data.sets import Split
 from ticketctl.masks.mask import Mask
-from ticketctl.progress import Silent
+from ticketctl.progress import Reporter, Silent
 from ticketctl.recipe import TrainSpec
 from ticketctl.seeds import Seeds
 from ticketctl.train.bench import Bench
@@ -91,6 +91,7 @@ def bench(
     padding: int | None = None,
     images: int = IMAGES,
     device: torch.device = CPU,
+    reporter: Reporter | None = None,
 ) -> Bench:
     train = train or train_spec()
     scaling = Scaling.of((0.4, 0.5), (0.2, 0.3), device)
@@ -106,7 +107,7 @@ def bench(
     }
     model = Net().to(device, memory_format=torch.channels_last)
     place = Place(device, train.precision)
-    return Bench(model, feed, exams, train, place, Silent(), stop, clock or Clock(0.0))
+    return Bench(model, feed, exams, train, place, reporter or Silent(), stop, clock or Clock(0.0))
 
 
 def lab(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.train import small
 from tests.tweaks import alone
 from ticketctl.errors import StoppedError, UsageError
 from ticketctl.masks.mask import Mask
+from ticketctl.progress import Silent
 from ticketctl.train import recalibrate
 from ticketctl.train.course import Course
 from ticketctl.train.hooks import Hooks
@@ -191,9 +193,103 @@ def test_the_first_epoch_is_the_one_that_completes_the_share() -> None:
             assert Fraction(first - 1, epochs) < start <= Fraction(first, epochs)
 
 
+class Ends(Hooks):
+    """Ends the training after two epochs."""
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": "ends"}
+
+    def epoch(self, loop: Course) -> bool:
+        return loop.epochs_done == 2
+
+
 def test_a_training_that_ended_before_the_start_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"after epoch 2.*tweaks\.swa\.start = 3/4"):
-        alone.train(tmp_path, [("swa", {})], until=2 * PER_EPOCH)
+    with pytest.raises(UsageError, match=r"ended after epoch 2.*tweaks\.swa\.start = 3/4"):
+        alone.train(tmp_path, [("swa", {})], others=(Ends(),))
+
+
+def test_one_that_is_to_end_before_it_is_refused_before_its_first_step(tmp_path: Path) -> None:
+    album = Album()
+    with pytest.raises(UsageError, match=r"ends after epoch 2.*tweaks\.swa\.start = 3/4"):
+        alone.train(tmp_path, [("swa", {})], until=2 * PER_EPOCH, others=(album,))
+    assert not album.steps
+
+
+# --------------------------------------------------------------------------------------------- too short for a tweak
+
+
+class Told(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize(("decay", "epochs"), [(0.999, 4), (0.9, 4), (0.8, 4), (0.8, 5)])
+def test_the_share_of_the_first_net_is_told_where_it_is_more_than_a_tenth(
+    tmp_path: Path, decay: float, epochs: int
+) -> None:
+    """Measured, not computed: the average of the numbers 1, 0, 0, ... is the share of the first of them."""
+    told, steps = Told(), epochs * PER_EPOCH
+
+    def first_in(rate: float) -> float:
+        held = AveragedModel(torch.nn.Linear(1, 1), multi_avg_fn=get_ema_multi_avg_fn(rate))
+        for step in range(steps):
+            net = torch.nn.Linear(1, 1).double()
+            net.weight.data.fill_(float(step == 0))
+            held.module.double()
+            held.update_parameters(net)
+        return float(held.module.weight.detach())
+
+    alone.train(tmp_path, [("ema", {"decay": decay})], train=alone.spec(epochs=epochs), reporter=told)
+    share = first_in(decay)
+    if share <= 0.1:
+        assert not told.notes
+        return
+    (note,) = told.notes
+    assert f"ema: {100 * share:.0f} % of" in note
+    assert f"{steps} steps" in note
+    better = float(note.rpartition("; ")[2].split()[0])
+    assert first_in(better) == pytest.approx(0.01, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("keys", "epochs", "words"),
+    [
+        ({}, 2, ["the last alone"]),
+        ({}, 4, []),
+        ({"start": "1"}, 4, []),
+        ({"lr": 0.02}, 3, ["the last alone", "in 3 epochs; in 4 or more"]),
+        ({"lr": 0.02}, 4, []),
+        ({"start": "1", "lr": 0.02}, 4, ["in 10 or more"]),
+    ],
+)
+def test_a_mean_of_one_net_and_a_rate_that_is_not_reached_are_told(
+    tmp_path: Path, keys: dict[str, Any], epochs: int, words: list[str]
+) -> None:
+    told, album = Told(), Album()
+    fit = alone.train(
+        tmp_path, [("swa", keys)], train=alone.spec(epochs=epochs), others=(album,), reporter=told
+    )
+    assert len(told.notes) == len(words)
+    assert all(word in note for word, note in zip(words, told.notes, strict=True))
+    if "lr" in keys:
+        assert (album.rates[-1] == keys["lr"]) != any("or more" in word for word in words)
+    if "start" not in keys:
+        assert (int(fit.hook(0)["nets"]) == 1) == ("the last alone" in words)
+
+
+def test_it_is_told_once_however_often_the_training_is_stopped(tmp_path: Path) -> None:
+    told = Told()
+    for polls in (4, 9, 10**6):
+        left = iter(range(10**6))
+        with suppress(StoppedError):
+            alone.train(
+                tmp_path, [("ema", {})], reporter=told, clock=small.Clock(50.0),
+                stop=lambda left=left, polls=polls: 75 if next(left) >= polls else None,
+            )  # fmt: skip
+    assert len(told.notes) == 1
 
 
 def test_a_training_of_no_step_leaves_the_net(tmp_path: Path) -> None:

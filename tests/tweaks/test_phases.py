@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numcodecs import zstd
 from torch import nn
 
 from tests.train import small
@@ -17,14 +20,16 @@ from tests.tweaks import alone
 from ticketctl.errors import UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.plugins import plugins
+from ticketctl.progress import Silent
 from ticketctl.recipe import TrainSpec
 from ticketctl.seeds import Seeds
 from ticketctl.stages.tweaking import tweak_set
 from ticketctl.train.fit import Fit
-from ticketctl.train.kit import Kit
+from ticketctl.train.kit import Kit, equip, started
 from ticketctl.train.state import State
 from ticketctl.train.trajectory import trajectory_of
 from ticketctl.tweaks import acdc, dsd, redense
+from ticketctl.tweaks._fade import Fading, added, whole
 
 PER_EPOCH = 3
 STEPS = {"schedule": "step", "milestones": ("2ep",), "gamma": 0.5}
@@ -224,6 +229,89 @@ def test_acdc_begun_in_a_compressed_phase_begins_under_the_tickets_mask(tmp_path
     assert all(bool((held[name][~keep] == 0).all()) for name, keep in small.half().keep.items())
 
 
+class Told(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize(("epochs", "has"), [(2, 1), (6, 2), (12, 5), (20, 5), (200, 5)])
+def test_acdc_tells_of_phases_without_room(tmp_path: Path, epochs: int, has: int) -> None:
+    """Beginnings at 1, 3, 5 ... 17 twentieths, to whole epochs, halves up; of two at one epoch the later wins."""
+    kinds: dict[int, bool] = {0: True}
+    for number, twentieth in enumerate(range(1, 18, 2)):
+        kinds[min((2 * twentieth * epochs + 20) // 40, epochs - 1)] = number % 2 == 1
+    ordered = [kinds[at] for at in sorted(kinds)]
+    found = sum(not now and before for before, now in pairwise([True, *ordered]))
+    assert found == has
+    if epochs > 20:
+        assert acdc.compressed(acdc.phases_of(acdc.Params(), epochs)) == found
+        return
+    told = Told()
+    alone.train(tmp_path, [("acdc", {})], train=alone.spec(epochs=epochs), reporter=told)
+    wanted = f"of 5 compressed phases {epochs} epochs have room for {found}; 20 or more"
+    assert [wanted in note for note in told.notes] == ([True] if found < 5 else [])
+
+
+def test_acdc_that_could_not_alternate_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"epochs = 1 has no dense phase .*; train\.epochs = 20 or more"):
+        alone.hook("acdc", {}, small.bench(alone.spec(epochs=1)))
+    with pytest.raises(
+        UsageError, match=r"epochs = 9 has no dense phase .*; give a larger tweaks\.acdc\.warmup"
+    ):
+        alone.hook("acdc", {"warmup": "0", "final": "1/20"}, small.bench(alone.spec(epochs=9)))
+    alone.hook("acdc", {}, small.bench(alone.spec(epochs=2)))
+
+
+def test_acdc_begun_in_its_last_phase_is_refused(tmp_path: Path) -> None:
+    bench = small.bench(alone.spec(epochs=6))
+    hook = alone.hook("acdc", ACDC, bench)
+    last = max(hook.phases(6))  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match=rf"begins after epoch {last} of 6, in the last"):
+        small.lab(tmp_path, bench).fit(
+            State(small.weights().weights, last * PER_EPOCH), small.half(), hooks=[hook]
+        )
+
+
+@pytest.mark.parametrize(
+    ("fade", "begin", "part"),
+    [
+        ("1/2", 0, ""),
+        ("1/2", 6, "nothing"),
+        ("1/2", 8, "nothing"),
+        ("1/2", 5, "a step"),
+        ("1/12", 0, "a step"),
+    ],
+)
+def test_a_ghost_that_is_gone_at_once_is_told(tmp_path: Path, fade: str, begin: int, part: str) -> None:
+    """Of 12 steps; a ghost is there in a step where 1 - t / (fade 12) is above 0."""
+    told = Told()
+    bench = small.bench(alone.spec(epochs=4), reporter=told)
+    seen = sum(1 - t / (Fraction(fade) * 12) > 0 for t in range(begin, 12))
+    assert part == {0: "nothing", 1: "a step"}.get(seen, "")
+
+    class Faded(Fading):
+        place, fade = "tweak.ghost", Fraction(0)
+
+        def identity(self) -> dict[str, Any]:
+            return {"name": "faded"}
+
+        def model(self, net: nn.Module, seeds: Seeds) -> None:
+            ghost = nn.Module()
+            ghost.register_buffer("left", whole())
+            added(net).ghost = ghost
+
+    hook = Faded()
+    hook.fade = Fraction(fade)
+    own = equip(replace(bench, model=small.Net(), machines={}), [hook], Seeds(0))
+    start = started(State(small.weights().weights, begin), own.model)
+    small.lab(tmp_path, own).fit(start, small.half(), hooks=[hook])
+    assert [f"ghost: what fades is gone after step {int(Fraction(fade) * 12)} of 12" in n and part in n
+            for n in told.notes] == ([True] if part else [])  # fmt: skip
+
+
 # ----------------------------------------------------------------------------------------------------------- DSD
 
 
@@ -264,6 +352,60 @@ def test_dsd_that_ends_sparse_holds_the_tickets_mask(tmp_path: Path) -> None:
     way = trajectory_of(fit)
     assert way is not None
     assert way.step.tolist() == [0, 3, 6]
+
+
+def test_dsd_that_ends_dense_keeps_the_masks_of_the_way_in_its_record(tmp_path: Path) -> None:
+    """Read with numpy and zstd alone, as the docstring says; largest |w| by torch's own topk of the weights there."""
+    spec = alone.spec(epochs=1)
+    bench = small.bench(spec)
+    hook = alone.hook("dsd", {"cycles": 2, "mask": "magnitude"}, bench)
+    fit = small.lab(tmp_path, bench, keep=(6,)).fit(small.weights(), small.half(), hooks=[hook])
+    assert trajectory_of(fit) is None
+    assert plugins("tweaks")["dsd"].literals["RECORD"] == ("masks.",)
+    held = {name: value.numpy() for name, value in fit.hook(0).items() if name.startswith("masks.")}
+    steps, ends = held["masks.step"].tolist(), [0, *held["masks.ends"].tolist()]
+    now, found = np.zeros(-(-small.half().size // 8), dtype=np.uint8), []
+    for begin, end in pairwise(ends):
+        packed = zstd.decompress(held["masks.changes"][begin:end].tobytes())
+        now = now ^ np.frombuffer(packed, dtype=np.uint8)
+        found.append(np.unpackbits(now, bitorder="little")[: small.half().size].astype(bool))
+    assert steps == [0, 3, 6, 9]
+    flat = np.concatenate([keep.numpy().ravel() for keep in small.half().keep.values()])
+    assert np.array_equal(found[0], flat)
+    assert found[1].all()
+    assert found[3].all()
+    assert found[2].sum() == flat.sum()
+    at = fit.state(6).weights  # the weights after the change: those that were let go are 0
+    alive = np.concatenate([at[name].numpy().ravel() != 0 for name in small.half().keep])
+    assert np.array_equal(found[2], alive)
+
+
+# ------------------------------------------------------------------------------------------------------ distances
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "epochs", "dense"),
+    [("dsd", {}, 2, (2, 3, 4)), ("dsd", {"end": "sparse"}, 2, (2, 3)), ("acdc", ACDC, 6, (0, 2, 3))],
+)
+def test_distances_are_from_the_masked_start_over_what_is_kept_at_the_time(
+    tmp_path: Path, name: str, keys: dict[str, Any], epochs: int, dense: tuple[int, ...]
+) -> None:
+    """Paper 002: weights that come back begin at 0. In torch, from the weights that were kept after every epoch."""
+    spec = alone.spec(epochs=epochs, **({} if name == "acdc" else STEPS))
+    bench = small.bench(spec)
+    hook = alone.hook(name, keys, bench)
+    every = tuple(range(0, PER_EPOCH * hook.plan(spec).epochs + 1, PER_EPOCH))
+    fit = small.lab(tmp_path, bench, keep=every).fit(small.weights(), small.half(), hooks=[hook])
+    masked, full = (fit.columns.index(f"distance.{kind}") for kind in ("masked", "full"))
+    start, keep = small.weights().weights, small.half().keep
+    assert fit.history[0, masked] == fit.history[0, full] == 0
+    for row, step in enumerate(every):
+        weights = fit.state(step).weights
+        moved = [(weights[n].double() - (start[n] * keep[n]).double()).flatten() for n in keep]
+        assert fit.history[row, full] == pytest.approx(float(torch.cat(moved).norm()), rel=1e-6)
+        alive = torch.cat([weights[n].flatten() != 0 for n in keep]) | (row in dense)
+        kept = torch.cat(moved)[alive].norm()
+        assert fit.history[row, masked] == pytest.approx(float(kept), rel=1e-6)
 
 
 # -------------------------------------------------------------------------------------------------------- common

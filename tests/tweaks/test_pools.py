@@ -213,7 +213,9 @@ def test_stopped_anywhere_it_ends_in_the_same_bytes(
 def test_the_nearest_levels_come_first_and_the_denser_of_two(levels: tuple[Trained, ...]) -> None:
     assert [each.level for each in neighbours(levels, mask_at(OWN))] == [2, 4, 1, 5]
     assert [each.level for each in neighbours(levels, mask_at(1))] == [2, 3, 4, 5]
-    with pytest.raises(UsageError, match="none of them"):
+    with pytest.raises(
+        UsageError, match="one of the levels that the draw has trained, 1, 2, 3, 4, 5; the mask"
+    ):
         neighbours(levels, small.half())
 
 
@@ -222,8 +224,15 @@ def test_what_it_cannot_do_without_is_named(levels: tuple[Trained, ...]) -> None
     plain = replace(on, exams={"test": on.exams["test"]})
     with pytest.raises(UsageError, match=r"data\.validation"):
         tweak(Kit(plain, Seeds(0), mask_at(OWN), None, levels), params=Params())
-    with pytest.raises(UsageError, match="3 trained levels"):
-        tweak(Kit(on, Seeds(0), mask_at(2), None, levels[:2]), params=Params())
+    for there, counted in (
+        (levels[:2], "has kept 2, levels 1, 2;"),
+        (levels[3:4], "1, level 4;"),
+        ((), "kept none;"),
+    ):
+        with pytest.raises(
+            UsageError, match=f"3 trained sparse levels.*{counted}.*--rounds 3.*draw.keep=all"
+        ):
+            tweak(Kit(on, Seeds(0), mask_at(2), None, there), params=Params())
     with pytest.raises(UsageError, match="dense net"):
         tweak(Kit(on, Seeds(0), None, None, levels), params=Params())
 

@@ -250,6 +250,85 @@ def test_five_iterations_are_those_of_plain_autograd(keys: dict[str, Any]) -> No
         assert search.floored()
 
 
+class Surgeon:
+    """The same search without a graph of gradients: weights are written into the net, slopes are difference quotients.
+
+    Convolution, BatchNorm and a mask; `torch.Tensor.backward` once per gradient, Adam in plain Python.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self.params, (self.net, self.masks) = params, conv_net()
+        self.net.train()
+        self.named = dict(self.net.named_parameters())
+        self.start = {n: v.detach() * self.masks.get(n, 1) for n, v in self.named.items()}
+        self.before = {n: v.clone() for n, v in self.net.named_buffers()}
+        self.scales = dict.fromkeys(self.named, 1.0)
+        self.mean = {kind: dict.fromkeys(self.named, 0.0) for kind in (CONSTRAINT, OBJECTIVE)}
+        self.square, self.counts = dict.fromkeys(self.named, 0.0), {CONSTRAINT: 0, OBJECTIVE: 0}
+
+    def value(self, theta: dict[str, Tensor], batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The cross-entropy by its definition, in train mode."""
+        with torch.no_grad():
+            for name, value in theta.items():
+                self.named[name].copy_(value)
+        logits = self.net(batch[0])
+        picked = logits[torch.arange(len(batch[1])), batch[1]]
+        return (logits.exp().sum(1).log() - picked).mean()
+
+    def gradient(self, theta: dict[str, Tensor], batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        self.net.zero_grad()
+        self.value(theta, batch).backward()
+        return {
+            n: (v.grad * self.masks.get(n, 1)).clone() for n, v in self.named.items() if v.grad is not None
+        }
+
+    def at(self, scales: dict[str, float]) -> dict[str, Tensor]:
+        return {name: scales[name] * self.start[name] for name in self.start}
+
+    def norm(self, scales: dict[str, float], batch: tuple[Tensor, Tensor]) -> float:
+        return math.sqrt(sum(float((g**2).sum()) for g in self.gradient(self.at(scales), batch).values()))
+
+    def iterate(self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> int:
+        norm = self.norm(self.scales, first)
+        along = {n: g / norm for n, g in self.gradient(self.at(self.scales), first).items()}
+        kind = CONSTRAINT if norm > self.params.gamma else OBJECTIVE
+
+        def objective(scales: dict[str, float]) -> float:
+            if kind == CONSTRAINT:
+                return self.norm(scales, first)
+            ahead = {n: value - self.params.eta * along[n] for n, value in self.at(scales).items()}
+            return float(self.value(ahead, second).detach()) / self.params.eta
+
+        slopes = {}
+        for name, scale in self.scales.items():
+            step = 1e-5
+            ends = [objective({**self.scales, name: scale + sign * step}) for sign in (1, -1)]
+            slopes[name] = max(-self.params.clip, min(self.params.clip, (ends[0] - ends[1]) / (2 * step)))
+        self.counts[kind] += 1
+        for name, slope in slopes.items():
+            self.mean[kind][name] = 0.9 * self.mean[kind][name] + 0.1 * slope
+            self.square[name] = 0.999 * self.square[name] + 0.001 * slope**2
+            mean = self.mean[kind][name] / (1 - 0.9 ** self.counts[kind])
+            spread = math.sqrt(self.square[name] / (1 - 0.999 ** sum(self.counts.values())))
+            least = 0.0 if name.endswith("bias") else self.params.lower
+            self.scales[name] = max(least, self.scales[name] - self.params.lr * mean / (spread + 1e-8))
+        return kind
+
+
+def test_the_search_of_a_masked_net_with_batchnorm_is_that_of_difference_quotients() -> None:
+    params = Params(gamma=1.5, lr=0.05)
+    surgeon, search = Surgeon(params), Search(Problem.of_net(*conv_net()), params)
+    kinds = []
+    for number in range(8):
+        pair = images(10 + number), images(30 + number)
+        kinds.append(surgeon.iterate(*pair))
+        assert search.iterate(*pair)[3] == kinds[-1]
+        wanted = torch.tensor(list(surgeon.scales.values()), dtype=torch.float64)
+        torch.testing.assert_close(search.scales, wanted, rtol=1e-4, atol=1e-5)
+    assert set(kinds) == {CONSTRAINT, OBJECTIVE}
+    assert len({round(scale, 3) for scale in surgeon.scales.values()}) > 2
+
+
 def test_tensors_that_are_zero_keep_their_scale_and_a_scale_at_zero_stays() -> None:
     net = Tiny()
     with torch.no_grad():
@@ -291,6 +370,27 @@ def test_the_start_is_the_scales_times_the_weights_and_nothing_else(tmp_path: Pa
     for name, keep in mask.items():
         assert torch.equal(start[name] != 0, keep & (plain[name] != 0))
     assert {float(held[f"scale.{name}"]) for name in ("conv.weight", "fc.weight")} != {1.0}
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_distances_are_from_the_scaled_start(tmp_path: Path, stopped: bool) -> None:
+    """Masked: over kept weights, from s theta^0; full: from all of s theta^0, pruned weights being 0 now."""
+    if stopped:
+        left = iter(range(10**6))
+        with pytest.raises(StoppedError):
+            fit(tmp_path, small.bench(stop=lambda: 75 if next(left) >= 12 else None), lr=0.1)
+    made, _ = fit(tmp_path, lr=0.1)
+    end, plain, held = made.end().weights, small.weights().weights, made.hook(0)
+    kept = whole = 0.0
+    for name, keep in small.half().keep.items():
+        origin = (held[f"scale.{name}"] * plain[name]).double()
+        assert float(held[f"scale.{name}"]) != 1
+        moved = (end[name].double() - origin).square()
+        kept, whole = kept + float(moved[keep].sum()), whole + float(moved.sum())
+    masked, full = (made.columns.index(f"distance.{kind}") for kind in ("masked", "full"))
+    assert made.history[0, masked] == pytest.approx(0, abs=1e-6)
+    assert made.history[-1, masked] == pytest.approx(math.sqrt(kept), rel=1e-5)
+    assert made.history[-1, full] == pytest.approx(math.sqrt(whole), rel=1e-5)
 
 
 def test_scales_are_a_function_of_the_stream_draw_alone(tmp_path: Path) -> None:

@@ -167,6 +167,30 @@ def test_an_identity_adds_exactly_the_units_input_before_the_activation() -> Non
     assert torch.equal(seen["out"], bare + x)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "stage", "factor"), [("resnet20s", "layer3", 2**7), ("resnet18", "layer1", 2**2)]
+)
+def test_identities_pass_on_twice_what_every_matched_block_is_given(
+    name: str, stage: str, factor: int
+) -> None:
+    net = thin.tweaked(skip, thin.net_of(name, size=(8, 8), width=4)).eval()
+    for block in (module for module in net.modules() if isinstance(module, BasicBlock)):
+        for norm in (block.bn1, block.bn2):  # branches that give nothing, so that what is left is exact
+            assert norm.weight is not None
+            norm.weight.zero_()
+            norm.bias.zero_()
+    seen: list[Tensor] = []
+    net.get_submodule("layer1.0").register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    net.get_submodule(stage).register_forward_hook(lambda module, inputs, output: seen.append(output))
+    net(thin.batch(1, 3, 8, 8))
+    assert seen[0].max() > 0
+    if stage == "layer3":  # padding takes every second position, twice
+        seen[0] = seen[0][:, :, ::4, ::4]
+        seen[1] = seen[1][:, 6:10]
+    assert torch.equal(seen[1], factor * seen[0])
+
+
 def test_a_bottleneck_has_one_branch_and_the_stem_none() -> None:
     net = thin.tweaked(skip, thin.net_of("resnet50"), kind="proj")
     places = {name.split(".")[2] for name in own(net)}

@@ -13,7 +13,7 @@ from ticketctl.artifacts import ticket as tickets_
 from ticketctl.artifacts.models import RunManifest, TicketManifest
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import Ticket, open_ticket
-from ticketctl.errors import ArtifactError, UsageError, near_miss
+from ticketctl.errors import SHOWN, ArtifactError, UsageError, near_miss
 
 DRAWN = "*/*/*/ticket"
 CONTROLS = "*/*/*/controls/*/ticket"
@@ -161,15 +161,18 @@ def _level(ticket: Ticket, wanted: re.Match[str]) -> int:
     distance, level = min((abs(1 - count / prunable - sparsity), level) for level, count in kept.items())
     if distance > TOLERANCE:
         raise UsageError(
-            f"{ticket.folder}: no level at sparsity {sparsity}; there is {_levels(kept, prunable)}"
+            f"{ticket.folder}: no level at sparsity {sparsity}; there is {_levels(kept, prunable, sparsity)}"
         )
     return level
 
 
-def _levels(kept: Mapping[int, int], prunable: int) -> str:
-    return ", ".join(
-        f"{level} (sparsity {1 - count / prunable:.4f})" for level, count in sorted(kept.items())
-    )
+def _levels(kept: Mapping[int, int], prunable: int, near: float | None = None) -> str:
+    """Levels with their sparsities: the last of many, or those around one that was asked for; and how many more."""
+    found = [(level, 1 - count / prunable) for level, count in sorted(kept.items())]
+    order = found[::-1] if near is None else sorted(found, key=lambda pair: abs(pair[1] - near))
+    shown = sorted(order[:SHOWN])
+    more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
+    return ", ".join(f"{level} (sparsity {sparsity:.4f})" for level, sparsity in shown) + more
 
 
 def _unknown(kind: str, spec: str | None, root: Path, folders: Iterable[Path]) -> UsageError:
@@ -181,5 +184,5 @@ def _unknown(kind: str, spec: str | None, root: Path, folders: Iterable[Path]) -
             f"no {kind} below {root}; make one with `ticketctl {'draw' if kind == 'ticket' else 'spend'}`"
         )
     if not spec:
-        return UsageError(f"no drawn ticket below {root}; {near_miss('', names)}")
-    return UsageError(f"no {kind} {spec!r} here or below {root}; {near_miss(spec, names)}")
+        return UsageError(f"no drawn ticket below {root}; {near_miss('', names, SHOWN)}")
+    return UsageError(f"no {kind} {spec!r} here or below {root}; {near_miss(spec, names, SHOWN)}")

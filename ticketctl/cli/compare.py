@@ -10,29 +10,16 @@ import typer
 
 from ticketctl.cli import options as opt
 from ticketctl.cli.complete import things
+from ticketctl.cli.groups import EQUAL, NONE, counted, deviation, number, show_groups
 from ticketctl.cli.output import note, print_failure, print_json
 from ticketctl.cli.tabular import FORMATS, print_as, remark
 from ticketctl.errors import TicketctlError, UsageError, near_miss
 
 if TYPE_CHECKING:
     from ticketctl.stages.against import Line
-    from ticketctl.stages.compare import Compared
+    from ticketctl.stages.compare import Group
     from ticketctl.stages.papers import Table
 
-GROUPS = [
-    "net",
-    "data",
-    "drawn by",
-    "density %",
-    "tweaks",
-    "otherwise",
-    "n",
-    "mean",
-    "± sd",
-    "vs none",
-    "95 %",
-    "pairs",
-]
 CELLS = [
     "row",
     "cell",
@@ -45,7 +32,6 @@ CELLS = [
     "n paper",
     "otherwise than the paper",
 ]
-NONE = "-"
 
 
 Runs = Annotated[
@@ -88,7 +74,8 @@ def compare(
 
     Runs that differ in nothing but seeds are one row: mean, sample deviation, n; a diverged run is counted and never
     averaged. A row with tweaks is also compared with the same row without them, seed by seed: the mean difference and
-    its 95 % interval by Student's t. Accuracies are percent. Exit 1 if --within is exceeded or nothing was compared.
+    its 95 % interval by Student's t. Accuracies are percent. With --within: exit 1 if it is exceeded, or nothing was
+    compared.
 
     Examples:
 
@@ -104,17 +91,19 @@ def compare(
     table = find_table(paper) if paper is not None else None
     subjects, copies = subjects_in(runs, workspace)
     if copies:
-        note(f"{copies} runs are copies of others, and are counted once")
+        note(f"{copies} {'run is a copy' if copies == 1 else 'runs are copies'} of others, counted once")
     groups = grouped(subjects)
     if table is None:
         from ticketctl.stages.compare import compare as compared
 
         wanted = metric or "test.accuracy"
-        _show_groups(compared(groups, wanted), wanted, kind)
+        show_groups(compared(groups, wanted), wanted, kind)
         return
-    from ticketctl.stages.against import against
+    from ticketctl.stages.against import against, strangers
 
-    lines = against(table, groups, data=data)
+    lines = against(table, groups, data=_stand_in(data, groups))
+    if all(line.group is None for line in lines):
+        note(strangers(table, groups))
     show_lines(table, lines, len(subjects), kind, _verdict(lines, within))
 
 
@@ -135,63 +124,12 @@ def _checked(
     return "json" if json else kind
 
 
-# -------------------------------------------------------------------------------------------------------- groups
-
-
-def _show_groups(found: Sequence[Compared], metric: str, kind: str) -> None:
-    from ticketctl.stages.compare import as_record, unit_of
-
-    if kind == "json":
-        print_json({"metric": metric, "groups": [as_record(one, metric) for one in found]})
-        return
-    scale, sign = unit_of(metric)
-    print_as(kind, GROUPS, [_group_cells(one, metric, scale) for one in found], left=6)
-    lines = [f"{metric}{f' in {sign}' if sign else ''}; ± sd: over the n runs"]
-    if any(one.paired for one in found):
-        lines.append(
-            "vs none: mean difference from the row without tweaks over the seeds of both (pairs), with its"
-        )
-        lines.append(
-            "95 % interval by Student's t, which takes the differences as normal; one pair has no interval"
-        )
-    if any(one.group.tickets == 1 < len(one.group.runs) for one in found):
-        lines.append("a row of one ticket: its deviation is that of training, not of drawing")
-    remark(kind, lines)
-
-
-def _group_cells(one: Compared, metric: str, scale: float) -> list[str]:
-    from ticketctl.stages.subjects import shown
-
-    group, gap = one.group, one.paired
-    drawn = group.method + (f" ({group.control})" if group.control else "")
-    half = gap.half_width if gap else None
-    interval = (
-        ""
-        if gap is None or half is None
-        else f"{scale * (gap.mean - half):+.2f} to {scale * (gap.mean + half):+.2f}"
-    )
-    return [
-        group.net,
-        group.data,
-        drawn,
-        f"{100 * float(group.density):.2f}",
-        " ".join(group.tweaks) or NONE,
-        " ".join(f"{key}={shown(value)}" for key, value in one.changes.items()) or NONE,
-        _counted(len(group.values(metric)), group.diverged),
-        _number(group.mean(metric), scale),
-        _number(group.deviation(metric), scale),
-        "" if gap is None else f"{scale * gap.mean:+.2f}",
-        interval,
-        "" if gap is None else str(gap.n),
-    ]
-
-
-def _counted(n: int, diverged: int) -> str:
-    return f"{n}" + (f" ({diverged} diverged)" if diverged else "")
-
-
-def _number(value: float | None, scale: float = 1) -> str:
-    return NONE if value is None else f"{scale * value:.2f}"
+def _stand_in(data: str | None, groups: Sequence[Group]) -> str | None:
+    """The data set that stands for the paper's: one of the runs'; what stands behind a colon is its place."""
+    name, known = data.partition(":")[0] if data else None, {group.data for group in groups}
+    if name is not None and name not in known:
+        raise UsageError(f"--data {data}: no run is on it; {near_miss(name, known)}")
+    return name
 
 
 # ------------------------------------------------------------------------------------------------- a paper's table
@@ -202,7 +140,7 @@ def _verdict(lines: Sequence[Line], within: float | None) -> OutsideError | None
         return None
     compared = [line for line in lines if line.difference is not None and line.cell.unit == "percent"]
     if not compared:
-        return OutsideError("no run belongs to a cell with a printed value: nothing was compared")
+        return OutsideError("no run belongs to a cell with a printed percentage: nothing was compared")
     far = [line for line in compared if abs(line.difference or 0) > within + 1e-9]
     if not far:
         return None
@@ -233,12 +171,12 @@ def _line_cells(line: Line, table: Table) -> list[str]:
     return [
         cell.row,
         cell.column,
-        "missing" if group is None else _number(line.ours),
-        NONE if line.deviation is None else _number(line.deviation),
+        "missing" if group is None else number(line.ours),
+        deviation(line.deviation, line.equal),
         told,
         NONE if cell.deviation is None else str(cell.deviation),
         NONE if line.difference is None else f"{line.difference:+.2f}",
-        _counted(line.n, group.diverged if group else 0),
+        counted(line.n, group.diverged if group else 0),
         "?" if table.seeds is None else str(table.seeds),
         other if not line.why or line.why == "no run" else "; ".join(filter(None, [line.why, other])),
     ]
@@ -255,6 +193,7 @@ def _about(table: Table, lines: Sequence[Line], runs: int) -> list[str]:
     said += [f"{silent} cells have no printed value"] if silent else []
     starred = any(cell.nonconverged for cell in table.cells)
     said += ["* the paper says that some run did not learn"] if starred else []
+    said += [EQUAL] if any(line.equal for line in lines) else []
     return [*said, f"what the paper tells, and does not: {table.note}"]
 
 
@@ -275,6 +214,7 @@ def _cell_record(line: Line) -> dict[str, Any]:
         "unit": cell.unit,
         "ours": line.ours,
         "deviation": line.deviation,
+        "equal": line.equal,
         "n": line.n,
         "diverged": group.diverged if group else 0,
         "paper": None if cell.value is None else float(cell.value),

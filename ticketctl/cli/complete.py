@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -59,15 +60,24 @@ def recipes(incomplete: str) -> Found:
 
 
 def settings(incomplete: str) -> Found:
-    """Keys of a recipe, each with its `=`."""
+    """Keys of a recipe, those of tables in tables and of tweaks too, each with its `=`."""
+    from ticketctl.plugins import keys, plugins
     from ticketctl.recipe import Recipe
 
-    found: Found = []
-    for section, table in Recipe.model_fields.items():
-        kinds = [table.annotation, *getattr(table.annotation, "__args__", ())]
-        keys = [key for kind in kinds for key in getattr(kind, "model_fields", ()) if key != "params"]
-        found += [(f"{section}.{key}=", "") for key in keys]
-    return _begun(found, incomplete)
+    found = [
+        key for section, table in Recipe.model_fields.items() for key in _below(section, table.annotation)
+    ]
+    found += [f"tweaks.{tweak}.{key}" for tweak in plugins("tweaks") for key in keys("tweaks", tweak)]
+    return _begun([(f"{key}=", "") for key in found], incomplete)
+
+
+def _below(table: str, kind: Any) -> Iterator[str]:
+    """The keys of a table of a recipe; a key that is a table itself gives its own keys instead."""
+    for one in (kind, *getattr(kind, "__args__", ())):
+        for key, field in getattr(one, "model_fields", {}).items():
+            if key != "params":
+                name = f"{table}.{key}"
+                yield from list(_below(name, field.annotation)) or [name]
 
 
 def devices(incomplete: str) -> Found:

@@ -55,6 +55,7 @@ def draw(
     """
     from ticketctl.stages.repeat import draw_line
     from ticketctl.stages.request import Typed, draw_recipe, run_folder
+    from ticketctl.stages.tweaking import check_tweaks
 
     typed = Typed(
         model=model,
@@ -72,6 +73,7 @@ def draw(
     )
     check(device)
     choice = draw_recipe(typed)
+    check_tweaks(choice.recipe)
     seeds = opt.seeds_of(seed) or [0]
     for line in [*choice.notes, *(["seed 0: none was named"] if seed is None else [])]:
         note(line, quiet)
@@ -140,10 +142,11 @@ def _estimate(
 
 def show_estimate(recipe: Recipe, result: dict[str, Any]) -> None:
     """The resolved recipe, and what it would cost."""
-    from ticketctl.cli.console import duration
+    from ticketctl.cli.planned import span_told
+    from ticketctl.recipe_files import flat_draw
     from ticketctl.tomltext import toml_text
 
-    print_line(toml_text(result["recipe"]).rstrip())
+    print_line(toml_text(flat_draw(result["recipe"])).rstrip())
     print_line("")
     most = "at most " if result["at_most"] else ""
     print_line(
@@ -152,9 +155,8 @@ def show_estimate(recipe: Recipe, result: dict[str, Any]) -> None:
     print_line(
         f"prunable    {result['prunable']} of {result['parameters']} parameters; the ticket keeps {result['kept']}"
     )
-    print_line(
-        f"time        about {duration(result['seconds'])} on this machine ({result['images_per_second']:.0f} images/s)"
-    )
+    took = span_told(result["seconds"], result["seconds_as_busy"])
+    print_line(f"time        {took} ({result['images_per_second']:.0f} images/s)")
     print_line(f"writes      {result['bytes'] / 1e6:.1f} MB to {result['folder']}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ import typer
 from ticketctl.cli import options as opt
 from ticketctl.cli.complete import things
 from ticketctl.cli.output import percent, print_json, print_line, print_table, visible
+from ticketctl.cli.words import data_words, some
 from ticketctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ def inspect(
     """Say what a ticket or run is, from its manifest. Never imports torch, never runs anything."""
     from ticketctl.artifacts.run import Run
 
+    if thing is not None and (inside := folders_of_runs(Path(thing), workspace)):
+        if recipe or level is not None:
+            raise UsageError(f"{thing} holds {len(inside)} runs; say which: ticketctl inspect {inside[0]}")
+        _show_runs(inside, json)
+        return
     found, wanted = find(thing, level, workspace)
     if recipe:
         _show_recipe(found, json)
@@ -50,6 +56,30 @@ def inspect(
         _show_run(found)
     else:
         _show_ticket(found, wanted)
+
+
+def folders_of_runs(thing: Path, workspace: Path) -> list[Path]:
+    """The folders of the runs that lie side by side in a folder, as `spend` names one; none if it is no such folder."""
+    folders = [base for base in (thing, workspace / thing) if base.is_dir()]
+    whole = ("run.json", "ticket.json", "ticket/ticket.json")
+    if not folders or any((folders[0] / name).is_file() for name in whole):
+        return []
+    return sorted(path.parent for path in folders[0].glob("*/run.json"))
+
+
+def _show_runs(folders: Sequence[Path], json: bool) -> None:
+    """The runs of one folder, by level and seed."""
+    from ticketctl.artifacts.run import open_run
+    from ticketctl.cli.listing import run_record, run_table
+
+    opened = [(folder, open_run(folder).manifest) for folder in folders]
+    found = sorted(opened, key=lambda pair: (pair[1].level, pair[1].seeds["root"], pair[0]))
+    root = folders[0].parent
+    if json:
+        print_json({"folder": str(root), "runs": [run_record(*pair, root) for pair in found]})
+    else:
+        run_table(found, root)
+        print_line(visible(f"in {root}; `ticketctl inspect {found[0][0]}` says more of one"))
 
 
 def find(thing: str | None, level: str | None, workspace: Path) -> tuple[Ticket | Run, int | None]:
@@ -114,13 +144,14 @@ def _tweak(said: Mapping[str, Any]) -> str:
 
 def _show_recipe(found: Ticket | Run, json: bool) -> None:
     from ticketctl.artifacts.run import Run
+    from ticketctl.recipe_files import flat_draw
     from ticketctl.tomltext import toml_text
 
     record = found.manifest.recipe if isinstance(found, Run) else found.manifest.draw.recipe
     if json:
         print_json(record)
     else:
-        print_line(toml_text(record).strip())
+        print_line(toml_text(flat_draw(record)).strip())
 
 
 def _show_ticket(ticket: Ticket, wanted: int | None) -> None:
@@ -134,10 +165,12 @@ def _show_ticket(ticket: Ticket, wanted: int | None) -> None:
         ("net", f"{manifest.arch.name}, {manifest.arch.in_chans} channels {_size(manifest.arch.size)}, "
                 f"{manifest.arch.num_classes} classes"),
         ("data", f"{draw.data.name}, {draw.data.train} + {draw.data.validation} images, {draw.data.test} to test"),
+        *data_words(draw.recipe).items(),
         ("method", f"{draw.method}, {draw.rounds} rounds"),
         ("level", f"{asked['level']}, which is {asked['ticket_id']}" if asked else None),
         ("mask", f"{kept} of {mask.prunable} weights kept, density {kept / mask.prunable:.5f}, {mask.scope}"),
         ("chosen", _noted(manifest.ext, asked["level"] if asked else manifest.level)),
+        ("dense", _left_dense(manifest.ext, asked["level"] if asked else manifest.level)),
         ("start", f"{manifest.init.role}, step {manifest.init.step}"),
         ("control", f"{manifest.control.kind} of {manifest.control.of}" if manifest.control else None),
         ("cost", f"{draw.cost.steps} steps, {draw.cost.images} images"),
@@ -179,6 +212,12 @@ def _noted(ext: Mapping[str, Any], level: int) -> str | None:
     return ", ".join(f"{key} {value}" for key, value in single if isinstance(value, str | int))[:300] or None
 
 
+def _left_dense(ext: Mapping[str, Any], level: int) -> str | None:
+    """Prunable layers that the method left whole, as N:M does where M does not divide their inputs."""
+    names = noted(ext, level).get("left_dense")
+    return some([str(name) for name in names]) if isinstance(names, list) and names else None
+
+
 def _show_run(run: Run) -> None:
     manifest = run.manifest
     _pairs(
@@ -187,6 +226,7 @@ def _show_run(run: Run) -> None:
         ("ticket", f"{manifest.ticket}, level {manifest.level}"),
         ("net", manifest.arch.name),
         ("data", manifest.data.name),
+        *data_words(manifest.recipe).items(),
         ("weights", f"{manifest.kept} of {manifest.prunable} prunable weights"),
         ("tweaks", _tweaks(manifest.ext) or None),
         ("start", f"{manifest.start.role}, step {manifest.start.step}"),

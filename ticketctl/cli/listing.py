@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ticketctl.cli import options as opt
 from ticketctl.cli.complete import listed, listed_name
-from ticketctl.cli.output import percent, print_json, print_line, print_table, visible
+from ticketctl.cli.output import note, percent, print_json, print_line, print_table, visible
+from ticketctl.cli.words import data_column, data_words, tweak_words
 from ticketctl.errors import UsageError, near_miss
 
 if TYPE_CHECKING:
+    from ticketctl.artifacts.models import RunManifest, TicketManifest
     from ticketctl.plugins import Plugin
 
 KINDS = {"methods": "draws", "tweaks": "tweaks", "models": "nets", "data": "data"}
@@ -20,6 +24,12 @@ FACTS = {
     "tweaks": {"changes": "changes", "cost": "cost"},
 }
 """Facts with room in the table of all, and their columns."""
+
+GROUP_TITLES = {
+    "at": "paper 001's architecture tweaks",
+    "trt": "paper 001's training tweaks",
+    "at+trt": "paper 001's tweaks of the architecture and of the training",
+}
 
 
 def list_(
@@ -33,6 +43,9 @@ def list_(
             autocompletion=listed_name,
         ),
     ] = None,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Also the control tickets; --json has them always.")
+    ] = False,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
 ) -> None:
@@ -40,7 +53,7 @@ def list_(
     if name is not None and what in ("tickets", "runs"):
         raise UsageError(f"list {what} takes no name; `ticketctl inspect {name}` says what one is")
     if what == "tickets":
-        _tickets(workspace, json)
+        _tickets(workspace, json, controls)
     elif what == "runs":
         _runs(workspace, json)
     elif what in KINDS:
@@ -49,77 +62,111 @@ def list_(
         raise UsageError(f"cannot list {what!r}; {near_miss(what, ['tickets', 'runs', *KINDS])}")
 
 
-def _tickets(workspace: opt.Workspace, json: bool) -> None:
+def _tickets(workspace: Path, json: bool, controls: bool) -> None:
     from ticketctl.artifacts.workspace import tickets
 
     found = tickets(workspace)
-    records = [
-        {
-            "ticket_id": manifest.ticket_id,
-            "name": folder.relative_to(workspace).as_posix(),
-            "method": manifest.draw.method,
-            "kept": manifest.mask.kept,
-            "prunable": manifest.mask.prunable,
-            "control": manifest.control.kind if manifest.control else None,
-        }
-        for folder, manifest in found
-    ]
     if json:
-        print_json(records)
-    elif not records:
-        print_line(visible(f"no tickets below {workspace}; `ticketctl draw` makes one"))
+        print_json([_ticket_record(folder, manifest, workspace) for folder, manifest in found])
+        return
+    shown = [pair for pair in found if controls or pair[1].control is None]
+    if found:
+        _ticket_table(shown, workspace)
     else:
-        rows = [
-            [str(r["ticket_id"])[:11], str(r["name"]), str(r["control"] or r["method"]),
-             f"{100 * int(str(r['kept'])) / int(str(r['prunable'])):.2f}"]
-            for r in records
-        ]  # fmt: skip
-        print_table(["ticket", "name", "method", "density %"], rows, left=3)
+        print_line(visible(f"no tickets below {workspace}; `ticketctl draw` makes one"))
+    if hidden := len(found) - len(shown):
+        note(f"{hidden} control tickets are not shown: ticketctl list --controls")
 
 
-def _runs(workspace: opt.Workspace, json: bool) -> None:
+def _ticket_record(folder: Path, manifest: TicketManifest, workspace: Path) -> dict[str, Any]:
+    return {
+        "ticket_id": manifest.ticket_id,
+        "name": folder.relative_to(workspace).as_posix(),
+        "method": manifest.draw.method,
+        **_given(manifest.draw.recipe),
+        "kept": manifest.mask.kept,
+        "prunable": manifest.mask.prunable,
+        "control": manifest.control.kind if manifest.control else None,
+    }
+
+
+def _given(recipe: Mapping[str, Any]) -> dict[str, str | None]:
+    """Labels and images that are not the data set's own, in words; null where they are."""
+    return {"noise": None, "subset": None, "drop": None, **data_words(recipe)}
+
+
+def _ticket_table(found: Sequence[tuple[Path, TicketManifest]], workspace: Path) -> None:
+    columns = {"ticket": [manifest.ticket_id[:11] for _, manifest in found]}
+    columns["name"] = [folder.relative_to(workspace).as_posix() for folder, _ in found]
+    columns["method"] = [manifest.draw.method for _, manifest in found]
+    columns["control"] = [manifest.control.kind if manifest.control else "" for _, manifest in found]
+    columns["data"] = [data_column(manifest.draw.recipe) for _, manifest in found]
+    shares = [100 * manifest.mask.kept / manifest.mask.prunable for _, manifest in found]
+    columns["density %"] = [f"{share:.2f}" for share in shares]
+    _print_columns(columns, optional=("control", "data"), right=1)
+
+
+def _runs(workspace: Path, json: bool) -> None:
     from ticketctl.artifacts.workspace import runs
 
-    rows = []
-    records = []
-    for folder, manifest in runs(workspace):
-        accuracy = manifest.metrics.get("test.accuracy")
-        name = folder.relative_to(workspace).as_posix()
-        test = float(accuracy) if accuracy else None
-        records.append(
-            {
-                "run_id": manifest.run_id,
-                "name": name,
-                "level": manifest.level,
-                "tweaks": list(manifest.arch.tweaks),
-                "status": manifest.status,
-                "test_accuracy": test,
-            }
-        )
-        share = f"{100 * manifest.kept / manifest.prunable:.2f}"
-        rows.append(
-            [
-                manifest.run_id[:11],
-                name,
-                ",".join(manifest.arch.tweaks),
-                share,
-                percent(test),
-                manifest.status,
-            ]
-        )
+    found = runs(workspace)
     if json:
-        print_json(records)
-    elif not rows:
-        print_line(visible(f"no runs below {workspace}; `ticketctl draw` and `ticketctl spend` make them"))
+        print_json([run_record(folder, manifest, workspace) for folder, manifest in found])
+    elif found:
+        run_table(found, workspace)
     else:
-        print_table(["run", "name", "tweaks", "density %", "test %", "status"], rows, left=3)
+        print_line(visible(f"no runs below {workspace}; `ticketctl draw` and `ticketctl spend` make them"))
+
+
+def run_record(folder: Path, manifest: RunManifest, root: Path) -> dict[str, Any]:
+    """A run in JSON; its name is its place below `root`."""
+    accuracy, tweaks = manifest.metrics.get("test.accuracy"), list(manifest.arch.tweaks)
+    tables: Any = manifest.recipe.get("tweaks") or {}
+    return {
+        "run_id": manifest.run_id,
+        "name": folder.relative_to(root).as_posix(),
+        "level": manifest.level,
+        "seed": manifest.seeds["root"],
+        "tweaks": tweaks,
+        "tweak_keys": {name: tables[name] for name in tweaks if tables.get(name)},
+        **_given(manifest.recipe),
+        "status": manifest.status,
+        "test_accuracy": float(accuracy) if accuracy else None,
+    }
+
+
+def run_table(found: Sequence[tuple[Path, RunManifest]], root: Path) -> None:
+    """Runs by their places below `root`, and what tells them apart."""
+    manifests = [manifest for _, manifest in found]
+    records = [run_record(folder, manifest, root) for folder, manifest in found]
+    columns = {
+        "run": [record["run_id"][:11] for record in records],
+        "name": [record["name"] for record in records],
+        "tweaks": [tweak_words(manifest.arch.tweaks, manifest.recipe) for manifest in manifests],
+        "data": [data_column(manifest.recipe) for manifest in manifests],
+        "level": [str(manifest.level) for manifest in manifests],
+        "seed": [str(record["seed"]) for record in records],
+        "density %": [f"{100 * manifest.kept / manifest.prunable:.2f}" for manifest in manifests],
+        "test %": [percent(record["test_accuracy"]) for record in records],
+        "status": [manifest.status for manifest in manifests],
+    }
+    _print_columns(columns, optional=("tweaks", "data"), right=5)
+
+
+def _print_columns(columns: Mapping[str, Sequence[str]], *, optional: Sequence[str], right: int) -> None:
+    """A table whose last `right` columns are flush right; optional ones are left out where they say nothing."""
+    shown = {name: cells for name, cells in columns.items() if name not in optional or any(cells)}
+    rows = list(zip(*shown.values(), strict=True))
+    print_table(list(shown), rows, left=len(shown) - right)
 
 
 def _plugins(kind: str, name: str | None, json: bool) -> None:
     from ticketctl.plugins import describe, plugins, serving
 
     known = plugins(kind)
-    if name is not None:
+    if kind == "tweaks" and name in _groups():
+        _group(str(name), json)
+    elif name is not None:
         text = describe(kind, name)
         if json:
             print_json({**_record(serving(kind, name)), "name": name, "description": text})
@@ -134,6 +181,32 @@ def _plugins(kind: str, name: str | None, json: bool) -> None:
             for plugin in known.values()
         ]
         print_table(["name", *facts.values(), "what it is"], rows, left=2 + len(facts))
+    if kind == "tweaks" and name is None and not json:
+        said = "; ".join(f"{group}: {', '.join(parts)}" for group, parts in _groups().items())
+        print_line(f"groups, typed like a tweak: {said}")
+
+
+def _groups() -> Mapping[str, tuple[str, ...]]:
+    from ticketctl.stages.tweaking import GROUPS
+
+    return GROUPS
+
+
+def _group(name: str, json: bool) -> None:
+    """What a group of tweaks stands for; it is no tweak of its own."""
+    from ticketctl.plugins import plugins
+
+    parts = _groups()[name]
+    lines = [f"{name} stands for {', '.join(parts)}: {GROUP_TITLES[name]}.", ""]
+    lines += [f"  {part:<12} {plugins('tweaks')[part].help}" for part in parts]
+    lines += [
+        "",
+        f"`--tweaks {name}` is `--tweaks {','.join(parts)}`; `ticketctl list tweaks {parts[0]}` says more.",
+    ]
+    if json:
+        print_json({"name": name, "tweaks": list(parts), "description": "\n".join(lines)})
+    else:
+        print_line("\n".join(lines))
 
 
 def _record(plugin: Plugin | None) -> dict[str, Any]:

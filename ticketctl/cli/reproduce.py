@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ticketctl.cli import options as opt
 from ticketctl.cli.compare import paper_record, show_lines
-from ticketctl.cli.console import duration
 from ticketctl.cli.context import surroundings
 from ticketctl.cli.devices import check
-from ticketctl.cli.output import note, print_failure, print_json, print_line, print_table, visible
+from ticketctl.cli.output import note, print_failure, print_json, print_line, visible
+from ticketctl.cli.planned import cautions, plan_record, show_plan, told
 from ticketctl.errors import DivergedError
 
 if TYPE_CHECKING:
     from ticketctl.stages.against import Line
-    from ticketctl.stages.bill import Bill
     from ticketctl.stages.carry import Carried
-    from ticketctl.stages.errands import Task
     from ticketctl.stages.reproduce import Planned
 
 
@@ -113,103 +110,13 @@ def _estimate(planned: Planned, device: str, data_dir: Path | None, quiet: bool,
 
         bill = bill_of(planned, todo, survey(planned, todo, around, timed=True, faults=faults))
     if json:
-        print_json({**_plan_record(planned, todo, bill), "unknown": list(dict.fromkeys(faults))})
+        print_json({**plan_record(planned, todo, bill), "unknown": list(dict.fromkeys(faults))})
         return
-    _show_plan(planned, todo, bill)
-    for text in _told(planned, todo, bill, timed=True):
+    show_plan(planned, todo, bill)
+    for text in told(planned, todo, bill, timed=True):
         print_line(text)
     for fault in dict.fromkeys(faults):
         print_line(visible(f"unknown     {fault}"))
-
-
-def _show_plan(planned: Planned, todo: list[Task], bill: Bill) -> None:
-    heads = ["draw", "seed", "its trainings", "epochs", "spends", "epochs", "there"]
-    rows = []
-    for draw, item in bill.draws.items():
-        mine = [one for task, one in bill.spends if task.draw == draw]
-        own = [task for task in todo if task.draw == draw]
-        cells = [f"{item.trainings}", f"{item.epochs:g}"] if item.trainings else ["there", "-"]
-        spends = [f"{len(mine)}", f"{sum(one.epochs for one in mine):g}", f"{len(own) - len(mine)}"]
-        rows.append([str(draw.folder), str(draw.seed), *cells, *spends])
-    print_table(heads, rows)
-    print_line("there: runs that need no training, or that the draw trains itself")
-    print_line("")
-
-
-def _told(planned: Planned, todo: list[Task], bill: Bill, *, timed: bool) -> list[str]:
-    """The cost in a few lines."""
-    cost, table = bill.record(), planned.asked.table
-    most = "at most " if cost["at_most"] else ""
-    steps = "" if cost["steps"] is None else f" and {cost['steps']:,} steps"
-    rows = len({cell.row for cell in planned.cells})
-    spends = sum(item.trainings for _, item in bill.spends)
-    made = sum(item.trainings > 0 for item in bill.draws.values())
-    lines = [
-        f"plan        {table.spec}: {_many(rows, 'row')}, {_many(len(planned.cells), 'cell')}; "
-        f"{_many(len(planned.draws), 'draw')}, each made once ({made} to make), and "
-        f"{_many(spends, 'training')} beside them",
-        f"to train    {most}{_many(cost['trainings'], 'training')}, {cost['epochs']:g} epochs{steps} in all",
-    ]
-    if timed:
-        known = "unknown" if cost["seconds"] is None else f"about {duration(cost['seconds'])} on this machine"
-        lines.append(f"time        {known}; what tweaks cost more is not counted")
-    return [*lines, *(f"caution     {text}" for text in _cautions(planned))]
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _cautions(planned: Planned) -> list[str]:
-    """Why what comes out is not the paper's table."""
-    found = []
-    if planned.departures:
-        what = ", ".join(planned.departures)
-        found.append(f"{what}: this is no reproduction of the paper; the last column says what differs")
-    few, seeds = len(planned.seeds), planned.asked.table.seeds
-    if seeds is not None and few < seeds:
-        found.append(f"{_many(few, 'seed')}, where the paper has {seeds}")
-    return found
-
-
-def _plan_record(planned: Planned, todo: list[Task], bill: Bill) -> dict[str, Any]:
-    table = planned.asked.table
-    draws = [
-        {
-            "folder": str(draw.folder),
-            "seed": draw.seed,
-            "recipe": draw.name,
-            "trainings": item.trainings,
-            "epochs": item.epochs,
-            "steps": item.steps,
-            "there": item.trainings == 0,
-        }
-        for draw, item in bill.draws.items()
-    ]
-    head = {"spec": table.spec, "name": table.name, "title": table.title}
-    return {
-        "table": head,
-        "cells": len(planned.cells),
-        "seeds": list(planned.seeds),
-        "draws": draws,
-        "runs": [_task_record(task) for task in todo],
-        "cost": bill.record(),
-        "refused": list(planned.refused),
-        "cautions": _cautions(planned),
-    }
-
-
-def _task_record(task: Task) -> Mapping[str, Any]:
-    return {
-        "draw": str(task.draw.folder),
-        "seed": task.draw.seed,
-        "level": task.use.level,
-        "tweaks": list(task.use.tweaks),
-        "control": task.use.control or None,
-        "sets": list(task.use.sets),
-        "folder": None if task.folder is None else str(task.folder),
-        "there": task.there,
-    }
 
 
 # ------------------------------------------------------------------------------------------------------- the doing
@@ -232,7 +139,7 @@ def _carry_out(
         from ticketctl.stages.carry import carry_out
 
         bill = bill_of(planned, todo, survey(planned, todo, around, timed=False, faults=None))
-        for text in _told(planned, todo, bill, timed=False):
+        for text in told(planned, todo, bill, timed=False):
             note(text, quiet)
         note(f"writes to {workspace}; the same command goes on there after an interruption", quiet)
         fits = sum(item.trainings for item in bill.draws.values()) + len(todo)
@@ -256,12 +163,12 @@ def _show(planned: Planned, folders: list[Path], carried: Carried | None, json: 
             "trained": carried.trained if carried else 0,
             "faults": faults,
             "refused": list(planned.refused),
-            "cautions": _cautions(planned),
+            "cautions": cautions(planned),
         }
         print_failure(result, failure) if failure else print_json(result)
     else:
         show_lines(table, lines, runs, "table", None)
-        for text in [*faults, *planned.refused, *_cautions(planned)]:
+        for text in [*faults, *planned.refused, *cautions(planned)]:
             print_line(visible(text))
     if failure:
         note(f"ticketctl: {failure}")

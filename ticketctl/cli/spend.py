@@ -16,7 +16,8 @@ from ticketctl.cli.output import note, percent, print_failure, print_json, print
 from ticketctl.errors import DivergedError
 
 if TYPE_CHECKING:
-    from ticketctl.stages.spent import Row
+    from ticketctl.stages.spent import Row, Spent
+    from ticketctl.stages.wallet import Chosen
 
 BESIDE = {"--dry-run", "--json", "--quiet", "-q"}
 """Options that do not change what is spent."""
@@ -113,8 +114,9 @@ def spend(
     words = opt.where(
         workspace=workspace, device=device, data=data, data_dir=data_dir, offline=offline, controls=controls
     )
-    words += [word for names in chosen.typed_sets for word in ("--tweaks", ",".join(names))]
-    line = spend_line(folder, chosen.levels, chosen.seeds, chosen.given, chosen.recipe, words)
+    line = spend_line(
+        folder, chosen.levels, chosen.seeds, chosen.given, chosen.recipe, words, chosen.typed_sets
+    )
     for text in [*chosen.notes, f"repeat with: {line}"]:
         note(text, quiet)
     if dry_run:
@@ -123,7 +125,7 @@ def spend(
     from ticketctl.cli.context import surroundings
 
     memory = nullcontext() if ticket else remembering(workspace, argv, folder)
-    with memory, surroundings(device, data_dir, offline, quiet) as around:
+    with memory, surroundings(device, data_dir, offline, quiet, None, workspace) as around:
         from ticketctl.stages.spend import spend
         from ticketctl.stages.spent import as_record, ladder_under_noise, table
 
@@ -138,8 +140,7 @@ def spend(
     else:
         show(rows)
         show_noise(rows, ladder_under_noise(spent))
-        for one in sorted({str(run.run.folder.parent) for run in spent}):
-            print_line(visible(f"runs in {one}"))
+        show_places(spent)
     if failure:
         note(f"ticketctl: {failure}")
         raise typer.Exit(failure.exit_code)
@@ -155,10 +156,19 @@ def show(rows: Sequence[Row]) -> None:
         print_line("winning: 003 = not below dense; 004 = at most one point below dense (mean test accuracy)")
         if min(row.n for row in rows) < 2:
             print_line("one seed shows a direction, no more: --seed 0-2 gives a mean and a deviation")
-    if any(row.gain and row.gain.half_width is not None for row in rows):
+    if any(row.gain and row.gain.n > 1 for row in rows):
         print_line("vs none: mean difference paired by seed, with its 95 % interval (Student's t)")
     for names, added in dict.fromkeys((row.tweaks, row.added) for row in rows if row.added):
         print_line(f"{','.join(names)}: {added:,} weights more than the net has, none of them masked")
+
+
+def show_places(spent: Sequence[Spent]) -> None:
+    """Where the runs lie, and of which tweaks they are where there are any."""
+    places = sorted({(str(one.run.folder.parent), ",".join(one.job.tweaks)) for one in spent})
+    tweaked = any(tweaks for _, tweaks in places)
+    for folder, tweaks in places:
+        of = f" ({tweaks or 'no tweaks'})" if tweaked else ""
+        print_line(visible(f"runs in {folder}{of}"))
 
 
 def show_noise(rows: Sequence[Row], ladder: Any) -> None:
@@ -183,7 +193,8 @@ def show_noise(rows: Sequence[Row], ladder: Any) -> None:
 
 def _show_ladder(found: Any, nets: Any) -> None:
     def span(levels: Sequence[Any]) -> str:
-        return f"{100 * float(levels[0]):.2f} to {100 * float(levels[-1]):.2f} %" if levels else "none"
+        ends = list(dict.fromkeys(f"{100 * float(level):.2f}" for level in (*levels[:1], *levels[-1:])))
+        return f"{' to '.join(ends)} %" if ends else "none"
 
     def one(level: Any) -> str:
         return "none" if level is None else f"{100 * float(level):.2f} %"
@@ -223,13 +234,24 @@ def _gain(row: Row) -> str:
     if row.gain is None:
         return ""
     width = "" if row.gain.half_width is None else f" ± {100 * row.gain.half_width:.2f}"
-    return f"{100 * row.gain.mean:+.2f}{width}"
+    return f"{100 * row.gain.mean:+.2f}{' all equal' if row.gain.equal else width}"
 
 
-def _show_plan(chosen: Any, json: bool) -> None:
+def _planned(chosen: Chosen) -> Mapping[str, Any]:
+    """The recipe with the tweaks that were typed in it; a recipe has one set, so of several it has none."""
+    record = chosen.recipe.record(*SECTIONS)
+    if not chosen.typed_sets:
+        return record
+    spend = {key: value for key, value in record["spend"].items() if key != "tweaks"}
+    typed = {"tweaks": list(chosen.typed_sets[0])} if len(chosen.typed_sets) == 1 else {}
+    return {**record, "spend": {**typed, **spend}}
+
+
+def _show_plan(chosen: Chosen, json: bool) -> None:
+    from ticketctl.stages.tweaking import epochs_of
     from ticketctl.tomltext import toml_text
 
-    record: Mapping[str, Any] = chosen.recipe.record(*SECTIONS)
+    record = _planned(chosen)
     runs = [
         {
             "level": job.level,
@@ -241,9 +263,11 @@ def _show_plan(chosen: Any, json: bool) -> None:
         for job in chosen.jobs
     ]
     if json:
-        print_json({"recipe": record, "runs": runs})
+        print_json({"recipe": record, "tweak_sets": [list(names) for names in chosen.sets], "runs": runs})
         return
     print_line(toml_text(record).rstrip() + "\n")
+    if any(chosen.sets):
+        print_line(f"tweak sets: {'; '.join(','.join(names) or 'none' for names in chosen.sets)}\n")
     rows = [
         [
             str(job.found or job.folder),
@@ -256,5 +280,5 @@ def _show_plan(chosen: Any, json: bool) -> None:
     ]
     print_table(["run", "level", "seed", "tweaks", ""], rows)
     due = [job for job in chosen.jobs if not job.ready]
-    epochs = sum(job.recipe.train.epochs for job in due)
-    print_line(f"{len(due)} of {len(rows)} runs to train, {epochs} epochs of the recipe in all")
+    epochs = sum(epochs_of(job.recipe) for job in due)
+    print_line(f"{len(due)} of {len(rows)} runs to train, {epochs} epochs in all")

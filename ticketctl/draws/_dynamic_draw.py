@@ -121,7 +121,8 @@ def dynamic(lab: Lab, target: Target, method: str, params: DynamicParams) -> Ite
         yield Level(mask, start, fit, notes=notes)
         return
     tuned = State(fit.end().weights, 0)
-    yield Level(mask, tuned, lab.fit(tuned, mask, title="level 1, fine-tuning"), role="trained", notes=notes)
+    fine = lab.fit(tuned, mask, title="level 1, fine-tuning")
+    yield Level(mask, tuned, fine, role="trained", notes=notes, search=fit)
 
 
 def dynamic_cost(plan: Plan, method: str, params: DynamicParams) -> Cost:

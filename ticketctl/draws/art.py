@@ -23,7 +23,9 @@ dense net would end the phase by chance). `accuracies = "plain"` takes both in e
 
 Choices: lambda_init is 5e-4 in a readme, 5e-6 in the code, hence here; the code compares a mean with a single accuracy
 and lets windows count before they are full (`stop = "peer"`), we compare full means; the code keeps one weight fewer
-than N - floor(kappa N), we keep round(N d); the code has no limit on epochs.
+than N - floor(kappa N), we keep round(N d); the code has no limit on epochs. Under `--epochs` and `--scale` phase 2 is
+stretched as all else is: its limit by the factor f, and lambda_e = lambda_init eta^(e / f), so that lambda is at the
+same share of the way what it was.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Annotated, Any
 
 import torch
@@ -44,6 +47,8 @@ from ticketctl.duration import Duration
 from ticketctl.errors import DivergedError, UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.masks.select import kept_count, top
+from ticketctl.recipe import Rational
+from ticketctl.recipe_base import stretched
 from ticketctl.train.lab import Cost, Fit, Lab, Level, Plan, Target
 from ticketctl.train.state import State
 
@@ -73,6 +78,9 @@ def _length(value: Any) -> Any:
     return f"{value}ep" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+LENGTHS = {"stretch": "1"}
+"""What `--epochs` and `--scale` multiply, and what it is where nothing is said."""
+
 NO_REWIND = "art's tickets start from its own trained weights: leave --rewind at 0"
 
 
@@ -84,6 +92,9 @@ class Params:
     """Epochs of phase 1: 60, or a share of the recipe's, rounded up; the default is the paper's 60 of 160."""
     max_epochs: Annotated[int, Field(ge=1)] | None = None
     """Epochs of phase 2 after which the draw gives up; none: 200, for l2 300."""
+    stretch: Annotated[Rational, Field(gt=0)] = Fraction(1)
+    """Factor on `max_epochs`, on a `pretrain` in epochs, and on the time in which the strength grows: `--epochs` and
+    `--scale` set it."""
     regulariser: Regulariser = "hypersparse"
     """What shrinks the small weights: hypersparse, l1 or l2."""
     lambda_init: Annotated[float, Field(gt=0)] = 5e-6
@@ -157,7 +168,7 @@ def _shrinking(lab: Lab, target: Target, params: Params) -> Shrinking:
         rank=rank_of(size, density),
         pretrain=_pretrain(params, lab.bench.train.epochs),
         lambda_init=params.lambda_init,
-        eta=params.eta,
+        eta=params.eta ** float(1 / params.stretch),
         half=params.half_window,
         rule=params.stop,
         accuracies=params.accuracies,
@@ -169,11 +180,13 @@ def _pretrain(params: Params, epochs: int) -> int:
     length = Duration.parse(params.pretrain)
     if length.unit == "it" and length.amount:
         raise UsageError(f"draw.pretrain: {params.pretrain} counts steps; write 60 (epochs) or 37.5%")
-    return math.ceil(length.amount * epochs / 100 if length.unit == "%" else length.amount)
+    if length.unit == "%":
+        return math.ceil(length.amount * epochs / 100)
+    return math.ceil(length.amount if params.stretch == 1 else length.scaled(params.stretch).amount)
 
 
 def _limit(params: Params) -> int:
-    return params.max_epochs or (300 if params.regulariser == "l2" else 200)
+    return stretched(params.max_epochs or (300 if params.regulariser == "l2" else 200), params.stretch)
 
 
 def _not_converged(shrunk: Fit, watch: Watch, accuracy: torch.Tensor) -> str:

@@ -49,6 +49,9 @@ FACTS = {
     "limits": "takes a density, not rounds; the last update must lie after the rewind point",
 }
 
+LENGTHS = {"begin": None, "end": None}
+"""What `--epochs` and `--scale` stretch, if it is said."""
+
 
 @dataclass(frozen=True)
 class Params:

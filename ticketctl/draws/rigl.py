@@ -4,8 +4,9 @@ The training begins under a random mask with ERK densities. At steps t = every, 
 n weights drops the n_drop = floor(f_t n) smallest |w|, f_t = alpha/2 (1 + cos(pi t / T_end)), and grows as many with
 the largest |dL/dw| (dense, of the mean loss on that batch) among all positions that were not kept, the just dropped
 ones included. New weights are 0 and have no momentum. The ticket is the final mask on the point that levels start from;
-the run of that training, under `search`, holds the final weights and the masks on the way. Evci et al. (2020); paper
-004 draws with the preset `itop` (Liu et al. 2021), paper 000 with `distribution = "uniform"` and `search = 360`.
+the run of that training, in the folder `search/1`, holds the final weights and the masks on the way, also where another
+training goes on from it (`search = S`). Evci et al. (2020); paper 004 draws with the preset `itop` (Liu et al. 2021),
+paper 000 with `distribution = "uniform"` and `search = 360`.
 
 Choices: the batch of an update counts as a step and only its gradient is used (preset `paper`), as in the paper's
 pseudo-code, not as in the released code, which updates at step 0 too and does not count; the drop fraction falls along
@@ -42,6 +43,9 @@ FACTS = {
         " said"
     ),
 }
+
+LENGTHS = {"search": None}
+"""What `--epochs` and `--scale` stretch, if it is said."""
 
 
 def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:

@@ -40,6 +40,9 @@ FACTS = {
     ),
 }
 
+LENGTHS = {"search": None}
+"""What `--epochs` and `--scale` stretch, if it is said."""
+
 
 def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
     """Level 0, dense and untrained, and level 1, the mask at the end.

@@ -53,6 +53,8 @@ FACTS = {
     "limits": "takes a density, not rounds; no rewind point",
 }
 
+LENGTHS = {"epochs": None}
+"""What `--epochs` and `--scale` stretch, if it is said."""
 
 NO_REWIND = "supermask freezes the initialisation: leave rewind at 0"
 

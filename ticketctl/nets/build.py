@@ -23,6 +23,7 @@ from torch import nn
 from ticketctl.errors import UsageError
 from ticketctl.nets.foreign import built, is_foreign
 from ticketctl.nets.initialise import SCHEMES, initialise_
+from ticketctl.nets.strided import sound_
 from ticketctl.plugins import load
 
 __all__ = ["SCHEMES", "build", "find", "initialise_", "layout", "scaled", "source", "widths_of"]
@@ -81,9 +82,9 @@ def layout(
     family = find(name)
     options = _options(name, family, width, widths, conv_bias)
     if is_foreign(family):
-        return built(family, name, shape, classes, stem, options).to("meta")
+        return sound_(built(family, name, shape, classes, stem, options)).to("meta")
     with torch.device("meta"):
-        return _call(family, name, shape, classes, stem, options)
+        return sound_(_call(family, name, shape, classes, stem, options))
 
 
 def build(
@@ -100,9 +101,9 @@ def build(
     family = find(name)
     options = _options(name, family, width, widths, conv_bias)
     if is_foreign(family):
-        return built(family, name, shape, classes, stem, options)
+        return sound_(built(family, name, shape, classes, stem, options))
     with torch.device("meta"):
-        net = _call(family, name, shape, classes, stem, options)
+        net = sound_(_call(family, name, shape, classes, stem, options))
     net = net.to_empty(device="cpu")
     with torch.no_grad():
         for tensor in (*net.parameters(), *net.buffers()):

@@ -37,6 +37,11 @@ class Line:
     why: str
 
     @property
+    def equal(self) -> bool:
+        """Whether several runs measured the same value, so that their deviation, 0, tells nothing of chance."""
+        return self.deviation is not None and self.group is not None and self.group.equal(self.cell.metric)
+
+    @property
     def difference(self) -> float | None:
         """Ours minus the paper's, in the cell's unit: points, for percent."""
         return None if self.ours is None or self.cell.value is None else self.ours - float(self.cell.value)
@@ -61,6 +66,22 @@ def against(table: Table, groups: Sequence[Group], *, data: str | None = None) -
         fit = [group for group in groups if _fits(group, wanted, tell, data)]
         found += _lines(cell, wanted, fit, groups)
     return found
+
+
+def strangers(table: Table, groups: Sequence[Group]) -> str:
+    """Why no run belongs to any cell: other nets or data, or else."""
+    theirs = {(target.net, target.data) for target in targets_of(table.cells)}
+    ours = {(group.net, group.data) for group in groups}
+    if theirs & ours:
+        return "no run belongs to a cell: methods, tweaks, densities or keys are others than the table's"
+    said = f"no run belongs to a cell: the runs are of {_told(ours)}, the table's of {_told(theirs)}"
+    nets = {net for net, _ in theirs}
+    other = sorted(data for net, data in ours if net in nets)
+    return said + (f"; --data {other[0]} lets them stand for it" if other else "")
+
+
+def _told(pairs: set[tuple[str, str]]) -> str:
+    return ", ".join(f"{net} on {data}" for net, data in sorted(pairs))
 
 
 def _fits(group: Group, wanted: Target, tell: Iterable[str], data: str | None) -> bool:

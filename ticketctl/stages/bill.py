@@ -15,12 +15,12 @@ from ticketctl.recipe import Recipe
 from ticketctl.stages.beginning import restarts
 from ticketctl.stages.dressing import dress
 from ticketctl.stages.errands import OTHERWISE, Task
-from ticketctl.stages.estimate import images_per_second, work_of
+from ticketctl.stages.estimate import Speed, speed_of, work_of
 from ticketctl.stages.finished import drawn
 from ticketctl.stages.method import plan
 from ticketctl.stages.reproduce import Draw, Planned
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
-from ticketctl.stages.tweaking import literal
+from ticketctl.stages.tweaking import epochs_of, literal
 from ticketctl.train.evaluate import passed
 
 
@@ -31,8 +31,8 @@ class Pace:
     images: int
     evaluated: int
     """After each epoch that is evaluated."""
-    rate: float | None
-    """Training images a second; None: not timed."""
+    speed: Speed | None
+    """None: not timed."""
 
     def per_epoch(self, recipe: Recipe) -> int:
         """Steps, for the recipe's batch and its part of the images (to a few steps: classes round it)."""
@@ -51,6 +51,9 @@ class Item:
     epochs: float
     steps: int | None
     seconds: float | None
+    """With the machine to itself."""
+    as_busy: float | None
+    """With the machine as busy as it was."""
     at_most: bool = False
 
 
@@ -72,16 +75,21 @@ class Bill:
         items = self.items
         steps = [item.steps for item in items if item.steps is not None]
         seconds = [item.seconds for item in items if item.seconds is not None]
+        busy = [item.as_busy for item in items if item.as_busy is not None]
         return {
             "trainings": sum(item.trainings for item in items),
             "epochs": sum(item.epochs for item in items),
             "steps": sum(steps) if len(steps) == len(items) else None,
             "seconds": sum(seconds) if len(seconds) == len(items) else None,
+            "seconds_as_busy": sum(busy) if len(busy) == len(items) else None,
+            "trainings_untimed": sum(item.trainings for item in items if item.seconds is None),
+            "seconds_timed": sum(seconds),
+            "seconds_timed_as_busy": sum(busy),
             "at_most": any(item.at_most for item in items),
         }
 
 
-NOTHING = Item(0, 0.0, 0, 0.0)
+NOTHING = Item(0, 0.0, 0, 0.0, 0.0)
 
 
 def bill_of(planned: Planned, todo: Sequence[Task], paces: Mapping[str, Pace]) -> Bill:
@@ -109,13 +117,14 @@ def _of_draw(draw: Draw, pace: Pace | None) -> Item:
 
 def _of_task(task: Task, pace: Pace | None) -> Item:
     recipe = task.recipe
-    if any(literal(name, "STEPS", None) == 0 for name in task.use.tweaks):
+    epochs = epochs_of(recipe)
+    if epochs == 0:
         return _item(recipe, 1, 0.0, pace)
     entered = task.use.level != 0 and not restarts(recipe) and recipe.spend.start == "ticket"
     skipped = _before(recipe, pace) if entered else 0.0
     method = recipe.draw.method if recipe.draw else ""
     maybe = task.folder is None and method in OTHERWISE
-    return _item(recipe, 1, recipe.train.epochs - skipped, pace, maybe)
+    return _item(recipe, 1, epochs - skipped, pace, maybe)
 
 
 def _before(recipe: Recipe, pace: Pace | None) -> float:
@@ -129,14 +138,14 @@ def _before(recipe: Recipe, pace: Pace | None) -> float:
 
 def _item(recipe: Recipe, trainings: int, epochs: float, pace: Pace | None, at_most: bool = False) -> Item:
     if pace is None:
-        return Item(trainings, epochs, None, None, at_most)
+        return Item(trainings, epochs, None, None, None, at_most)
     per_epoch = pace.per_epoch(recipe)
     steps = round(epochs * per_epoch)
-    if pace.rate is None:
-        return Item(trainings, epochs, steps, None, at_most)
+    if pace.speed is None:
+        return Item(trainings, epochs, steps, None, None, at_most)
     batch = min(recipe.train.batch, pace.images)
-    seconds = work_of(steps, batch, steps / per_epoch / recipe.train.eval_every * pace.evaluated) / pace.rate
-    return Item(trainings, epochs, steps, seconds, at_most)
+    work = work_of(steps, batch, steps / per_epoch / recipe.train.eval_every * pace.evaluated)
+    return Item(trainings, epochs, steps, work / pace.speed.alone, work / pace.speed.now, at_most)
 
 
 # ----------------------------------------------------------------------------------------------------------- survey
@@ -198,8 +207,8 @@ def _open(planned: Planned, todo: Sequence[Task]) -> Iterable[tuple[Recipe, int]
 
 
 def _pace(setting: Setting, timed: bool) -> Pace:
-    rate = images_per_second(setting) if timed else None
-    return Pace(setting.counts["train"], passed(setting.bench.exams), rate)
+    speed = speed_of(setting) if timed else None
+    return Pace(setting.counts["train"], passed(setting.bench.exams), speed)
 
 
 def _try_on(setting: Setting, recipes: Iterable[tuple[Recipe, int]]) -> None:

@@ -13,26 +13,24 @@ from ticketctl.errors import UsageError, near_miss
 from ticketctl.plugins import keys
 from ticketctl.recipe import Recipe
 from ticketctl.stages.against import HALF_LEVEL
+from ticketctl.stages.measured import MISSING
 from ticketctl.stages.papers import Cell, Table
+from ticketctl.stages.targets import check_control
 from ticketctl.stages.tweaking import needs_mask
 
 NEAR = Fraction(5, 1000)
 """A sparsity that is typed is the cell's that lies so near."""
-MISSING = {
-    "winning_sparsity": "an audit",
-    "audit": "an audit",
-    "probe": "a probe",
-    "transfer": "a transfer",
-    "interpolate": "an interpolation",
-    "draw": "the course of a draw, which no run records",
-}
-"""Beginnings of metrics that ticketctl cannot measure yet, and what they need."""
 USUAL_RATE = Fraction(1, 5)
 """Of a ladder whose recipe says none."""
 
 
 def refusal(cell: Cell) -> str | None:
-    """What the cell needs that ticketctl cannot do yet; None where it can be run."""
+    """What the cell needs that ticketctl cannot do yet; None where it can be run.
+
+    Raises:
+        UsageError: there is no such control.
+    """
+    check_control(cell)
     if is_winning(cell):
         return None
     found = MISSING.get(cell.metric.partition(".")[0])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.stages.paired import Paired, paired
-from ticketctl.stages.subjects import Settings, Subject
+from ticketctl.stages.otherwise import changes
+from ticketctl.stages.paired import Paired, all_equal, paired
+from ticketctl.stages.recorded import Settings
+from ticketctl.stages.rows import in_order, place_of
+from ticketctl.stages.subjects import Subject
 
 CLOSE = Fraction(1, 100)
 """Densities of one method that lie this near, relative to the larger, are one."""
@@ -27,9 +30,20 @@ class Group:
     method: str
     control: str
     density: Fraction
+    """Of the tickets."""
     tweaks: tuple[str, ...]
     settings: Settings
     runs: tuple[Subject, ...]
+
+    @property
+    def final(self) -> Fraction:
+        """Mean share of the prunable weights that the final nets have: 1 after a re-dense training."""
+        return sum((run.final for run in self.runs), Fraction(0)) / len(self.runs)
+
+    @property
+    def ended_otherwise(self) -> bool:
+        """Whether the final nets have another density than their tickets."""
+        return self.final != self.density
 
     @property
     def finite(self) -> tuple[Subject, ...]:
@@ -60,6 +74,11 @@ class Group:
         """Sample standard deviation, from two runs on."""
         values = self.values(metric)
         return statistics.stdev(values) if len(values) > 1 else None
+
+    def equal(self, metric: str) -> bool:
+        """Whether several runs measured the same value, so that their deviation, 0, tells nothing of chance."""
+        values = self.values(metric)
+        return len(values) > 1 and all_equal(values)
 
 
 @dataclass(frozen=True)
@@ -104,8 +123,8 @@ def _order(group: Group) -> tuple[Any, ...]:
         group.method,
         group.control,
         -group.density,
-        len(group.tweaks),
-        group.tweaks,
+        place_of(group.tweaks),
+        len(group.settings),
         sorted(group.settings.items()),
     )
 
@@ -123,7 +142,8 @@ def compare(groups: Sequence[Group], metric: str) -> list[Compared]:
     known = {name for group in groups for run in group.runs for name in run.manifest.metrics}
     if metric not in known:
         raise UsageError(f"no run measured {metric!r}; {near_miss(metric, known)}")
-    return [Compared(group, changes(group, groups), _paired(group, groups, metric)) for group in groups]
+    apart = zip(groups, changes(groups), strict=True)
+    return [Compared(group, found, _paired(group, groups, metric)) for group, found in apart]
 
 
 def _paired(group: Group, groups: Sequence[Group], metric: str) -> Paired | None:
@@ -157,33 +177,6 @@ def by_seeds(group: Group, metric: str) -> dict[tuple[int, int], float]:
     return {seeds: value for seeds, value in alone.items() if value is not None}
 
 
-def changes(group: Group, groups: Sequence[Group]) -> dict[str, str]:
-    """The recipe keys by which a group is told from others of its net and data, with its values."""
-    others = [other for other in groups if (other.net, other.data) == (group.net, group.data)]
-    found = {}
-    for key in sorted({key for other in others for key in other.settings}):
-        concerned = [other for other in others if _concerns(key, other)]
-        values = {other.settings.get(key) for other in concerned}
-        if len(values) > 1 and _concerns(key, group):
-            found[key] = group.settings.get(key, "default")
-    return {key: value for key, value in found.items() if _apart(key, group, others)}
-
-
-def _concerns(key: str, group: Group) -> bool:
-    section, _, rest = key.partition(".")
-    if section == "tweaks":
-        return rest.partition(".")[0] in group.tweaks
-    return group.method != "dense" or section not in ("draw", "search")
-
-
-def _apart(key: str, group: Group, others: Sequence[Group]) -> bool:
-    """A key of the draw is told apart within its method alone: methods differ in their own keys anyway."""
-    if not key.startswith("draw.") or key == "draw.method":
-        return key != "draw.method"
-    values = {other.settings.get(key) for other in others if other.method == group.method}
-    return len(values) > 1
-
-
 def unit_of(metric: str) -> tuple[float, str]:
     """What a metric is multiplied with to be shown, and the sign behind it."""
     return (100.0, "%") if metric.endswith(SCALED) else (1.0, "")
@@ -197,14 +190,16 @@ def as_record(found: Compared, metric: str) -> dict[str, Any]:
         "data": group.data,
         "method": group.method,
         "control": group.control or None,
-        "density": float(group.density),
-        "tweaks": list(group.tweaks),
+        "density": float(group.final),
+        "ticket_density": None if group.method == "dense" else float(group.density),
+        "tweaks": list(in_order(group.tweaks)),
         "changes": dict(found.changes),
         "n": len(group.values(metric)),
         "diverged": group.diverged,
         "tickets": group.tickets,
         "mean": group.mean(metric),
         "deviation": group.deviation(metric),
-        "paired": gap and {"mean": gap.mean, "half_width": gap.half_width, "n": gap.n},
+        "equal": group.equal(metric),
+        "paired": gap and asdict(gap),
         "runs": [str(run.folder) for run in group.runs],
     }

@@ -34,6 +34,7 @@ from ticketctl.store.locks import locked
 from ticketctl.store.tensors import Tensor
 from ticketctl.train.lab import Fit, Lab, Level, training_id
 from ticketctl.train.schedule import learning_rates
+from ticketctl.train.shelf import Shelf
 from ticketctl.train.state import to_tensor
 
 
@@ -73,6 +74,7 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
             _begin(folder, asked(recipe, seed), setting)
             sessions, ladders = Sessions(folder / WORK, around), Ladders()
             lab = lab_for(setting, folder / WORK / "fits", given)
+            lab.shelf = Shelf.beside(folder, setting.bench.place) if _keeps(setting) else None
             for number, level in enumerate(_levels(setting, lab)):
                 _take(ladders, number, level, setting, folder)
             ladders.fits = lab.fits
@@ -157,9 +159,13 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
         setting.bench.reporter.note(
             f"level {number}: whether the mask cuts the net is not judged: {paths.unknown}"
         )
-    assert setting.recipe.draw is not None
-    if level.fit is not None and setting.recipe.draw.keep == "all":
+    if level.fit is not None and _keeps(setting):
         _keep_run(number, level, setting, folder)
+
+
+def _keeps(setting: Setting) -> bool:
+    """Whether trained nets stay."""
+    return setting.recipe.draw is not None and setting.recipe.draw.keep == "all"
 
 
 def _noted(level: Level, paths: Collapse, setting: Setting) -> dict[str, Any]:
@@ -204,6 +210,10 @@ def _keep_run(number: int, level: Level, setting: Setting, folder: Path) -> None
     role = "init" if dense else role_of(level, setting)
     target = folder / place / str(number)
     save_run(target, RunOf(setting, level.fit.order.seeds, level.fit, level.mask, number, start, role))
+    if level.search is not None:  # the training that found the mask, from whose end the level's own goes on
+        order, role = level.search.order, "rewind" if setting.rewind_step() else "init"
+        of = RunOf(setting, order.seeds, level.search, level.mask, number, order.start, role)
+        save_run(folder / "search" / str(number), of)
 
 
 def is_plain(level: Level, setting: Setting) -> bool:

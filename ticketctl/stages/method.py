@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +15,7 @@ from ticketctl.artifacts.ticket import Ticket
 from ticketctl.artifacts.workspace import resolve
 from ticketctl.errors import ArtifactError, UsageError, near_miss
 from ticketctl.masks.mask import Mask
-from ticketctl.recipe import Recipe
+from ticketctl.recipe import DrawSpec, Recipe
 from ticketctl.stages.params import checked
 from ticketctl.stages.setting import Setting
 from ticketctl.train.lab import Cost, Lab, Plan, Target
@@ -52,8 +52,18 @@ def method_of(recipe: Recipe) -> tuple[ModuleType, Any]:
     known = getattr(module.Params, "__dataclass_fields__", {})
     for key in recipe.draw.params:
         if key not in known:
-            raise UsageError(f"draw.{key}: {recipe.draw.method} has no such key; {near_miss(key, known)}")
+            raise UsageError(_unknown(recipe.draw.method, key, known))
     return module, checked(module.Params, recipe.draw.params, "draw")
+
+
+def _unknown(method: str, key: str, known: Iterable[str]) -> str:
+    common = [name for name in DrawSpec.model_fields if name != "params"]
+    if key in common:
+        return f"draw.params.{key}: a key of all methods; write draw.{key}"
+    near = near_miss(key, [*known, *common])
+    return (
+        f"draw.{key}: {method} has no such key; {near if near.startswith('did') else near_miss(key, known)}"
+    )
 
 
 @dataclass(frozen=True)

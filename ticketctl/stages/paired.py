@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Paired:
-    """The mean of n differences, and half the width of its 95 % interval (None for n below 2)."""
+    """The mean of n differences, and half the width of its 95 % interval.
+
+    No width for n below 2, nor where all differences are equal: an interval without width would look like certainty.
+    """
 
     mean: float
     half_width: float | None
     n: int
+    equal: bool = False
+    """Whether there are several differences and all are equal."""
 
 
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | None:
@@ -23,11 +28,18 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | N
     gaps = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
     if not gaps:
         return None
-    n = len(gaps)
+    n, mean = len(gaps), float(np.mean(gaps))
     if n == 1:
         return Paired(gaps[0], None, 1)
+    if all_equal(gaps):
+        return Paired(mean, None, n, equal=True)
     error = float(np.std(gaps, ddof=1)) / math.sqrt(n)
-    return Paired(float(np.mean(gaps)), quantile(n - 1) * error, n)
+    return Paired(mean, quantile(n - 1) * error, n)
+
+
+def all_equal(values: Sequence[float]) -> bool:
+    """Whether the values are one but for rounding: to 1e-12 of themselves, or of 1, which accuracies are below."""
+    return max(values) - min(values) <= 1e-12 * max(1.0, *map(abs, values))
 
 
 def quantile(freedom: int, share: float = 0.95) -> float:

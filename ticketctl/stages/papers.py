@@ -17,9 +17,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.recipe_base import Rational, Spec
+from ticketctl.recipe import Recipe
+from ticketctl.recipe_base import Rational, Spec, fault, fields_of, shown
 from ticketctl.recipe_files import table_names
 from ticketctl.shipped import room
+from ticketctl.stages.measured import LAST, MEASURED, MISSING
 from ticketctl.stages.tweaking import tweak_set
 
 Scalar = str | bool | int | Decimal
@@ -42,7 +44,7 @@ class Row(Spec):
     """Recipe keys that the paper does not tell, so that any value will do."""
     over: str = "sparsity"
     """What the cells' names are: sparsities in percent, values of a recipe key, or ends of a metric's name."""
-    sparsity: Rational | None = None
+    sparsity: Annotated[Rational, Field(ge=0, lt=100)] | None = None
     """Of the whole row in percent, where `over` is a recipe key."""
     cells: tuple[str, ...] = ()
     """Cells without a printed value."""
@@ -62,7 +64,11 @@ class Row(Spec):
         if set(self.cells) & set(self.values) or not (self.cells or self.values):
             raise ValueError("a cell stands in cells or in values, and there is at least one")
         if not {*self.deviations, *self.nonconverged} <= set(self.values):
-            raise ValueError("deviations and nonconverged belong to values")
+            raise ValueError("deviations and nonconverged name cells of values")
+        if self.over not in ("sparsity", "metric") and "." not in self.over:
+            raise ValueError(
+                f"over: must be sparsity, metric or a recipe key, as train.lr, not {self.over!r}"
+            )
         if ("." in self.over) != (self.sparsity is not None):
             raise ValueError("say sparsity where `over` is a recipe key, and only there")
         return self
@@ -76,7 +82,7 @@ class TableSpec(Spec):
     table: str
     source: str
     note: str
-    seeds: int | None = None
+    seeds: Annotated[int, Field(ge=1)] | None = None
     seed_list: tuple[Annotated[int, Field(ge=0, lt=2**53)], ...] = ()
     """Those runs' seeds, where the paper names them."""
     metric: str
@@ -142,9 +148,13 @@ def find_table(wanted: str) -> Table:
     """The table that a user names: 001:A2, "002:Fig 4", papers/001-toast/table-a2, or a file of the user's own.
 
     Raises:
-        UsageError: there is none; names the nearest. Or the file is no table.
+        UsageError: there is none; names the nearest. Or the file is not there, or no table.
     """
-    if wanted.endswith(".toml") and Path(wanted).is_file():
+    if wanted.endswith(".toml"):
+        if not Path(wanted).exists():
+            raise UsageError(
+                f"no table {wanted!r}: there is no such file (ticketctl recipes --tables lists ours)"
+            )
         return table_in(Path(wanted), wanted)
     names = table_names()
     if wanted in names:
@@ -173,19 +183,70 @@ def table_in(path: Path, name: str) -> Table:
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
         spec = TableSpec.model_validate(found)
-        cells = tuple(cell for row in spec.row for cell in _cells(row, spec))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"table {name}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
-    except (ValueError, ZeroDivisionError, RecursionError, OSError) as error:
+        raise UsageError(f"table {name}: {_told(error, found)}") from None
+    except (ValueError, RecursionError, OSError) as error:
         raise UsageError(f"table {name}: not a readable table: {error}") from None
+    cells: tuple[Cell, ...] = ()
+    for row in spec.row:
+        try:
+            cells += tuple(_cells(row, spec))
+        except UsageError as error:
+            raise UsageError(f"table {name}: row {row.name!r}: {error}") from None
     head = (spec.paper, spec.table, spec.title, spec.source, spec.note, spec.seeds)
     return Table(path, name, *head, cells, spec.seed_list)
 
 
+def _told(error: ValidationError, found: Mapping[str, Any]) -> str:
+    """What is wrong, with its row's name, or its number where it has none."""
+    place = error.errors()[0]["loc"]
+    if place == ("row",) and "row" in found:
+        return f"row: each row is a table under [[row]], not {shown(found['row'])}"
+    if len(place) < 2 or place[0] != "row":
+        return fault(error, TableSpec)
+    number = int(place[1])
+    row = found["row"][number]
+    named = isinstance(row, Mapping) and isinstance(row.get("name"), str)
+    which = f"row {row['name']!r}" if named else f"row {number + 1}"
+    if not isinstance(row, Mapping):
+        return f"{which}: must be a table under [[row]], not {shown(row)}"
+    hint = '; write a key with dots in quotes, "train.lr" = 0.1' if _has_bare_dots(row.get("sets")) else ""
+    return f"{which}: {fault(error, Row, skip=2)}{hint}"
+
+
+def _has_bare_dots(sets: Any) -> bool:
+    return isinstance(sets, Mapping) and any(isinstance(value, Mapping) for value in sets.values())
+
+
+def _check(row: Row, table: TableSpec) -> None:
+    """Refuse what can be no cell, before anything is made for it.
+
+    Raises:
+        UsageError: a name, number or metric that cannot be.
+    """
+    for column in (*row.values, *row.cells) if row.over == "sparsity" else ():
+        if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,9})?", column):
+            raise UsageError(
+                f"a cell's name is a sparsity in percent, 0 or more and below 100, not {column!r}"
+            )
+    metric = row.metric or table.metric
+    for name in (
+        [f"{metric}.{column}" for column in (*row.values, *row.cells)] if row.over == "metric" else [metric]
+    ):
+        if name not in MEASURED and name.partition(".")[0] not in MISSING:
+            raise UsageError(f"no metric {name!r}; {near_miss(name, LAST)}")
+    for key in row.unknown:
+        *place, last = key.split(".")
+        known = fields_of(Recipe, place)
+        if not place or (
+            place[0] not in ("draw", "tweaks") and last not in known
+        ):  # those have keys of plug-ins
+            raise UsageError(f"unknown: no key {key}; {near_miss(last, known)}")
+
+
 def _cells(row: Row, table: TableSpec) -> Iterator[Cell]:
     """Cells without a value last; those of a ladder in its order."""
+    _check(row, table)
     columns = [*row.values, *row.cells]
     for column in sorted(columns, key=Fraction) if row.over == "sparsity" else columns:
         metric = row.metric or table.metric

@@ -1,13 +1,16 @@
-"""A plug-in's own keys, checked against its `Params`."""
+"""A plug-in's own keys, checked against its `Params`, and a tweak's by the tweak itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ticketctl import plugins
 from ticketctl.errors import UsageError
+from ticketctl.recipe_base import fault
 
 
 def checked(kind: Any, table: Mapping[str, Any], where: str) -> Any:
@@ -19,7 +22,33 @@ def checked(kind: Any, table: Mapping[str, Any], where: str) -> Any:
     try:
         return TypeAdapter(kind).validate_python(dict(table))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}.{place}: {what}, not {str(first['input'])[:60]!r}") from None
+        raise UsageError(f"{where}.{fault(error, kind)}") from None
+
+
+class _Looked(Exception):  # noqa: N818  # no error: the tweak wants to see what it changes
+    """A tweak has come past its own keys."""
+
+
+class _Unseen:
+    """Stands for the kit of a spend that is not there yet."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise _Looked(name)
+
+
+def check_tweak(name: str, table: Mapping[str, Any]) -> None:
+    """Let the tweak refuse its keys, by asking it for its hooks as far as it needs nothing but them.
+
+    Whether it fits the net and the data is seen when these are there. Imports the tweak's module, and so torch.
+
+    Args:
+        name: the tweak.
+        table: `[tweaks.<name>]`, of keys that it has.
+
+    Raises:
+        UsageError: a value of the wrong kind or out of its range.
+    """
+    module = plugins.load("tweaks", name)
+    params = checked(module.Params, table, f"tweaks.{name}")
+    with suppress(_Looked):
+        module.tweak(_Unseen(), params=params)

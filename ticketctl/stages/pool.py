@@ -123,8 +123,7 @@ class Pool:
 def _opened(record: str, key: str) -> Run:
     folder = Path(record).expanduser()
     if not (folder / MANIFEST).exists():
-        what = "where this run lies is not known here" if record.startswith("rn1") else "there is no run"
-        raise UsageError(f"{key}: {record}: {what}; name the folder of a run, one with {MANIFEST}")
+        raise UsageError(f"{key}: {record}: there is no run; name the folder of a run, one with {MANIFEST}")
     return open_run(folder)
 
 

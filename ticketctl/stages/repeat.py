@@ -13,6 +13,7 @@ from ticketctl.plugins import is_own
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_files import assignments
 from ticketctl.stages.request import Typed, draw_recipe
+from ticketctl.stages.tweaking import NONE
 from ticketctl.tomltext import toml_text
 
 
@@ -44,14 +45,20 @@ def spend_line(
     given: Recipe,
     recipe: Recipe,
     rest: Sequence[str],
+    sets: Sequence[Sequence[str]] = (),
 ) -> str:
-    """`ticketctl spend …`, with `--set` for all that differs from the draw's recipe `given`."""
+    """`ticketctl spend …`, with `--set` for all that differs from the draw's recipe `given`.
+
+    `sets` are the tweak sets of `--tweaks`; where there are any, nobody reads `spend.tweaks`, so it is left out.
+    """
     sections = ("model", "data", "train", "spend", "keep", "seeds", "tweaks")
     changed = settings(given.record(*sections), recipe.record(*sections))
+    changed = [item for item in changed if not (sets and item.startswith("spend.tweaks="))]
     if is_own("nets", recipe.model.name):  # a ticket alone runs no code: see check_trust
         changed = [f"model.name={recipe.model.name}", *changed]
     words = [str(ticket), "--level", ",".join(map(str, levels)), *_seeds(seeds)]
-    return _line("spend", [*words, *rest], changed)
+    tweaks = [word for names in sets for word in ("--tweaks", ",".join(names) or NONE)]
+    return _line("spend", [*words, *rest, *tweaks], changed)
 
 
 def settings(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ticketctl.errors import UsageError
 from ticketctl.recipe import Recipe
+from ticketctl.recipe_files import read_recipe
 from ticketctl.stages.cells import (
     Levels,
     is_ladder,
@@ -105,7 +106,14 @@ class Planned:
     def departures(self) -> tuple[str, ...]:
         """Why this is no reproduction of the paper."""
         found = [f"scaled by {float(self.asked.scale):g}"] if self.asked.scale not in (None, 1) else []
-        return (*found, f"on {self.asked.data}") if self.asked.data else tuple(found)
+        return (*found, f"on {self.asked.data}") if self.other_data else tuple(found)
+
+    @property
+    def other_data(self) -> bool:
+        """Whether some cell's data set is another than the one that was asked for."""
+        asked = self.asked.data
+        own = {read_recipe(name).get("data", {}).get("name") for name in {cell.recipe for cell in self.cells}}
+        return asked is not None and own != {asked}
 
 
 def plan_table(asked: Asked) -> Planned:

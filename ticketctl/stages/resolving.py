@@ -12,6 +12,7 @@ from typing import Any
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_files import read_recipe
 from ticketctl.stages.request import Typed, draw_recipe
+from ticketctl.stages.tweaking import check_tweaks
 
 Resolve = Callable[..., Recipe]
 
@@ -32,7 +33,9 @@ def resolver(data: str | None, scale: Fraction | None) -> Resolve:
             recipe=name, data=data, sets=(*_unmeasured(name), *sets), density=density, rounds=rounds,
             scale=scale,
         )  # fmt: skip
-        return draw_recipe(typed).recipe
+        recipe = draw_recipe(typed).recipe
+        check_tweaks(recipe)
+        return recipe
 
     @cache
     def _unmeasured(name: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ticketctl.artifacts.ticket import Ticket
 from ticketctl.data.labels import read_labels
 from ticketctl.data.noise import (
     Labels,
@@ -24,16 +25,16 @@ from ticketctl.data.noise import (
 )
 from ticketctl.data.sets import DataSet, Split
 from ticketctl.errors import UsageError
-from ticketctl.progress import Reporter
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_data import NoiseSpec
 from ticketctl.seeds import Seeds
+from ticketctl.stages.places import kept_images, with_runs
 from ticketctl.stages.pool import Pool
 from ticketctl.train.evaluate import Exam, Part
 from ticketctl.train.feed import Images
 
 if TYPE_CHECKING:
-    from ticketctl.stages.setting import Setting
+    from ticketctl.stages.setting import Setting, Surroundings
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,12 @@ def settled_noise(recipe: Recipe, data: DataSet) -> Recipe:
 
 
 def chosen_samples(
-    recipe: Recipe, data: DataSet, train: NDArray[np.int64], seeds: Seeds, reporter: Reporter
+    recipe: Recipe,
+    data: DataSet,
+    train: NDArray[np.int64],
+    seeds: Seeds,
+    around: Surroundings,
+    ticket: Ticket | None = None,
 ) -> Samples:
     """What `[data.noise]`, `[data.drop]` and `[data.subset]` say, for these data.
 
@@ -82,26 +88,38 @@ def chosen_samples(
         data: the data set as it is.
         train: the images of its training split that are not held out, ascending.
         seeds: the streams `labels` and `subset`.
-        reporter: is told what may surprise.
+        around: its reporter is told what may surprise; its workspace is where runs are looked for by name or id.
+        ticket: that is spent; it has the list of its images, so that a record it was drawn by may lie anywhere.
 
     Raises:
         UsageError: they do not fit the data.
         UnavailableError: a file of labels cannot be read.
         ArtifactError: a damaged run.
     """
-    noise, drop, subset = recipe.data.noise, recipe.data.drop, recipe.data.subset
+    noise = recipe.data.noise
     labels = noisy(noise, data, seeds) if noise is not None and noise.kind != "none" else None
     given = np.asarray(data.train.labels) if labels is None else labels.given
     ids: dict[str, Any] = (
         {"noise": labels_digest(given)} if noise is not None and noise.kind == "file" else {}
     )
-    pool, index = Pool(recipe, data, train, given, seeds, reporter), train
+    known = ids.get("noise", "")
+    kept = None if ticket is None else kept_images(ticket, recipe, seeds, train, data.fingerprint, known)
+    if kept is None:
+        found = with_runs(recipe, around.workspace)
+        kept = _picked(Pool(found, data, train, given, seeds, around.reporter))
+    index, runs = kept
+    return Samples(labels, None if np.array_equal(index, train) else index, {**ids, **runs})
+
+
+def _picked(pool: Pool) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """What the recipe leaves of the pool, and the ids of the runs that this was read from, by their table."""
+    drop, subset, index, ids = pool.recipe.data.drop, pool.recipe.data.subset, pool.train, dict[str, Any]()
     if drop is not None:
         index, ids["drop"] = pool.left(drop)
     if subset is not None:
         index, runs = pool.part(subset, index)
         ids |= {"subset": runs} if runs else {}
-    return Samples(labels, None if np.array_equal(index, train) else index, ids)
+    return index, ids
 
 
 def noisy(noise: NoiseSpec, data: DataSet, seeds: Seeds) -> Labels:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ticketctl.artifacts.models import shapes_digest
+from ticketctl.artifacts.ticket import Ticket
 from ticketctl.data.load import load
 from ticketctl.data.sets import DataSet
 from ticketctl.data.splits import hold_out
@@ -159,8 +160,10 @@ def seeds_of(recipe: Recipe, root: int) -> Seeds:
     return Seeds(root, recipe.seeds.model_dump(exclude_none=True))
 
 
-def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
+def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings, ticket: Ticket | None = None) -> Setting:
     """Load the data, build and initialise the net, and settle what the recipe leaves to the machine.
+
+    Of a `ticket` that is spent the images are taken that it was drawn on, where this recipe picks no others.
 
     Raises:
         UnavailableError: the data cannot be had.
@@ -176,7 +179,7 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings) -> Setting:
     augment = data.augment if recipe.data.augment == "auto" else recipe.data.augment
     recipe = settled_noise(recipe, data)
     train, held = hold_out(len(data.train), recipe.data.validation, seeds)
-    samples = chosen_samples(recipe, data, train, seeds, around.reporter)
+    samples = chosen_samples(recipe, data, train, seeds, around, ticket)
     settled = recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"augment": augment, **_statistics(recipe, data)}),

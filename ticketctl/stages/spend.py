@@ -28,7 +28,7 @@ from ticketctl.store.locks import OWNER, locked
 from ticketctl.train.curvature import Curvature
 from ticketctl.train.fitfiles import FitFiles
 from ticketctl.train.lab import Lab, Wish
-from ticketctl.train.state import State
+from ticketctl.train.state import State, from_tensor
 
 WORK = "work"
 
@@ -54,7 +54,7 @@ def spend(
     for job in todo:
         seeds = seeds_for(recipe, job.seed, draw_seeds)
         # order and augmentation alone follow the seed: data, split and net are the same for all
-        setting = setting or _fitting(todo, prepare(recipe, seeds, around), seeds)
+        setting = setting or _fitting(todo, prepare(recipe, seeds, around, job.ticket), seeds)
         try:
             task = _prepared(job, setting, seeds, done)
         except DivergedError as error:
@@ -122,8 +122,7 @@ def _prepared(job: Job, setting: Setting, seeds: Seeds, done: Mapping[Path, Run]
     )
     origin = None
     if after is not None:
-        kept = {name: start.weights[name] * keep for name, keep in mask.keep.items()}
-        origin = outfit.start(State({**start.weights, **kept}, 0))
+        origin = outfit.start(_begun(start, mask, after))
         start, role = State.from_tensors(after.weights(), 0), "trained"
     elif job.level:
         handed = momentum(setting, job.ticket, mask, start, role)
@@ -134,6 +133,13 @@ def _prepared(job: Job, setting: Setting, seeds: Seeds, done: Mapping[Path, Run]
     lab = outfit.setting.lab(job.folder / WORK, seeds)
     named = job.ticket.ticket_id_at(job.level) if job.level else "dense"
     return _Task(outfit, lab, seeds, named, outfit.mask(mask), outfit.start(start), role, came, after, origin)
+
+
+def _begun(start: State, mask: Mask, run: Run) -> State:
+    """Where the training of `run` began: pruned weights at 0, and scaled where scaled-init did that."""
+    held = {name: from_tensor(value) for name, value in (run.record() or {}).items()}
+    scaled = {name: value * held.get(f"scaled_init.scale.{name}", 1) for name, value in start.weights.items()}
+    return State({**scaled, **{name: scaled[name] * keep for name, keep in mask.keep.items()}}, 0)
 
 
 def _changed(before: TrainSpec, after: TrainSpec) -> dict[str, object]:

@@ -13,6 +13,7 @@ from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.stages.paired import Paired, paired
 from ticketctl.stages.ranges import Point, Ranges, Representatives, ranges, representatives
+from ticketctl.stages.rows import place_of
 from ticketctl.stages.wallet import Job
 
 ACCURACY = "test.accuracy"
@@ -24,6 +25,8 @@ NOISY = (
     "oracle.test.accuracy",
 )
 """What is measured besides where labels are wrong on purpose."""
+
+MEASURED = (ACCURACY, "val.accuracy", "best_val.test.accuracy", *NOISY)
 
 TWEAKED = "ticketctl.tweaks"
 """Where a run's `ext` says what its tweaks were."""
@@ -80,19 +83,26 @@ class Row:
     added: int
     """Weights that tweaks have added to the net, none of them masked."""
     folders: tuple[str, ...]
+    equal: tuple[str, ...] = ()
+    """Values that several runs have alike, so that their deviation, 0, tells nothing of chance."""
 
 
 def table(spent: Sequence[Spent]) -> list[Row]:
     """Mean, deviation and n of every net, tweak set and level; diverged runs are counted, never averaged in.
 
-    `gap` and `winning` compare with the dense net without tweaks.
+    `gap` and `winning` compare with the dense net without tweaks. The dense net stands first, then the ticket and its
+    controls; of each the sparser levels later, and at a level no tweaks first, all together last.
     """
     groups: dict[tuple[str, int, tuple[str, ...]], list[Spent]] = {}
     for one in spent:
         kind = "dense" if one.level == 0 else one.control or "ticket"
         groups.setdefault((kind, one.level, one.job.tweaks), []).append(one)
     dense = groups.get(("dense", 0, ()), [])
-    return [_row(key, group, dense, groups.get((*key[:2], ()), [])) for key, group in groups.items()]
+    kinds = list(dict.fromkeys(["dense", "ticket", *(kind for kind, _, _ in groups)]))
+    ordered = sorted(
+        groups.items(), key=lambda pair: (kinds.index(pair[0][0]), pair[0][1], place_of(pair[0][2]))
+    )
+    return [_row(key, group, dense, groups.get((*key[:2], ()), [])) for key, group in ordered]
 
 
 def ladder_under_noise(spent: Sequence[Spent]) -> tuple[Ranges, Representatives] | None:
@@ -139,6 +149,7 @@ def _row(
         paired(_by_seed(group), _by_seed(plain)) if tweaks else None,
         _added(group[0].run),
         tuple(str(one.run.folder) for one in group),
+        tuple(name for name in MEASURED if _alike(_values(group, name))),
     )
 
 
@@ -157,13 +168,17 @@ def _added(run: Run) -> int:
 
 def _statistics(group: Sequence[Spent]) -> dict[str, float]:
     values: dict[str, float] = {}
-    for name in (ACCURACY, "val.accuracy", "best_val.test.accuracy", *NOISY):
+    for name in MEASURED:
         numbers = [float(value) for value in _values(group, name)]
         if numbers:
             values[name] = float(np.mean(numbers))
         if len(numbers) > 1:
             values[f"{name}.std"] = float(np.std(numbers, ddof=1))
     return values
+
+
+def _alike(numbers: Sequence[Fraction]) -> bool:
+    return len(numbers) > 1 and len({*numbers}) == 1
 
 
 def _by_seed(group: Sequence[Spent]) -> dict[int, float]:
@@ -195,6 +210,7 @@ def as_record(row: Row) -> dict[str, Any]:
         "n": row.n,
         "diverged": row.diverged,
         **row.values,
+        "equal": list(row.equal),
         "gap": row.gap,
         "winning": row.winning,
         "gain": asdict(row.gain) if row.gain else None,

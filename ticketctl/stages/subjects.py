@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,26 +12,15 @@ from typing import Any
 
 from ticketctl.artifacts.models import CONTROL_KINDS, RunManifest, TicketManifest
 from ticketctl.artifacts.run import MANIFEST, open_run
+from ticketctl.artifacts.ticket import MANIFEST as TICKET
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.errors import ArtifactError, UsageError, near_miss
+from ticketctl.stages.recorded import Settings, searched, settings_of, worn
 
 DEPTH, FOLDERS, RUNS = 8, 50_000, 5_000
 """How deep and how far is searched below a folder, and how many runs are compared at most."""
 SKIPPED = {"search", "work", "states", "reports"}
 """Folders that hold no result: a search's short trainings, checkpoints, a run's own files."""
-
-ASIDE = {"seeds", "keep"}
-"""Tables that say nothing of one seed's result: seeds stand apart, kept epochs change nothing."""
-SILENT = re.compile(
-    r"spend\.(?!(schedule|start|optimizer)$)|draw\.(rounds|density|keep|controls)$|train\.(threads|deterministic)$|.*\.record$"
-)
-"""Keys that change no course of training, or only how far a draw goes."""
-USUALLY = {"spend.start": "ticket", "spend.optimizer": "fresh"}
-"""What a run says or, if it is older than the key, does not."""
-_TICKET = re.compile(r"tk1[a-z2-7]{29}")
-
-Settings = Mapping[str, str]
-"""Keys of a recipe, as `train.lr`, with their values as text."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +35,7 @@ class Subject:
     """The kind of control that was trained, or nothing."""
     tweaks: tuple[str, ...]
     density: Fraction
-    """Of the ticket, also where a tweak ended with another mask."""
+    """Of the ticket, also where a tweak ended dense."""
     settings: Settings
 
     @property
@@ -60,6 +47,11 @@ class Subject:
     def data(self) -> str:
         """As in `ticketctl list data`."""
         return self.manifest.data.name
+
+    @property
+    def final(self) -> Fraction:
+        """The share of the prunable weights that the final net has."""
+        return Fraction(self.manifest.kept, max(1, self.manifest.prunable))
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -85,6 +77,8 @@ class Subject:
 def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], int]:
     """The runs below the named folders, and how many copies of one training were left out.
 
+    Of copies one with its ticket beside it is kept, if there is one.
+
     Args:
         names: folders of runs, or folders that hold such at any depth up to 8, as typed or below the workspace.
         workspace: where names are looked for second.
@@ -95,16 +89,18 @@ def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], i
     """
     folders: dict[Path, None] = {}
     for name in names:
-        found = list(_run_folders(_folder(name, workspace)))
+        root = _folder(name, workspace)
+        found = list(_run_folders(root))
         if not found:
-            raise UsageError(
-                f"{name}: no run there; a run is a folder with {MANIFEST}, as draw and spend make them"
-            )
+            raise UsageError(f"{name}: no run there; {_instead(root)}")
         folders |= dict.fromkeys(path.resolve() for path in found)
         if len(folders) > RUNS:
             raise UsageError(f"{name}: more than {RUNS} runs; give fewer folders")
     shown = _opened(folders)
-    unique = {(found.manifest.training_id, found.manifest.weights.digest): found for found in reversed(shown)}
+    known_first = sorted(shown, key=lambda found: found.settings.get("search") == "unknown")
+    unique: dict[Any, Subject] = {}
+    for one in known_first:
+        unique.setdefault((one.manifest.training_id, one.manifest.weights.digest), one)
     return sorted(unique.values(), key=lambda found: str(found.folder)), len(shown) - len(unique)
 
 
@@ -116,6 +112,15 @@ def _folder(name: str, workspace: Path) -> Path:
             return path
     near = [path.name for path in sorted(workspace.iterdir())] if workspace.is_dir() else []
     raise UsageError(f"no folder {name!r} here or below {workspace}; {near_miss(name, near)}")
+
+
+def _instead(root: Path) -> str:
+    """What is right where a folder holds no run."""
+    if (root / TICKET).is_file():
+        return f"a ticket's runs lie beside it: name {root.parent}"
+    if any(next(root.glob(f"{'*/' * depth}ticket/{TICKET}"), None) for depth in range(4)):
+        return "there are tickets alone; ticketctl spend makes runs of them"
+    return f"a run is a folder with {MANIFEST}, as draw and spend make them"
 
 
 def _run_folders(root: Path) -> Iterator[Path]:
@@ -158,7 +163,9 @@ def _subject(folder: Path, tickets: dict[Path, TicketManifest | None]) -> Subjec
     method = str(draw.get("method", "unknown")) if isinstance(draw, dict) else "unknown"
     control = "" if dense else _control(folder, drawn)
     tweaks = tuple(sorted(manifest.arch.tweaks))
-    settings = dict(settings_of(manifest.recipe, dense=dense))
+    settings = {
+        key: value for key, value in settings_of(manifest.recipe, dense=dense).items() if worn(key, tweaks)
+    }
     if not dense:
         settings |= searched(settings, drawn.draw.recipe if drawn else None)
     return Subject(
@@ -196,74 +203,3 @@ def _density(manifest: RunManifest, drawn: TicketManifest | None) -> Fraction:
         kept = [level.kept for level in drawn.draw.levels if level.level == manifest.level]
         return Fraction(kept[0] if kept else drawn.mask.kept, max(1, drawn.mask.prunable))
     return Fraction(manifest.kept, max(1, manifest.prunable))
-
-
-# -------------------------------------------------------------------------------------------------- what it was
-
-
-def settings_of(recipe: Mapping[str, Any], *, dense: bool) -> Settings:
-    """The keys of a resolved recipe that a result depends on; of a dense net, none of the draw.
-
-    Args:
-        recipe: as a manifest records it.
-        dense: whether the draw played no part.
-    """
-    flat = dict(_flat({key: value for key, value in recipe.items() if key not in ASIDE}, ""))
-    flat = {key.replace("draw.params.", "draw.", 1): value for key, value in flat.items()}
-    schedule = flat.pop("spend.schedule", None) or flat.get("draw.schedule")
-    if dense:
-        return {
-            key: value
-            for key, value in flat.items()
-            if not key.startswith(("draw.", "spend.")) and not SILENT.match(key)
-        }
-    kept = {key: value for key, value in flat.items() if not SILENT.match(key) and USUALLY.get(key) != value}
-    if flat.get("draw.rewind") in ("0", "0ep", None):  # from the beginning both are the whole schedule
-        kept.pop("draw.schedule", None)
-    elif schedule:
-        kept["draw.schedule"] = schedule
-    return kept
-
-
-def searched(settings: Settings, recipe: Mapping[str, Any] | None) -> dict[str, str]:
-    """`search.train.batch` and the like: in what the training that found the mask differed from the one compared."""
-    if recipe is None:
-        return {"search": "unknown"}
-    theirs = settings_of(recipe, dense=True)
-    return {
-        f"search.{key}": value
-        for key, value in theirs.items()
-        if key.startswith("train.")
-        and key not in ("train.precision", "train.eval_every")  # `auto` in the one is settled in the other
-        and key in settings
-        and not same(settings[key], value)
-    }
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two values are one: 0.1 and 1/10 are."""
-    if one == other:
-        return True
-    try:
-        return max(len(one), len(other)) <= 40 and _number(one) == _number(other)
-    except (ValueError, ZeroDivisionError, OverflowError):
-        return False
-
-
-def shown(value: str) -> str:
-    """A value as a reader wants it: lists without their signs."""
-    return re.sub(r'[\[\]" ]', "", value) if value.startswith("[") else value
-
-
-def _number(text: str) -> Fraction:
-    return Fraction(text) if "/" in text else Fraction(str(float(text)))
-
-
-def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for name, child in value.items():
-            yield from _flat(child, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, str):
-        yield key, "a ticket" if _TICKET.fullmatch(value) else value
-    elif value is not None:
-        yield key, json.dumps(value)

@@ -9,13 +9,15 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.artifacts.records import to_record
+from ticketctl.errors import UsageError, near_miss
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_files import lay, parse_recipe, read_recipe
 from ticketctl.stages.compare import CLOSE, Group
 from ticketctl.stages.papers import Cell
-from ticketctl.stages.subjects import Settings, same, searched, settings_of, shown
-from ticketctl.stages.tweaking import without_defaults
+from ticketctl.stages.recorded import Settings, same, searched, settings_of, shown
+from ticketctl.stages.tweaking import check_keys, without_defaults
 
 UNSAID = {"data.name", "draw.method", "model.name", "train.precision"}
 """Keys that are judged apart, or that no paper gives."""
@@ -47,8 +49,24 @@ def targets_of(cells: Sequence[Cell]) -> list[Target]:
     Raises:
         UsageError: a cell names a recipe that is not there, or keys that it cannot have.
     """
-    target = cache(_target)
-    return [target(cell.recipe, _sets(cell), cell.tweaks, cell.control, _is_dense(cell)) for cell in cells]
+    target, found = cache(_target), []
+    for cell in cells:
+        try:
+            check_control(cell)
+            found.append(target(cell.recipe, _sets(cell), cell.tweaks, cell.control, _is_dense(cell)))
+        except UsageError as error:
+            raise UsageError(f"row {cell.row!r}: {error}") from None
+    return found
+
+
+def check_control(cell: Cell) -> None:
+    """Refuse a kind of control that there is none of.
+
+    Raises:
+        UsageError: says the near miss.
+    """
+    if cell.control not in ("", *CONTROL_KINDS):
+        raise UsageError(f"no control {cell.control!r}; {near_miss(cell.control, CONTROL_KINDS)}")
 
 
 def _sets(cell: Cell) -> tuple[tuple[str, Any], ...]:
@@ -72,6 +90,7 @@ def _target(
             nested = {part: nested}
         changed = lay(changed, nested)
     recipe = parse_recipe(changed, where=name)
+    check_keys(recipe, values=False)
     settings = dict(_settings(recipe, dense))
     if not dense:
         settings |= searched(settings, to_record(parse_recipe(tables, where=name).record()))

@@ -1,4 +1,5 @@
-"""Which tweaks a spend names: groups, combinations, keys. Nothing here imports torch."""
+"""Which tweaks a spend names: groups, combinations, keys. Torch is imported only to check the
+values of keys, where some are given."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from itertools import permutations
 from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.plugins import defaults, keys, plugins
+from ticketctl.plugins import defaults, keys, load, plugins
 from ticketctl.recipe import Recipe
+from ticketctl.stages.params import check_tweak, checked
 
 GROUPS = {
     "at": ("skip", "swish"),
@@ -124,11 +126,25 @@ def _same(value: Any, usual: Any) -> bool:
     )
 
 
-def check_keys(recipe: Recipe) -> None:
-    """Refuse tables and keys that no tweak has.
+def epochs_of(recipe: Recipe) -> int:
+    """Of the training of its last tweak: what `train.epochs` makes of it. Imports the tweaks that change it."""
+    names = recipe.spend.tweaks
+    if any(literal(name, "STEPS", None) == 0 for name in names):
+        return 0
+    epochs = recipe.train.epochs
+    for name in names:
+        if literal(name, "LENGTH", False):
+            module = load("tweaks", name)
+            params = checked(module.Params, recipe.tweaks.get(name, {}), f"tweaks.{name}")
+            epochs = module.length(epochs, params)
+    return epochs
+
+
+def check_keys(recipe: Recipe, *, values: bool = True) -> None:
+    """Refuse tables and keys that no tweak has, and `values` that their tweak refuses whatever net and data are.
 
     Raises:
-        UsageError: says the near miss.
+        UsageError: says the near miss, or what is right.
     """
     known = plugins("tweaks")
     for name, table in recipe.tweaks.items():
@@ -138,6 +154,58 @@ def check_keys(recipe: Recipe) -> None:
         for key in table:
             if key not in own:
                 raise UsageError(f"tweaks.{name}.{key}: {name} has no such key; {near_miss(key, own)}")
+    for name, table in recipe.tweaks.items():
+        if table and values:
+            check_tweak(name, table)
+
+
+def check_tweaks(recipe: Recipe) -> None:
+    """As `check_keys`; besides, refuse names of `spend.tweaks` that are none. A draw's recipe has both for its spends.
+
+    Raises:
+        UsageError: says the near miss, or what is right.
+    """
+    tweak_set(recipe.spend.tweaks)
+    check_keys(recipe)
+
+
+def without_unspent(
+    recipe: Recipe, sets: Sequence[Names], typed: Mapping[str, Any], filed: Mapping[str, Any]
+) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe of a spend with the keys of those tweaks alone that are spent, and a line for each other table.
+
+    The draw's own recipe may carry keys for a later spend: of these nothing is said.
+
+    Args:
+        recipe: of the spend.
+        sets: its tweak sets.
+        typed: what `--set` said, as tables.
+        filed: what `--recipe` said, as tables.
+
+    Raises:
+        UsageError: `typed` has keys of a tweak that is not spent.
+    """
+    spent = {name for names in sets for name in names}
+    for name, table in _tables(typed).items():
+        if name not in spent:
+            key = f"tweaks.{name}.{next(iter(table), 'KEY')}"
+            raise UsageError(
+                f"--set {key}: {name} is not spent ({_named(spent)}); add it with --tweaks {name}"
+            )
+    notes = [
+        f"[tweaks.{name}]: not used, {name} is not spent" for name in _tables(filed) if name not in spent
+    ]
+    tables = {name: table for name, table in recipe.tweaks.items() if name in spent}
+    return recipe.model_copy(update={"tweaks": tables}), tuple(notes)
+
+
+def _tables(said: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    found = said.get("tweaks")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _named(spent: set[str]) -> str:
+    return ", ".join(sorted(spent)) + (" is" if len(spent) == 1 else " are") if spent else "no tweak is"
 
 
 def sequel_of(names: Names) -> str | None:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.artifacts.records import to_record
-from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.workspace import resolve
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.recipe import Recipe, fingerprint
-from ticketctl.recipe_data import places
-from ticketctl.recipe_files import merge
+from ticketctl.recipe_files import assignments, read_recipe
 from ticketctl.seeds import Seeds
-from ticketctl.stages.intent import read_intent
 from ticketctl.stages.levels import levels_in
+from ticketctl.stages.places import by_content, drawn_tables, with_ids
 from ticketctl.stages.request import Typed, check_trust, spend_recipe
 from ticketctl.stages.tweaking import (
     DENSE,
@@ -31,9 +28,12 @@ from ticketctl.stages.tweaking import (
     sequel_of,
     sets_of,
     tweak_set,
+    without_unspent,
 )
 from ticketctl.stages.unfinished import remembered
-from ticketctl.store.files import read_bytes, sha256
+
+SHOWN = 6
+"""Names listed at most where there are many."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ class Chosen:
     """The draw's recipe, from which `recipe` may differ."""
     typed_sets: tuple[Names, ...] = ()
     """The tweak sets that were typed."""
+    sets: tuple[Names, ...] = ((),)
+    """All that are spent, the plain one too; that of none is empty."""
 
 
 def prepare_spend(wanted: Wanted) -> Chosen:
@@ -125,26 +127,30 @@ def prepare_spend(wanted: Wanted) -> Chosen:
     _check_starts(ticket, levels)
     drawn_seed = int(manifest.draw.seeds["root"])
     seeds = wanted.seeds or [drawn_seed]
-    drawn = _drawn_tables(ticket)
+    drawn = drawn_tables(ticket)
     check_trust(wanted.typed, drawn)
     given, choice = spend_recipe(Typed(), drawn).recipe, spend_recipe(wanted.typed, drawn)
+    recipe = with_ids(choice.recipe, wanted.workspace)
     tickets = [ticket, *(_controls(ticket) if wanted.controls else [])]
     notes += [f"level {levels[0]}: the deepest"] if level is None and wanted.levels is None else []
     notes += [f"seed {drawn_seed}: the draw's"] if wanted.seeds is None else []
     overrides = {key: value for key, value in manifest.draw.seeds.items() if key != "root"}
-    check_keys(choice.recipe)
-    sets = sets_of(choice.recipe, wanted.tweaks)
-    todo = jobs(tickets, levels, seeds, choice.recipe, sets, wanted.workspace)
+    check_keys(recipe)
+    sets = sets_of(recipe, wanted.tweaks)
+    filed = read_recipe(wanted.typed.recipe) if wanted.typed.recipe else {}
+    recipe, unspent = without_unspent(recipe, sets, assignments(wanted.typed.sets), filed)
+    todo = jobs(tickets, levels, seeds, recipe, sets, wanted.workspace)
     return Chosen(
-        choice.recipe,
+        recipe,
         tuple(todo),
         Seeds(drawn_seed, overrides),
-        (*notes, *choice.notes),
+        (*notes, *choice.notes, *unspent),
         ticket,
         tuple(levels),
         tuple(seeds),
         given,
         tuple(tweak_set([words]) for words in wanted.tweaks),
+        tuple(sets),
     )
 
 
@@ -158,7 +164,27 @@ def _meant(wanted: Wanted) -> tuple[Ticket, int | None, list[str]]:
             ticket = open_ticket(begun)
             return ticket, None, [f"ticket {ticket.folder}: this command's own, which it has not finished"]
     ticket, level = resolve(None, wanted.workspace)
-    return ticket, level, [f"ticket {ticket.folder}: the newest"]
+    return ticket, level, [f"ticket {ticket.folder}: the newest", *_siblings(ticket)]
+
+
+def _siblings(ticket: Ticket) -> list[str]:
+    """That the same draw has tickets of other seeds, where it has, and how they are spent."""
+    own = ticket.folder.parent
+    others = [path.parent.parent for path in own.parent.glob("seed-*/ticket/ticket.json")]
+    others = sorted((seed for seed in others if seed != own), key=_number)
+    if not others:
+        return []
+    names = ", ".join(seed.name for seed in others[:SHOWN])
+    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    return [
+        f"{own.name} is one of {len(others) + 1} seeds of this draw; the others ({names}{more}) are spent by name: "
+        f"ticketctl spend {others[0]}"
+    ]
+
+
+def _number(folder: Path) -> tuple[int, str]:
+    digits = folder.name.removeprefix("seed-")
+    return (int(digits) if digits.isdecimal() else 0, folder.name)
 
 
 def jobs(
@@ -234,7 +260,7 @@ def _teacher(ticket: Ticket, seed: int, general: Recipe, names: Names, workspace
 
 
 def _drawn(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Path | None:
-    draw, drawn = ticket.manifest.draw, _drawn_tables(ticket)
+    draw, drawn = ticket.manifest.draw, drawn_tables(ticket)
     sections = ("model", "data", "train", "keep", "seeds")
     same = {key: to_record(recipe.record(*sections)).get(key) for key in sections}
     same["data"]["name"] = drawn["data"]["name"]
@@ -246,29 +272,8 @@ def _drawn(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Path | None
 
 def run_folder(ticket: Ticket, recipe: Recipe, level: int, seed: int) -> Path:
     """`spends/<hash>/<level>-seed-<n>` beside the ticket; the hash is over what a spend is a function of."""
-    record = _by_content(recipe.changed("model", "data", "train", "spend", "keep", "seeds", "tweaks"))
+    record = by_content(recipe.changed("model", "data", "train", "spend", "keep", "seeds", "tweaks"))
     return ticket.folder.parent / "spends" / fingerprint(record) / f"{level}-seed-{seed}"
-
-
-def _by_content(value: Any, key: str = "") -> Any:
-    """A recipe in which runs are named by their ids, however their places are written."""
-    if isinstance(value, Mapping):
-        return {name: _by_content(child, name) for name, child in value.items()}
-    if key not in ("record", "teacher"):
-        return value
-    if isinstance(value, list):
-        return [_by_content(child, key) for child in value]
-    place = Path(str(value))
-    if place.is_file():
-        return sha256(read_bytes(place, limit=1 << 36))
-    return open_run(place).manifest.run_id if (place / "run.json").is_file() else value
-
-
-def _drawn_tables(ticket: Ticket) -> dict[str, Any]:
-    """The draw's recipe, with the places that the draw read, of data or labels, if they are known here."""
-    tables: Mapping[str, Any] = ticket.manifest.draw.recipe
-    asked = (read_intent(ticket.folder.parent) or {}).get("asked", {}).get("recipe", {})
-    return merge(tables, {"data": places(asked.get("data", {}))})
 
 
 def _check_starts(ticket: Ticket, levels: Sequence[int]) -> None:

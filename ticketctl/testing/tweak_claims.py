@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.verify import verify_run
+from ticketctl.stages.tweaking import epochs_of
 from ticketctl.store.tensors import Tensor
 from ticketctl.testing.stops import differing, files_below
 from ticketctl.testing.subject import Folders, no_waiting
@@ -68,6 +70,13 @@ class TweakClaims(TweakSubject):
         """With `beside`, as far as they go together."""
         if self.companions():
             _check_pruned(self.case(tmp_path_factory), self.combined(tmp_path_factory))
+
+    def test_it_takes_as_many_steps_as_a_plan_of_it_says(self, tmp_path_factory: Folders) -> None:
+        """Those of the recipe's epochs; of none with STEPS = 0, of `length` of them with LENGTH."""
+        spent, plain = self.bought(tmp_path_factory), self.plain(tmp_path_factory)
+        taken, usual = (one.run.manifest.cost.steps for one in (spent, plain))
+        planned = usual * Fraction(epochs_of(spent.spent[-1].job.recipe), plain.job.recipe.train.epochs)
+        assert taken == planned, f"{taken} steps, where a dry run says {planned}: see LENGTH"
 
     def test_the_run_verifies_and_the_ticket_stays_as_it_was(self, tmp_path_factory: Folders) -> None:
         """Every file of it and of its levels; the run names it, and has its mask unless the tweak moves it."""

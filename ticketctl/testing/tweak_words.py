@@ -25,7 +25,7 @@ CHANGES = ("net", "loss", "gradient", "weights", "mask", "start", "course")
 NEEDED = ("teacher", "levels")
 FORMS: dict[str, type | tuple[type, ...]] = {
     "FACTS": dict, "EXCLUDES": dict, "NEEDS": tuple, "RANK": int, "AFTER": bool, "DENSE": bool, "STEPS": int,
-    "RECORD": tuple, "ZERO": dict,
+    "LENGTH": bool,    "RECORD": tuple, "ZERO": dict,
 }  # fmt: skip
 """Constants that are read from the source, and what each is."""
 

@@ -14,6 +14,7 @@ from ticketctl.train.fitfiles import moved_mask, of_hook
 from ticketctl.train.hooks import Hooks, overrides
 from ticketctl.train.machine import Machine
 from ticketctl.train.schedule import learning_rates
+from ticketctl.train.state import State
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,14 @@ class Company:
         """Before the first step of this process."""
         for hook in self.order.hooks:
             hook.start(course)
+
+    def origin(self) -> State:
+        """What distances are measured from: what was ordered, or the start as the hooks have made it."""
+        found = self.order.origin or self.order.start
+        if self.order.origin is None:
+            for hook in self.order.hooks:
+                found = hook.origin(found)
+        return found
 
     def finish(self, course: Course) -> bool:
         """At the end. Whether the weights may be others now."""

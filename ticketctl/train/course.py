@@ -26,6 +26,8 @@ class Course:
     """Steps of the whole schedule."""
     poll: Callable[[], None]
     """Raises StoppedError when somebody asked to stop."""
+    end: int
+    """Step at which this training stops: that of the schedule's end, or before it if less was asked for."""
     begun: bool = False
     """Whether this process goes on with a training that another began."""
     values: Mapping[str, float] = field(default_factory=dict)

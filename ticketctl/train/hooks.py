@@ -13,6 +13,7 @@ from ticketctl.seeds import Seeds
 
 if TYPE_CHECKING:
     from ticketctl.train.course import Course
+    from ticketctl.train.state import State
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,13 @@ class Hooks:
 
     def start(self, loop: Course) -> None:
         """Once in each process, before its first step; after `restore`, if a training goes on."""
+
+    def origin(self, start: State) -> State:
+        """What distances are measured from, after `start` of the hooks: the initialisation as this training has it.
+
+        `start` is the one it was handed, pruned weights as they were; it must not be changed.
+        """
+        return start
 
     def forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """Logits [B, classes], in training and in evaluation. At most one hook of a training overrides this."""

@@ -51,7 +51,7 @@ class Loop:
         self.stepper = stepper_for(bench, self.machine)
         if self.stepper.leaves_traces:  # a capture has run the net
             self.machine.begin(order.start, order.mask, order.hooks)
-        self.course = Course(bench, self.machine, self.progress, len(self.rates), self._poll)
+        self.course = Course(bench, self.machine, self.progress, len(self.rates), self._poll, self.end)
         self.company = Company(order, self.machine)
         self.last_written = self.last_reported = bench.clock()
         self.writing_took = 0.0
@@ -163,7 +163,7 @@ class Loop:
         loss, accuracy, objective = (each / seen if started else math.nan for each in sums)
         rate = self.rates[step - 1] if started else math.nan
         exams = self._examine() if self._evaluation_is_due() else [math.nan] * (2 * len(self.bench.exams))
-        moved = distances(self.model, self.order.origin or self.order.start, self._mask())
+        moved = distances(self.model, self.company.origin(), self._mask())
         minimised = [objective] if self.bench.objective else []
         return [step / per_epoch, float(step), rate, loss, accuracy, *exams, *minimised, *moved]
 
@@ -192,7 +192,7 @@ class Loop:
     def _measure(self, row: list[float]) -> None:
         """Put the accuracies and losses of this moment into a row of history."""
         row[5 : 5 + 2 * len(self.bench.exams)] = self._examine()
-        row[-2:] = distances(self.model, self.order.origin or self.order.start, self._mask())
+        row[-2:] = distances(self.model, self.company.origin(), self._mask())
 
     def _remember_best(self, values: Mapping[str, float]) -> None:
         """The earliest epoch with the best validation accuracy; never chosen on test, nor where the mask moves."""

@@ -67,7 +67,12 @@ class State:
 
 
 def distances(model: nn.Module, start: State, mask: Mask | None) -> list[float]:
-    """L2 distance of conv and linear weights from `start`: over the kept ones, and over all."""
+    """L2 distance of conv and linear weights from `start`: over the kept ones, and over all; biases do not count.
+
+    Paper 002, section 5. The first takes the weights that `mask` keeps (all of them, without one), so it is 0 at the
+    start; the second counts a pruned weight as moved from its value in `start` to 0. By layer they are not written
+    down: they follow from the weights of `keep.epochs` and the ticket's.
+    """
     masked = full = 0.0
     keep = mask.keep if mask is not None else {}
     for name, parameter in model.named_parameters():

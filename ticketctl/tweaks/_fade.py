@@ -9,6 +9,7 @@ statistics leaves integers alone, and a ghost that is gone stays gone.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import torch
@@ -75,8 +76,15 @@ class Fading(Hooks):
         self.every = 1
         if bool(self._left(loop) == 0):
             self._rest(loop)
-        else:
-            self._write(loop, loop.step)
+            return
+        self._write(loop, loop.step)
+        last = math.ceil(self.fade * loop.total)
+        if not loop.begun and loop.step < loop.end and last - loop.step <= 1:
+            part = "a step" if last > loop.step else "nothing"
+            loop.bench.reporter.note(
+                f"{self.place.removeprefix('tweak.')}: what fades is gone after step {last:,} of {loop.total:,}, so "
+                f"this training, from step {loop.step:,} on, has {part} of it; a larger fade leaves more"
+            )
 
     def step(self, loop: Course) -> None:
         """The share for the next batch, and for an evaluation before it."""

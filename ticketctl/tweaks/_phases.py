@@ -18,6 +18,7 @@ from ticketctl.train.hooks import Hooks
 from ticketctl.train.kit import Kit
 from ticketctl.train.optimizer import reset_optimizer
 from ticketctl.train.schedule import learning_rates
+from ticketctl.train.state import State
 
 Kinds = dict[int, bool]
 """Epochs done when a phase begins, rising from 0: whether it is dense."""
@@ -55,6 +56,11 @@ class Phases(Hooks):
         if kind_at(self.phases(_epochs(loop)), loop.epochs_done):
             loop.set_mask(Mask.full(self.ticket.shapes()))
         self.recorder.see(loop.step, loop.mask)
+
+    def origin(self, start: State) -> State:
+        """The start under the ticket's mask, zeros elsewhere: weights that come back begin there (paper 002)."""
+        kept = {name: start.weights[name] * keep for name, keep in self.ticket.keep.items()}
+        return State({**start.weights, **kept}, start.step)
 
     def step(self, loop: Course) -> None:
         """The phase that begins after this step, if one does."""

@@ -8,21 +8,26 @@ training of 200 epochs (IST-DASLab/ACDC) compresses after 10, 50, 90, 130 and 17
 Choices: the ticket gives the start and the density, and its mask goes: the warm-up is dense, with the weights outside
 the mask at 0, not at their initialisation. A training that begins later, at a rewind point inside a compressed phase,
 begins under the ticket's mask. Phases begin at whole epochs, halves rounded up, the last at least one epoch before
-the end; of those that begin together the later one counts, so short trainings have fewer. The momentum of the weights
-that stay is kept at a compression. No net of the way is a candidate for the best epoch, for its mask is not the final
-one.
+the end; of those that begin together the later one counts, so short trainings have fewer, which is told (20 epochs have
+all five compressed ones of the defaults); without a dense phase, or begun in the last one, there is nothing to
+alternate, which is refused. The momentum of the weights that stay is kept at a compression. No net of the way is a
+candidate for the best epoch, for its mask is not the final one. Distances are measured from the ticket's weights under
+its mask, with zeros elsewhere: there the training begins.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from ticketctl.errors import UsageError
 from ticketctl.masks.select import round_half_up
 from ticketctl.recipe import Rational
+from ticketctl.train.course import Course
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.kit import Kit
 from ticketctl.tweaks._phases import Kinds, Phases
@@ -68,7 +73,20 @@ def tweak(kit: Kit, *, params: Params) -> Hooks:
             f"tweaks.acdc.warmup = {params.warmup} and tweaks.acdc.final = {params.final}; the last compressed phase "
             "begins after the warm-up and before the end, 0 <= warmup <= final < 1"
         )
+    _check_length(params, kit.bench.train.epochs)
     return Acdc(kit, params)
+
+
+def _check_length(params: Params, epochs: int) -> None:
+    if len(phases_of(params, epochs)) > 1:
+        return
+    right = f"train.epochs = {enough(params)} or more has them all"
+    if len(phases_of(params, enough(params))) < 2:
+        right = "give a larger tweaks.acdc.warmup or tweaks.acdc.final"
+    raise UsageError(
+        f"acdc: with tweaks.acdc.warmup = {params.warmup} and tweaks.acdc.final = {params.final} a training of "
+        f"train.epochs = {epochs} has no dense phase beside its compressed one; {right}"
+    )
 
 
 class Acdc(Phases):
@@ -90,6 +108,28 @@ class Acdc(Phases):
         """As the base says."""
         return phases_of(self.params, epochs)
 
+    def start(self, loop: Course) -> None:
+        """As the base says; tells of phases that have no room.
+
+        Raises:
+            UsageError: the training begins in the last phase.
+        """
+        epochs = loop.total // loop.steps_per_epoch
+        phases = self.phases(epochs)
+        if not loop.begun and loop.end > loop.step:
+            if loop.epochs_done >= max(phases):
+                raise UsageError(
+                    f"acdc: the training begins after epoch {loop.epochs_done} of {epochs}, in the last compressed "
+                    "phase, and its mask would never move; spend with spend.schedule=restart, or without acdc"
+                )
+            has, wanted = compressed(phases), compressed(phases_of(self.params, enough(self.params)))
+            if has < wanted:
+                loop.bench.reporter.note(
+                    f"acdc: of {wanted} compressed phases {epochs} epochs have room for {has}; "
+                    f"{enough(self.params)} or more have room for all"
+                )
+        super().start(loop)
+
 
 def phases_of(params: Params, epochs: int) -> Kinds:
     """When phases begin in a training of `epochs`, and whether each is dense.
@@ -108,6 +148,21 @@ def phases_of(params: Params, epochs: int) -> Kinds:
         for a, b in zip([None, *begins], begins, strict=False)
         if a is None or found[a] != found[b]
     }
+
+
+def compressed(phases: Kinds) -> int:
+    """How many phases are not dense."""
+    return sum(not dense for dense in phases.values())
+
+
+def enough(params: Params) -> int:
+    """Epochs in which no two phases begin together, whose least distance is then an epoch or more.
+
+    >>> enough(Params())
+    20
+    """
+    marks = sorted({share for share, _ in _marks(params)} | {Fraction(1)})
+    return math.ceil(1 / min(after - before for before, after in pairwise(marks)))
 
 
 def _marks(params: Params) -> Iterator[tuple[Fraction, bool]]:

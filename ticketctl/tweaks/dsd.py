@@ -8,15 +8,23 @@ Choices: every sparse phase runs the recipe's schedule from its beginning, warm-
 cycle alone); momentum is fresh at each change; a later sparse phase is held to the ticket's mask again, or to as many
 of the largest |w| at that time. With `end = "sparse"` one more sparse phase follows the last dense one. The training
 is as long as all its phases, and a training that begins at a rewind point has that much less of its first phase.
+Distances are measured from the ticket's weights under its mask, with zeros elsewhere, for there the weights that come
+back begin; so the full one does not count what was pruned, as that of a plain spend does. A run that ends sparse
+keeps the masks of the way as its trajectory; one that ends dense has no mask for a trajectory to end in, and keeps them
+in its record as `dsd.masks.…`, in the same form: step [n] after which each stood, and the zstd-packed xor of its bits
+with those of the one before it, one after the other in `changes`, up to `ends` [n].
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from torch import Tensor
+
 from ticketctl.errors import UsageError
+from ticketctl.masks.trajectory import PREFIX
 from ticketctl.recipe import TrainSpec
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.kit import Kit
@@ -29,6 +37,12 @@ EXCLUDES = {
     "swa": "it averages nets of one mask",
     "ema": "it averages nets of one mask",
 }
+
+LENGTH = True
+RECORD = ("masks.",)
+
+MASKS = "masks."
+"""How the names of `masks.trajectory.Recorder` begin in the record."""
 
 MOST = 100
 """Cycles."""
@@ -50,6 +64,11 @@ class Params:
     """What later sparse phases keep: the ticket's weights, or as many of the largest."""
     end: Literal["dense", "sparse"] = "dense"
     """The last phase."""
+
+
+def length(epochs: int, params: Params) -> int:
+    """Epochs of all phases, each of them `epochs` long."""
+    return epochs * (2 * params.cycles + (params.end == "sparse"))
 
 
 def tweak(kit: Kit, *, params: Params) -> Hooks:
@@ -75,16 +94,30 @@ class Dsd(Phases):
     def __init__(self, kit: Kit, params: Params) -> None:
         super().__init__(kit, "dsd", params.mask, forget=True)
         self.params, self.train = params, kit.bench.train
-        self.parts = 2 * params.cycles + (params.end == "sparse")
+        self.parts = length(1, params)
 
     def identity(self) -> dict[str, Any]:
         """As the base says."""
         return {"tweak": "dsd", **asdict(self.params)}
 
+    def state(self) -> dict[str, Tensor]:
+        """The masks so far: as `masks.…` if no trajectory is to hold them."""
+        return self._named(super().state(), PREFIX, MASKS)
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """As the base says."""
+        super().restore(self._named(tensors, MASKS, PREFIX))
+
+    def _named(self, tensors: Mapping[str, Tensor], old: str, new: str) -> dict[str, Tensor]:
+        if self.params.end == "sparse":
+            return dict(tensors)
+        pairs = ((name.partition(old), value) for name, value in tensors.items())
+        return {before + (new if found else "") + after: value for (before, found, after), value in pairs}
+
     def plan(self, train: TrainSpec) -> TrainSpec:
         """As long as all phases."""
         self.train = train
-        return train.model_copy(update={"epochs": train.epochs * self.parts})
+        return train.model_copy(update={"epochs": length(train.epochs, self.params)})
 
     def learning_rates(self, rates: Sequence[float], steps_per_epoch: int) -> Sequence[float]:
         """The recipe's own in sparse phases, a constant in dense ones."""

@@ -11,6 +11,12 @@ w counts with its accuracy as it is or with statistics set anew, whichever is be
 for what the statistics did. If none is accepted the net stays as it is to the bit. Weights that the neighbours lack
 (another tweak's) are kept. The neighbours are the draw's own nets; the ticket's own level is not mixed in a second
 time.
+
+It takes a ticket whose draw has kept 3 trained sparse levels or more, the one that is spent among them; the dense net,
+level 0, is none. That is a ladder of 3 rounds or more by a method that trains every level as a spend would (imp, ltr,
+gradient), drawn with `draw.keep = "all"`, which is usual, and with validation images: `ticketctl draw --method imp
+--rounds 3 --set data.validation=random:10%`, then `ticketctl spend --tweaks pools`. Any sparse level will do; one in
+the middle has neighbours on both sides. What was pruned once has no such levels, nor have controls.
 """
 
 from __future__ import annotations
@@ -48,7 +54,7 @@ STEPS = 0
 RECORD = ("log", "base")
 
 LEVELS = 3
-"""Trained levels that it takes."""
+"""Trained sparse levels that it takes, the ticket's own among them."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +74,17 @@ def tweak(kit: Kit, *, params: Params) -> Hooks:
 
     Raises:
         UsageError: a key is out of its range; no validation images; the dense net; a ticket that is no level of its
-            draw; or fewer than 3 trained levels.
+            draw; or a draw that has kept fewer than 3 trained sparse levels.
     """
     if not params.coefficients or not all(0 < a < 1 for a in params.coefficients):
         raise UsageError("tweaks.pools.coefficients: one or more, each above 0 and below 1")
     if params.neighbours is not None and params.neighbours < 1:
         raise UsageError(f"tweaks.pools.neighbours = {params.neighbours}; it is 1 or more")
+    if params.images is not None and params.images < 2:
+        raise UsageError(f"tweaks.pools.images = {params.images}; it is 2 or more")
     size = len(kit.bench.feed.images)
-    if params.images is not None and not 2 <= params.images <= size:
-        raise UsageError(f"tweaks.pools.images = {params.images}; it is 2 to {size}, the training images")
+    if params.images is not None and params.images > size:
+        raise UsageError(f"tweaks.pools.images = {params.images}; there are {size} training images")
     if "val" not in kit.bench.exams:
         raise UsageError(
             "pools chooses by validation accuracy; hold images out, e.g. data.validation=random:10%"
@@ -85,10 +93,18 @@ def tweak(kit: Kit, *, params: Params) -> Hooks:
         raise UsageError("pools mixes a ticket with the levels beside it; the dense net has none")
     if len(kit.levels) < LEVELS:
         raise UsageError(
-            f"pools needs {LEVELS} trained levels or more, and the draw left {len(kit.levels)}; draw more rounds "
-            "with draw.keep=all"
+            f"pools mixes {LEVELS} trained sparse levels or more, the ticket's own among them, and this ticket's draw "
+            f"has kept {_counted(kit.levels)}; spend a level of a ladder drawn with --rounds {LEVELS} or more and "
+            "draw.keep=all, e.g. by imp"
         )
     return Pools(params, kit.mask, neighbours(kit.levels, kit.mask)[: params.neighbours])
+
+
+def _counted(levels: tuple[Trained, ...]) -> str:
+    """How many there are, and which."""
+    if not levels:
+        return "none"
+    return f"{len(levels)}, level{'s' * (len(levels) > 1)} {', '.join(str(each.level) for each in levels)}"
 
 
 def neighbours(levels: tuple[Trained, ...], mask: Mask) -> tuple[Trained, ...]:
@@ -100,7 +116,8 @@ def neighbours(levels: tuple[Trained, ...], mask: Mask) -> tuple[Trained, ...]:
     own = next((each.level for each in levels if each.mask.equal(mask)), None)
     if own is None:
         raise UsageError(
-            "pools needs a ticket that is a trained level of its draw; this mask is none of them"
+            f"pools spends one of the levels that the draw has trained, {', '.join(str(o.level) for o in levels)}; "
+            "the mask that is spent is none of theirs"
         )
     others = [each for each in levels if each.level != own]
     return tuple(sorted(others, key=lambda each: (abs(each.level - own), each.level)))

@@ -27,6 +27,7 @@ EXCLUDES = {
 }
 AFTER = True
 DENSE = True
+LENGTH = True
 ZERO = {"lr": 0.0}
 
 _KEY = "tweaks.redense.lr"
@@ -40,6 +41,11 @@ class Params:
     """Constant learning rate; none: that of the last sparse step. 0: nothing moves."""
     epochs: int | None = None
     """Length; none: as many as the sparse training's."""
+
+
+def length(epochs: int, params: Params) -> int:
+    """Epochs of the dense training after a sparse one of `epochs`."""
+    return params.epochs or epochs
 
 
 def tweak(kit: Kit, *, params: Params) -> Hooks:
@@ -78,7 +84,7 @@ class Redense(Hooks):
             "milestones": (),
             "warmup": "0",
             "lr": rate or train.lr,  # a course has a rate; where it is to be 0, no step is taken
-            "epochs": self.params.epochs or train.epochs,
+            "epochs": length(train.epochs, self.params),
         }
         return train.model_copy(update=changed)
 

@@ -14,7 +14,7 @@ Choices: batches look as training sees them, augmented anew in each iteration, a
 uses the statistics of the batch and its buffers stay; dropout is off; float32 without autocast. Tensors that are zero
 altogether keep s = 1, a scale that reaches 0 (only a bias's may) stays there. A number that is not finite ends the
 search: every s is 1 again, and a note says so. In a net with BatchNorm a scale of a convolution changes no logit; it
-acts through the relative size of its steps.
+acts through the relative size of its steps. Distances are measured from the scaled start.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from ticketctl.train.course import Course
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.kit import Kit
 from ticketctl.train.scoring import Batch, Sample, random_sample
+from ticketctl.train.state import State
 from ticketctl.tweaks._gradinit import CONSTRAINT, Params, Problem, Row, Search
 
 __all__ = ["Params", "ScaledInit", "tweak"]
@@ -95,6 +96,11 @@ class ScaledInit(Hooks):
         with torch.no_grad():
             for name, value in problem.scaled(search.scales).items():
                 loop.parameters[name].copy_(value)
+
+    def origin(self, start: State) -> State:
+        """The start, scaled: pruned weights too, which the full distance is measured from as ever."""
+        scaled = {name: start.weights[name] * scale.cpu() for name, scale in (self.scales or {}).items()}
+        return State({**start.weights, **scaled}, start.step)
 
     def _searched(self, loop: Course, search: Search) -> list[Row]:
         rows: list[Row] = []

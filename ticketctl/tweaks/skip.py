@@ -20,6 +20,12 @@ and a BatchNorm before it if there is one; or `proj`. `fade` makes ghost skips: 
 that falls from 1 to 0 in a straight line over that share of the training and stays 0; the net then computes the plain
 net's numbers, equal to the bit. The schedule is ours. `alpha` multiplies each branch for good (the released code's
 argument, left at 1); at 0 the net is the plain one.
+
+What an identity does to the scale: h is about x, and y about h + x, so a block whose shortcut is an identity passes on
+twice what it was given, until a shortcut with a BatchNorm sets it back. That is 4 times in the first stage of ResNet-18
+and twice in the others; in ResNet-20s, whose shortcuts pad, 2^7. Logits and the gradients of the first layers grow
+alike, and a rate that suits the plain net can be far too high: such nets want `train.warmup`, a lower rate, `alpha =
+0.1` or `identity-bn` (docs/results.md has the figures, and those of a net written apart from this one).
 """
 
 from __future__ import annotations
@@ -36,6 +42,7 @@ from torch.nn import functional as F
 
 from ticketctl.errors import UsageError
 from ticketctl.nets.initialise import initialise_
+from ticketctl.nets.strided import sound_
 from ticketctl.recipe import Rational
 from ticketctl.seeds import Seeds
 from ticketctl.train.hooks import Hooks
@@ -227,7 +234,7 @@ def _projection(conv: nn.Conv2d) -> nn.Conv2d:
     sizes = (conv.in_channels, conv.out_channels, 1)
     made = nn.utils.skip_init(nn.Conv2d, *sizes, stride=conv.stride, groups=conv.groups, bias=False)
     assert isinstance(made, nn.Conv2d)
-    return made
+    return sound_(made)
 
 
 def _attach(net: nn.Module, units: list[Unit], params: Params, seeds: Seeds) -> None:

@@ -9,16 +9,18 @@ With `lr` the learning rate is that of timgaripov/swa (411b2fc) instead of the r
 Choices: start = 3/4 of the training (the code: 54 to 56 % of one 1.5 times as long). The recipe's rate is left as it
 is by default; nets at a rate near 0 hardly differ, so `lr` is what makes the mean a wide one. BatchNorm is set on the
 images in evaluation form, in order, 500 at a time (the code: augmented, in training order); `bn = "average"` takes
-the mean of the statistics instead, at no further pass. Epochs on the way, the best one too, are measured on the plain
-weights. Nets of one mask have a mean of that mask.
+the mean of the statistics instead, at no further pass. A training that is to end before the first averaged epoch is
+refused; one that is too short for a mean of two nets, or for the rate to come down to `lr`, is told. Epochs on the way,
+the best one too, are measured on the plain weights. Nets of one mask have a mean of that mask.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 from typing import Any, Literal
 
 import torch
@@ -97,8 +99,26 @@ class Mean(Hooks):
         ]
 
     def start(self, loop: Course) -> None:
-        """As the base says."""
+        """As the base says; tells of a training too short for a mean.
+
+        Raises:
+            UsageError: it is to end before the first epoch that is averaged.
+        """
         self.average.bind(loop.model)
+        begin, end = loop.epochs_done, loop.end // loop.steps_per_epoch
+        first = first_epoch(self.params.start, loop.total // loop.steps_per_epoch)
+        if loop.begun or loop.end == loop.step:
+            return
+        if end < first:
+            raise UsageError(self._nothing(f"ends after epoch {end}"))
+        for note in too_short(self.params, first, begin, end):
+            loop.bench.reporter.note(note)
+
+    def _nothing(self, what: str) -> str:
+        return (
+            f"the training {what}, and tweaks.swa.start = {self.params.start} "
+            "averages none of its nets; give an earlier start"
+        )
 
     def epoch(self, loop: Course) -> bool:
         """As the base says."""
@@ -115,10 +135,7 @@ class Mean(Hooks):
             UsageError: the training was ended before the first epoch that is averaged.
         """
         if self.epochs and not self.nets:
-            raise UsageError(
-                f"the training ended after epoch {loop.epochs_done}, and tweaks.swa.start = {self.params.start} "
-                "averages none of its nets; give an earlier start"
-            )
+            raise UsageError(self._nothing(f"ended after epoch {loop.epochs_done}"))
         if self.nets:
             self.average.put(loop)
             if self.params.bn == "recalibrate":
@@ -154,3 +171,27 @@ def rate_of(epoch: int, first: int, initial: float, final: float) -> float:
     time = Fraction(epoch, first)
     fallen = min(max((time - FLAT) / (LOW - FLAT), Fraction(0)), Fraction(1))
     return initial * float(1 - fallen) + final * float(fallen)
+
+
+def too_short(params: Params, first: int, begin: int, end: int) -> Iterator[str]:
+    """What to say of a training from epoch `begin` (done) to `end`, averaged from epoch `first`, from 1, on."""
+    nets = end - max(first - 1, begin)
+    if nets == 1 and params.start < 1:
+        yield (
+            f"swa: of {end - begin} epochs the last alone is averaged, a mean of one net; "
+            f"an earlier tweaks.swa.start than {params.start}, or more epochs, average more"
+        )
+    if params.lr is not None and rate_of(end - 1, first, 1.0, 0.0) > 0:
+        yield (
+            f"swa: the rate does not come down to tweaks.swa.lr = {params.lr:g} in {end} epochs; "
+            f"in {needed(params.start)} or more it does"
+        )
+
+
+def needed(start: Fraction) -> int:
+    """The least number of epochs of a training whose last one has the rate `lr`.
+
+    >>> needed(Fraction(3, 4)), needed(Fraction(1))
+    (4, 10)
+    """
+    return next(n for n in count(1) if Fraction(n - 1, first_epoch(start, n)) >= LOW)

@@ -1,0 +1,123 @@
+"""Rows of `ticketctl compare`: runs that differ in nothing but seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ticketctl.cli.output import print_json
+from ticketctl.cli.tabular import print_as, remark
+
+if TYPE_CHECKING:
+    from ticketctl.stages.compare import Compared
+    from ticketctl.stages.paired import Paired
+
+GROUPS = [
+    "net",
+    "data",
+    "drawn by",
+    "density %",
+    "ticket %",
+    "tweaks",
+    "otherwise",
+    "n",
+    "mean",
+    "± sd",
+    "vs none",
+    "95 %",
+    "pairs",
+]
+TICKET = GROUPS.index("ticket %")
+NONE = "-"
+EQUAL = "all equal: several runs and a single value; neither a deviation nor an interval follows from that"
+
+
+def show_groups(found: Sequence[Compared], metric: str, kind: str) -> None:
+    """The rows in the form asked for.
+
+    Args:
+        found: as `compare.compare` gives them.
+        metric: as it was compared.
+        kind: table, csv, latex, markdown or json.
+    """
+    from ticketctl.stages.compare import as_record, unit_of
+
+    if kind == "json":
+        print_json({"metric": metric, "groups": [as_record(one, metric) for one in found]})
+        return
+    scale = unit_of(metric)[0]
+    whole = kind == "csv"
+    rows = [GROUPS, *(_cells(one, metric, scale, whole) for one in found)]
+    if not whole and not any(one.group.ended_otherwise for one in found):
+        rows = [row[:TICKET] + row[TICKET + 1 :] for row in rows]
+    print_as(kind, rows[0], rows[1:], left=rows[0].index("n"))
+    remark(kind, _remarks(found, metric, whole))
+
+
+def _remarks(found: Sequence[Compared], metric: str, whole: bool) -> list[str]:
+    from ticketctl.stages.compare import unit_of
+    from ticketctl.stages.otherwise import folded, told
+
+    sign = unit_of(metric)[1]
+    lines = [f"{metric}{f' in {sign}' if sign else ''}; ± sd: over the n runs"]
+    if any(one.paired for one in found):
+        lines.append(
+            "vs none: mean difference from the row without tweaks over the seeds of both (pairs), with its"
+        )
+        lines.append(
+            "95 % interval by Student's t, which takes the differences as normal; one pair has no interval"
+        )
+    if any(one.group.equal(metric) or (one.paired and one.paired.equal) for one in found):
+        lines.append(EQUAL)
+    if any(one.group.ended_otherwise for one in found):
+        lines.append("density: of the final weights; ticket: of the ticket that they were trained from")
+    if not whole and any(folded(one.changes) != told(one.changes) for one in found):
+        lines.append("otherwise: cut; --json and --format csv have all of it")
+    if any(len({run.seeds for run in one.group.runs}) < len(one.group.runs) for one in found):
+        lines.append("some row has a seed twice: both runs count in its mean, and make no pair")
+    if any(one.group.tickets == 1 < len(one.group.runs) for one in found):
+        lines.append("a row of one ticket: its deviation is that of training, not of drawing")
+    return lines
+
+
+def _cells(one: Compared, metric: str, scale: float, whole: bool) -> list[str]:
+    from ticketctl.stages.otherwise import folded, told
+    from ticketctl.stages.rows import in_order
+
+    group, gap = one.group, one.paired
+    return [
+        group.net,
+        group.data,
+        group.method + (f" ({group.control})" if group.control else ""),
+        number(float(group.final), 100),
+        NONE if group.method == "dense" else number(float(group.density), 100),
+        ",".join(in_order(group.tweaks)) or NONE,
+        (told if whole else folded)(one.changes) or NONE,
+        counted(len(group.values(metric)), group.diverged),
+        number(group.mean(metric), scale),
+        deviation(group.deviation(metric), group.equal(metric), scale),
+        "" if gap is None else f"{scale * gap.mean:+.2f}",
+        "" if gap is None else _interval(gap, scale),
+        "" if gap is None else str(gap.n),
+    ]
+
+
+def _interval(gap: Paired, scale: float) -> str:
+    if gap.half_width is None:
+        return "all equal" if gap.equal else "no interval"
+    return f"{scale * (gap.mean - gap.half_width):+.2f} to {scale * (gap.mean + gap.half_width):+.2f}"
+
+
+def deviation(value: float | None, equal: bool, scale: float = 1) -> str:
+    """A sample deviation; one of 0 is told as what it is, so that nobody reads certainty in it."""
+    return "all equal" if equal else number(value, scale)
+
+
+def counted(n: int, diverged: int) -> str:
+    """How many runs."""
+    return f"{n}" + (f" ({diverged} diverged)" if diverged else "")
+
+
+def number(value: float | None, scale: float = 1) -> str:
+    """To two places."""
+    return NONE if value is None else f"{scale * value:.2f}"
