@@ -506,3 +506,10 @@ def test_its_identity_is_plain_json_and_names_its_numbers() -> None:
 def test_keys_out_of_range_are_refused_by_name(keys: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"tweaks.scaled-init.{next(iter(keys))}"):
         tweak(kit(small.bench()), params=Params(**keys))
+
+
+def test_a_long_search_tells_how_far_it_is_three_times(tmp_path: Path) -> None:
+    notes = Notes()
+    fit(tmp_path, replace(small.bench(), reporter=notes), iterations=100)
+    told = [text for text in notes.texts if "of 100 iterations" in text and "held" not in text]
+    assert told == [f"scaled-init: {done} of 100 iterations" for done in (25, 50, 75)]

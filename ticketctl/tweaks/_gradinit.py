@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -148,8 +148,8 @@ def look_ahead(
 class Search:
     """The scales and what Adam remembers of them, float64 [P] on the CPU."""
 
-    def __init__(self, problem: Problem, params: Params) -> None:
-        self.problem, self.params = problem, params
+    def __init__(self, problem: Problem, params: Params, poll: Callable[[], None] = lambda: None) -> None:
+        self.problem, self.params, self.poll = problem, params, poll
         count = len(problem.start)
         self.scales = torch.ones(count, dtype=torch.float64)
         biases = [name.rpartition(".")[2] == "bias" for name in problem.start]
@@ -179,6 +179,7 @@ class Search:
         loss, gradients = self.problem.gradients(theta, first)
         norm = norm_of(gradients, self.params.optimizer)
         n, l0 = norm.item(), loss.item()
+        self.poll()  # of a large net either half takes seconds
         if n > self.params.gamma:
             return (n, l0, math.nan, CONSTRAINT), self.problem.slopes(norm, theta)
         ahead = look_ahead(theta, gradients, norm, self.params)

@@ -48,6 +48,9 @@ ZERO = {"iterations": 0}
 
 _OFTEN = 0.9
 
+_LONG = 100
+"""From this many iterations on the search tells how far it is."""
+
 
 def tweak(kit: Kit, *, params: Params) -> Hooks:
     """The hook that scales the start, once.
@@ -88,7 +91,7 @@ class ScaledInit(Hooks):
         if self.scales is not None:
             return
         problem = Problem.of(loop)
-        search = Search(problem, self.params)
+        search = Search(problem, self.params, loop.poll)
         rows = self._searched(loop, search)
         self.log = torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)
         self._warn(search)
@@ -104,8 +107,11 @@ class ScaledInit(Hooks):
 
     def _searched(self, loop: Course, search: Search) -> list[Row]:
         rows: list[Row] = []
-        for iteration in range(self.params.iterations):
+        total = self.params.iterations
+        for iteration in range(total):
             loop.poll()
+            if total >= _LONG and iteration and iteration % (total // 4) == 0:
+                self.reporter.note(f"scaled-init: {iteration} of {total} iterations")
             row = search.iterate(*batches(loop.bench, self.seeds, iteration, self.params))
             rows.append(row)
             if search.lost:
