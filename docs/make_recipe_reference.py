@@ -89,7 +89,7 @@ def _keys(node: ast.ClassDef) -> Iterator[Key]:
     for field, after in zip(node.body, [*node.body[1:], None], strict=True):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             text = after.value if isinstance(after, ast.Expr) else None
-            meaning = str(text.value) if isinstance(text, ast.Constant) else ""
+            meaning = " ".join(str(text.value).split()) if isinstance(text, ast.Constant) else ""
             name = field.target.id
             if name != "params":
                 kind = "point" if name in POINTS else _kind(field.annotation)

@@ -18,7 +18,7 @@ One line says what is wrong, where, and what would be right.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class TicketctlError(Exception):
@@ -121,5 +121,10 @@ def near_miss(word: str, allowed: Iterable[str], most: int = KNOWN) -> str:
     close = difflib.get_close_matches(word.lower(), lowered, n=1)
     if close:
         return f"did you mean {lowered[close[0]]!r}?"
+    return f"there is {listed(names, most)}" if names else "there is none"
+
+
+def listed(names: Sequence[str], most: int = SHOWN) -> str:
+    """The first `most` of them, and how many there are besides."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return "there is " + ", ".join(names[:most]) + more if names else "there is none"
+    return ", ".join(names[:most]) + more

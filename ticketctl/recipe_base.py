@@ -44,6 +44,12 @@ Rational = Annotated[Fraction, BeforeValidator(_rational), PlainSerializer(str)]
 """An exact number: the decimal or p/q that was typed."""
 
 
+def no_number(value: Any, kind: Any) -> bool:
+    """Whether `value` is true or false where `kind`, the type of a key, wants a number."""
+    kinds = {kind, *get_args(kind)}
+    return isinstance(value, bool) and bool(kinds & {int, float}) and bool not in kinds
+
+
 class Spec(BaseModel):
     """A table of a recipe: every key is known, nothing changes after reading."""
 
@@ -53,9 +59,7 @@ class Spec(BaseModel):
     @classmethod
     def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Python, and so pydantic, takes `true` for 1."""
-        kind = cls.model_fields[str(info.field_name)].annotation
-        kinds = {kind, *get_args(kind)}
-        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+        if no_number(value, cls.model_fields[str(info.field_name)].annotation):
             raise ValueError("must be a number")
         return value
 

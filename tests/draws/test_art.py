@@ -542,3 +542,10 @@ def phase_of(folder: Path) -> int:
         return 3
     held = safetensors.torch.load_file(folder / "000" / "checkpoint.safetensors")
     return 2 if len(held["hook.0.accuracy"]) else 1
+
+
+def test_a_stretch_in_which_lambda_outgrows_all_numbers_is_refused_by_the_plan() -> None:
+    plan = Plan(Target(Fraction(1, 10), None), 60)
+    assert art.cost(plan, art.Params(stretch=Fraction(1, 100))).trainings == 2
+    with pytest.raises(UsageError, match=r"draw\.stretch: .* train longer"):
+        art.cost(plan, art.Params(stretch=Fraction(1, 100_000)))

@@ -191,6 +191,7 @@ def test_a_spends_folder_does_not_depend_on_how_its_record_is_written(home: Path
 
     whole = folders(ident.run_id)
     assert folders(ident.run_id[:9]) == folders(str(home / "net-data/imp-2/seed-0/levels/0")) == whole
+    assert folders("net-data/imp-2/seed-0/levels/0") == whole
     assert folders(str(record_of(home))) != whole
 
 
@@ -203,3 +204,11 @@ def test_a_draw_that_dropped_nothing_has_all_images(home: Path, tmp_path: Path) 
     intent = folder / "intent.json"
     intent.write_text(intent.read_text().replace(str(home), "/gone"))
     assert [one.trained for one in spend(folder, seeds=[6])] == [True, True]
+
+
+def test_the_draws_own_level_is_taken_however_its_record_is_written(home: Path) -> None:
+    ident = open_run(record_of(home)).manifest.run_id
+    for record in (ident, ident[:9], "net-data/imp-1/seed-0/levels/0", str(record_of(home))):
+        typed = Typed(sets=(f"data.subset.record={record}",))
+        wanted = Wanted(str(home / "net-data/imp-3/seed-0/ticket"), "1", [0], False, home, typed)
+        assert all(job.ready for job in prepare_spend(wanted).jobs), record

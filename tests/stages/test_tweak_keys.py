@@ -10,6 +10,7 @@ import pytest
 from tests.stages import tiny
 from ticketctl.errors import UsageError
 from ticketctl.plugins import plugins
+from ticketctl.stages.params import check_tweak
 from ticketctl.stages.tweaking import check_keys, check_tweaks, sets_of, tweak_set, without_unspent
 
 OUT_OF_RANGE: dict[str, dict[str, Any]] = {
@@ -92,3 +93,9 @@ def test_keys_of_a_file_that_are_not_spent_are_noted_and_the_draws_pass_in_silen
     assert kept.tweaks == {"skip": {"alpha": 0.5}}
     assert kept.draw is not None
     assert Fraction(str(kept.draw.params["rate"])) == Fraction(1, 2)
+
+
+@pytest.mark.parametrize(("name", "key"), [("dsd", "cycles"), ("ls", "alpha"), ("scaled-init", "batch")])
+def test_true_is_no_number(name: str, key: str) -> None:
+    with pytest.raises(UsageError, match=rf"tweaks\.{name}\.{key}: must be a number, not true"):
+        check_tweak(name, {key: True})

@@ -31,10 +31,10 @@ def teacher() -> Teacher:
     return Teacher(net.to(memory_format=torch.channels_last).requires_grad_(False).eval(), "of seed 7")
 
 
-def hook(name: str, keys: dict[str, Any], bench: Bench) -> Hooks:
+def hook(name: str, keys: dict[str, Any], bench: Bench, begun: int = 0) -> Hooks:
     module = import_module(f"ticketctl.tweaks.{name}")
     taught = teacher() if "teacher" in getattr(module, "NEEDS", ()) else None
-    kit = Kit(bench, Seeds(0), small.half(), taught)
+    kit = Kit(bench, Seeds(0), small.half(), taught, begun=begun)
     made: Hooks = module.tweak(kit, params=TypeAdapter(module.Params).validate_python(keys))
     return made
 

@@ -265,14 +265,12 @@ def test_acdc_that_could_not_alternate_is_refused() -> None:
     alone.hook("acdc", {}, small.bench(alone.spec(epochs=2)))
 
 
-def test_acdc_begun_in_its_last_phase_is_refused(tmp_path: Path) -> None:
+def test_acdc_begun_in_its_last_phase_is_refused_before_anything_is_trained() -> None:
     bench = small.bench(alone.spec(epochs=6))
-    hook = alone.hook("acdc", ACDC, bench)
-    last = max(hook.phases(6))  # type: ignore[attr-defined]
+    last = max(alone.hook("acdc", ACDC, bench).phases(6))  # type: ignore[attr-defined]
+    alone.hook("acdc", ACDC, bench, begun=last * PER_EPOCH - 1)
     with pytest.raises(UsageError, match=rf"begins after epoch {last} of 6, in the last"):
-        small.lab(tmp_path, bench).fit(
-            State(small.weights().weights, last * PER_EPOCH), small.half(), hooks=[hook]
-        )
+        alone.hook("acdc", ACDC, bench, begun=last * PER_EPOCH)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import typer
 from ticketctl.cli import options as opt
 from ticketctl.cli.complete import things
 from ticketctl.cli.output import percent, print_json, print_line, print_table, visible
-from ticketctl.cli.words import data_words, some
-from ticketctl.errors import UsageError
+from ticketctl.cli.words import data_words
+from ticketctl.errors import UsageError, listed
 
 if TYPE_CHECKING:
     from ticketctl.artifacts.run import Run
@@ -215,7 +215,7 @@ def _noted(ext: Mapping[str, Any], level: int) -> str | None:
 def _left_dense(ext: Mapping[str, Any], level: int) -> str | None:
     """Prunable layers that the method left whole, as N:M does where M does not divide their inputs."""
     names = noted(ext, level).get("left_dense")
-    return some([str(name) for name in names]) if isinstance(names, list) and names else None
+    return listed([str(name) for name in names]) if isinstance(names, list) and names else None
 
 
 def _show_run(run: Run) -> None:

@@ -75,7 +75,8 @@ def _tickets(workspace: Path, json: bool, controls: bool) -> None:
     else:
         print_line(visible(f"no tickets below {workspace}; `ticketctl draw` makes one"))
     if hidden := len(found) - len(shown):
-        note(f"{hidden} control tickets are not shown: ticketctl list --controls")
+        what = "1 control ticket is" if hidden == 1 else f"{hidden} control tickets are"
+        note(f"{what} not shown: ticketctl list --controls")
 
 
 def _ticket_record(folder: Path, manifest: TicketManifest, workspace: Path) -> dict[str, Any]:

@@ -281,4 +281,6 @@ def _show_plan(chosen: Chosen, json: bool) -> None:
     print_table(["run", "level", "seed", "tweaks", ""], rows)
     due = [job for job in chosen.jobs if not job.ready]
     epochs = sum(epochs_of(job.recipe) for job in due)
-    print_line(f"{len(due)} of {len(rows)} runs to train, {epochs} epochs in all")
+    late = any(job.level and job.recipe.draw and job.recipe.draw.rewind != "0" for job in due)
+    short = ", less what lies before the rewind point" if late else ""
+    print_line(f"{len(due)} of {len(rows)} runs to train, {epochs} epochs in all{short}")

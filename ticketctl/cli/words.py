@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-SHOWN = 6
-"""Names shown at most where there may be many."""
-
 
 def data_words(recipe: Mapping[str, Any]) -> dict[str, str]:
     """`noise`, `subset` and `drop` of a recipe in a manifest, each in short; what it does not have is left out."""
@@ -26,12 +23,6 @@ def data_column(recipe: Mapping[str, Any]) -> str:
 def tweak_words(names: Sequence[str], recipe: Mapping[str, Any]) -> str:
     """Tweaks, each with those of its keys that a recipe in a manifest sets: `ls,sam(rho=0.1)`."""
     return ",".join(f"{name}{_keys(_table(_table(recipe, 'tweaks'), name))}" for name in names)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first of many names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _table(tables: Mapping[str, Any], name: str) -> Mapping[str, Any]:

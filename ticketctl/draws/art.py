@@ -155,6 +155,7 @@ def cost(plan: Plan, params: Params) -> Cost:
     """
     refuse_rewind(plan.rewind, NO_REWIND)
     rank_of(1, density_of(plan.target, "art"))
+    _growth(params)
     before = _pretrain(params, plan.epochs) + _limit(params)
     return Cost(2, before + plan.epochs, at_most=True)
 
@@ -168,12 +169,23 @@ def _shrinking(lab: Lab, target: Target, params: Params) -> Shrinking:
         rank=rank_of(size, density),
         pretrain=_pretrain(params, lab.bench.train.epochs),
         lambda_init=params.lambda_init,
-        eta=params.eta ** float(1 / params.stretch),
+        eta=_growth(params),
         half=params.half_window,
         rule=params.stop,
         accuracies=params.accuracies,
         record=params.record,
     )
+
+
+def _growth(params: Params) -> float:
+    """Of lambda in an epoch."""
+    try:
+        return float(params.eta ** float(1 / params.stretch))
+    except OverflowError:
+        raise UsageError(
+            f"draw.stretch: in a search {float(params.stretch):g} times as long lambda grows past all numbers in an "
+            "epoch; train longer"
+        ) from None
 
 
 def _pretrain(params: Params, epochs: int) -> int:

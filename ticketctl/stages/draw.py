@@ -34,7 +34,6 @@ from ticketctl.store.locks import locked
 from ticketctl.store.tensors import Tensor
 from ticketctl.train.lab import Fit, Lab, Level, training_id
 from ticketctl.train.schedule import learning_rates
-from ticketctl.train.shelf import Shelf
 from ticketctl.train.state import to_tensor
 
 
@@ -74,7 +73,6 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
             _begin(folder, asked(recipe, seed), setting)
             sessions, ladders = Sessions(folder / WORK, around), Ladders()
             lab = lab_for(setting, folder / WORK / "fits", given)
-            lab.shelf = Shelf.beside(folder, setting.bench.place) if _keeps(setting) else None
             for number, level in enumerate(_levels(setting, lab)):
                 _take(ladders, number, level, setting, folder)
             ladders.fits = lab.fits
@@ -159,13 +157,9 @@ def _take(ladders: Ladders, number: int, level: Level, setting: Setting, folder:
         setting.bench.reporter.note(
             f"level {number}: whether the mask cuts the net is not judged: {paths.unknown}"
         )
-    if level.fit is not None and _keeps(setting):
+    assert setting.recipe.draw is not None
+    if level.fit is not None and setting.recipe.draw.keep == "all":
         _keep_run(number, level, setting, folder)
-
-
-def _keeps(setting: Setting) -> bool:
-    """Whether trained nets stay."""
-    return setting.recipe.draw is not None and setting.recipe.draw.keep == "all"
 
 
 def _noted(level: Level, paths: Collapse, setting: Setting) -> dict[str, Any]:

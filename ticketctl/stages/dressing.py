@@ -80,6 +80,7 @@ def dress(
     ticket: Ticket | None,
     teacher: Teacher | None,
     sequel: bool = False,
+    begun: int = 0,
 ) -> Outfit:
     """The outfit of one job.
 
@@ -89,6 +90,7 @@ def dress(
         seeds: of the job.
         mask: the ticket's; one that keeps everything for the dense net.
         ticket: whose draw's levels a tweak may need; None: it is only to be seen whether the tweaks fit.
+        begun: steps of the course before the training begins.
         sequel: whether training begins where another spend ended: what changes the start has had its say there.
         teacher: whom a tweak learns from; None: nobody does, or it is only to be seen whether the tweaks fit.
 
@@ -108,6 +110,7 @@ def dress(
         mask if mask.kept < mask.size else None,
         (teacher or Teacher(setting.bench.model, "")) if "teacher" in needs else None,
         levels_of(ticket) if ticket is not None and "levels" in needs else (),
+        0 if sequel else begun,
     )
     acting = tuple(name for name in names if not (sequel and changes(name) == "start"))
     hooks = tuple(_hook(name, recipe, kit) for name in acting)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from ticketctl import plugins
 from ticketctl.errors import UsageError
-from ticketctl.recipe_base import fault
+from ticketctl.recipe_base import fault, no_number
 
 
 def checked(kind: Any, table: Mapping[str, Any], where: str) -> Any:
@@ -19,6 +19,10 @@ def checked(kind: Any, table: Mapping[str, Any], where: str) -> Any:
     Raises:
         UsageError: a value of the wrong kind, with its key below `where`.
     """
+    hints = get_type_hints(kind)
+    for key, value in table.items():
+        if no_number(value, hints.get(key)):
+            raise UsageError(f"{where}.{key}: must be a number, not {str(value).lower()}")
     try:
         return TypeAdapter(kind).validate_python(dict(table))
     except ValidationError as error:

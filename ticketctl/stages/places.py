@@ -73,10 +73,10 @@ def with_runs(recipe: Recipe, workspace: Path) -> Recipe:
 
 
 def with_ids(recipe: Recipe, workspace: Path) -> Recipe:
-    """The recipe with whole ids in the place of their beginnings, as far as these runs are found."""
+    """The recipe with whole ids in the place of their beginnings and of names in the workspace, as far as found."""
 
     def whole(name: str, key: str) -> str:
-        if _ID.fullmatch(name) and not (Path(name) / MANIFEST).is_file():
+        if not (Path(name).expanduser() / MANIFEST).is_file():
             with suppress(UsageError):
                 return open_run(run_at(name, key, workspace)).manifest.run_id
         return name

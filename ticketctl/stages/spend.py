@@ -68,8 +68,11 @@ def spend(
 def _fitting(todo: Sequence[Job], setting: Setting, seeds: Seeds) -> Setting:
     """The setting, once all tweaks were tried on it: what cannot be is refused before anything is trained."""
     for job in {(job.ticket.folder, job.level, job.tweaks): job for job in todo if job.tweaks}.values():
-        mask, _, _ = beginning(job.ticket, job.level, setting)
-        dress(setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=None)
+        mask, start, _ = beginning(job.ticket, job.level, setting)
+        after = job.after is not None
+        dress(
+            setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=None, sequel=after, begun=start.step
+        )
         if isinstance(job.teacher, Path):
             teacher_of(open_run(job.teacher) if job.teacher.is_dir() else job.teacher, setting)
     return setting
@@ -118,7 +121,14 @@ def _prepared(job: Job, setting: Setting, seeds: Seeds, done: Mapping[Path, Run]
     after = _finite(done, job.after) if job.after else None
     learned = teacher_of(teacher, setting) if teacher else None
     outfit = dress(
-        setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=learned, sequel=after is not None
+        setting,
+        job.recipe,
+        seeds,
+        mask,
+        ticket=job.ticket,
+        teacher=learned,
+        sequel=after is not None,
+        begun=start.step,
     )
     origin = None
     if after is not None:
@@ -198,6 +208,8 @@ def _there(job: Job, key: str) -> Run | None:
 
 def _dense_beside(job: Job, key: str) -> Run | None:
     """The very training, if another draw of this net on these data, or a spend of its ticket, left it beside ours."""
+    if job.ticket.manifest.arch.source != "ticketctl":
+        return None  # the code behind the same name may have changed since
     above = job.folder.parents[2:5]
     if len(above) < 3 or not (
         above[0].name.startswith("seed-") and re.fullmatch(r".+-[0-9a-f]{8}", above[1].name)

@@ -11,7 +11,7 @@ from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.workspace import resolve
-from ticketctl.errors import ArtifactError, UsageError
+from ticketctl.errors import ArtifactError, UsageError, listed
 from ticketctl.recipe import Recipe, fingerprint
 from ticketctl.recipe_files import assignments, read_recipe
 from ticketctl.seeds import Seeds
@@ -31,9 +31,6 @@ from ticketctl.stages.tweaking import (
     without_unspent,
 )
 from ticketctl.stages.unfinished import remembered
-
-SHOWN = 6
-"""Names listed at most where there are many."""
 
 
 @dataclass(frozen=True)
@@ -174,10 +171,9 @@ def _siblings(ticket: Ticket) -> list[str]:
     others = sorted((seed for seed in others if seed != own), key=_number)
     if not others:
         return []
-    names = ", ".join(seed.name for seed in others[:SHOWN])
-    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    names = listed([seed.name for seed in others])
     return [
-        f"{own.name} is one of {len(others) + 1} seeds of this draw; the others ({names}{more}) are spent by name: "
+        f"{own.name} is one of {len(others) + 1} seeds of this draw; the others ({names}) are spent by name: "
         f"ticketctl spend {others[0]}"
     ]
 
@@ -264,7 +260,9 @@ def _drawn(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Path | None
     sections = ("model", "data", "train", "keep", "seeds")
     same = {key: to_record(recipe.record(*sections)).get(key) for key in sections}
     same["data"]["name"] = drawn["data"]["name"]
-    own = seed == draw.seeds["root"] and all(drawn.get(key) == value for key, value in same.items())
+    own = seed == draw.seeds["root"] and all(
+        by_content(drawn.get(key)) == by_content(value) for key, value in same.items()
+    )
     own = own and recipe.spend.schedule in (None, recipe.draw.schedule if recipe.draw else None)
     own = own and (level == 0 or (recipe.spend.start, recipe.spend.optimizer) == ("ticket", "fresh"))
     return ticket.folder.parent / "levels" / str(level) if own else None

@@ -48,6 +48,8 @@ class Kit:
     """`NEEDS = ("teacher",)`: the net that the key `teacher` names, or the dense run of the same seed."""
     levels: tuple[Trained, ...] = ()
     """`NEEDS = ("levels",)`: the draw's sparse levels, in order."""
+    begun: int = 0
+    """Steps of the course that were taken before: its rewind point, where the schedule goes on from there."""
 
 
 def equip(bench: Bench, hooks: Sequence[Hooks], seeds: Seeds) -> Bench:

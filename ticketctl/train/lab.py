@@ -23,7 +23,6 @@ from ticketctl.train.fit import Fit, training_id
 from ticketctl.train.fitfiles import FitFiles
 from ticketctl.train.hooks import Hooks, overrides
 from ticketctl.train.loop import Loop
-from ticketctl.train.shelf import Shelf, serves
 from ticketctl.train.state import State
 
 __all__ = ["Cost", "Fit", "Lab", "Level", "Plan", "Target", "Wish", "training_id"]
@@ -124,8 +123,6 @@ class Lab:
     """The output layer's weight."""
     inputs: Mapping[str, Mask] = field(default_factory=dict)
     """What the method said it needs, by name: masks of other tickets."""
-    shelf: Shelf | None = None
-    """Where dense trainings lie that other draws have done; None: each does its own."""
     calls: int = field(default=0)
     fits: list[Fit] = field(default_factory=list)
     """All trainings so far, for the record of what a draw took."""
@@ -191,26 +188,16 @@ class Lab:
         key = self.key(start, mask, wish)
         steps = tuple(sorted({*self.keep, *keep}))
         order = Order(start, mask, seeds, steps, key, title, wish.until, wish.hooks, wish.origin)
-        found = files.read_record(key) or self._from_shelf(order, files)
+        found = files.read_record(key)
         if found is None:
             Loop(bench, order, files).run()
             found = files.read_record(key)
-            if self.shelf is not None and serves(order):
-                self.shelf.put(order, files)
         else:
             epochs = bench.train.epochs
             bench.reporter.phase(title, epochs, epochs)
         assert found is not None
         notes, tensors = found
         return Fit(files, key, order, bench.columns, notes, tensors["history"], tensors, bench.train)
-
-    def _from_shelf(
-        self, order: Order, files: FitFiles
-    ) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
-        if self.shelf is None or not serves(order) or not self.shelf.fetch(order, files):
-            return None
-        self.note(f"{order.title}: another draw here has trained it")
-        return files.read_record(order.key)
 
     def key(self, start: State, mask: Mask | None, wish: Wish) -> str:
         """Names the training: see `training_id`."""

@@ -74,7 +74,16 @@ def tweak(kit: Kit, *, params: Params) -> Hooks:
             "begins after the warm-up and before the end, 0 <= warmup <= final < 1"
         )
     _check_length(params, kit.bench.train.epochs)
+    _check_begun(params, kit.begun // kit.bench.feed.steps_per_epoch, kit.bench.train.epochs)
     return Acdc(kit, params)
+
+
+def _check_begun(params: Params, begun: int, epochs: int) -> None:
+    if begun >= max(phases_of(params, epochs)):
+        raise UsageError(
+            f"acdc: the training begins after epoch {begun} of {epochs}, in the last compressed phase, and its mask "
+            "would never move; spend with spend.schedule=restart, or without acdc"
+        )
 
 
 def _check_length(params: Params, epochs: int) -> None:
@@ -109,19 +118,10 @@ class Acdc(Phases):
         return phases_of(self.params, epochs)
 
     def start(self, loop: Course) -> None:
-        """As the base says; tells of phases that have no room.
-
-        Raises:
-            UsageError: the training begins in the last phase.
-        """
+        """As the base says; tells of phases that have no room."""
         epochs = loop.total // loop.steps_per_epoch
         phases = self.phases(epochs)
         if not loop.begun and loop.end > loop.step:
-            if loop.epochs_done >= max(phases):
-                raise UsageError(
-                    f"acdc: the training begins after epoch {loop.epochs_done} of {epochs}, in the last compressed "
-                    "phase, and its mask would never move; spend with spend.schedule=restart, or without acdc"
-                )
             has, wanted = compressed(phases), compressed(phases_of(self.params, enough(self.params)))
             if has < wanted:
                 loop.bench.reporter.note(

@@ -39,7 +39,7 @@ EXCLUDES = {
 }
 
 LENGTH = True
-RECORD = ("masks.",)
+RECORD = ("masks.step", "masks.ends", "masks.changes")
 
 MASKS = "masks."
 """How the names of `masks.trajectory.Recorder` begin in the record."""
