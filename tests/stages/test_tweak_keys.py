@@ -99,3 +99,10 @@ def test_keys_of_a_file_that_are_not_spent_are_noted_and_the_draws_pass_in_silen
 def test_true_is_no_number(name: str, key: str) -> None:
     with pytest.raises(UsageError, match=rf"tweaks\.{name}\.{key}: must be a number, not true"):
         check_tweak(name, {key: True})
+
+
+@pytest.mark.parametrize("typed", ["", ",", " , "])
+def test_a_list_that_names_no_tweak_is_refused(typed: str) -> None:
+    with pytest.raises(UsageError, match="names no tweak; leave it out, or write --tweaks none"):
+        sets_of(tiny.recipe(), [typed])
+    assert sets_of(tiny.recipe(), ["none"]) == [()]

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-from ticketctl.errors import UsageError, near_miss
+from ticketctl.errors import KNOWN, UsageError, listed, near_miss
 from ticketctl.plugins import keys
 from ticketctl.recipe import Recipe
 from ticketctl.stages.against import HALF_LEVEL
@@ -78,10 +78,10 @@ def _rows(text: str, names: Sequence[str]) -> Iterable[str]:
     unknown = [part for part in parts if part not in by_name]
     if len(parts) > 1 and not unknown:
         return [by_name[part] for part in parts]
-    hint = near_miss(text.strip(), names)
-    raise UsageError(
-        f"--rows {text!r}: the table has no such row; {hint} (or their numbers, 1 to {len(names)})"
-    )
+    near = near_miss(text.strip(), names)
+    numbered = listed([f"{number} {name}" for number, name in enumerate(names, 1)], KNOWN)
+    hint = near if near.startswith("did") else f"there is {numbered}"
+    raise UsageError(f"--rows {text!r}: the table has no such row; {hint}")
 
 
 def _numbers(text: str, most: int, typed: str) -> list[int]:

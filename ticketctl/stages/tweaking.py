@@ -78,6 +78,9 @@ def sets_of(recipe: Recipe, typed: Sequence[str]) -> list[Names]:
     Raises:
         UsageError: as `tweak_set`; or attribution of nothing.
     """
+    for words in typed:
+        if not words.strip(" ,"):
+            raise UsageError(f"--tweaks {words!r} names no tweak; leave it out, or write --tweaks none")
     wanted = [tweak_set([words]) for words in typed] or [tweak_set(recipe.spend.tweaks)]
     found: list[Names] = [()] if recipe.spend.vanilla or recipe.spend.attribution else []
     for names in wanted:
