@@ -10,7 +10,8 @@ import pytest
 
 from tests.cli.conftest import Program, ask
 from tests.test_startup import _loaded
-from ticketctl.cli.words import data_column, some, tweak_words
+from ticketctl.cli.words import data_column, tweak_words
+from ticketctl.errors import listed
 
 QUIET = ("-q", "--epochs", "1", "--rounds", "1")
 
@@ -139,8 +140,8 @@ def test_layers_that_a_pattern_leaves_dense_are_shown(tmp_path: Path) -> None:
 
 
 def test_of_many_names_six_are_shown() -> None:
-    assert some(list("abcdef")) == "a, b, c, d, e, f"
-    assert some(list("abcdefghi")) == "a, b, c, d, e, f and 3 more"
+    assert listed(list("abcdef")) == "a, b, c, d, e, f"
+    assert listed(list("abcdefghi")) == "a, b, c, d, e, f and 3 more"
 
 
 def test_none_of_it_imports_torch(odd: Path) -> None:

@@ -54,11 +54,16 @@ def changes(groups: Sequence[Group]) -> list[dict[str, str]]:
     for group, word in zip(groups, words, strict=True):
         for scope in ("", group.method, *([DRAWN] if group.method != "dense" else [])):
             scopes.setdefault((group.net, group.data, scope), []).append(word)
-    apart = cache(partial(_apart, scopes))
-    return [
-        {key: word[key] for key in sorted(word, key=_place) if apart(_scope(key, group), key, word[key])}
-        for group, word in zip(groups, words, strict=True)
-    ]
+    apart, shared = cache(partial(_apart, scopes)), cache(partial(_shared, scopes))
+
+    def told_by(group: Group, word: Mapping[str, str]) -> dict[str, str]:
+        scope = partial(_scope, group=group)
+        keys = [key for key in word if apart(scope(key), key, word[key])]
+        # a table shows the first few: those that the fewest others have, or rows would look alike
+        keys.sort(key=lambda key: (shared(scope(key), key, word[key]), _place(key)))
+        return {key: word[key] for key in keys}
+
+    return [told_by(group, word) for group, word in zip(groups, words, strict=True)]
 
 
 def _scope(key: str, group: Group) -> tuple[str, str, str]:
@@ -74,6 +79,11 @@ def _apart(scopes: Mapping[Any, Sequence[Mapping[str, str]]], scope: Any, key: s
     if key == "data.noise.kind" and own == _text(NoiseSpec.model_fields["kind"].default):
         values -= {NONE}  # the rate tells such a row from those
     return any(not same(own, value) for value in values)
+
+
+def _shared(scopes: Mapping[Any, Sequence[Mapping[str, str]]], scope: Any, key: str, own: str) -> int:
+    """How many groups have a value."""
+    return sum(key in word and same(own, word[key]) for word in scopes[scope])
 
 
 def _lacks_table(key: str, own: str) -> bool:
