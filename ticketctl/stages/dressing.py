@@ -113,12 +113,18 @@ def dress(
         0 if sequel else begun,
     )
     acting = tuple(name for name in names if not (sequel and changes(name) == "start"))
+    return _worn(settled, kit, acting, recipe)
+
+
+def _worn(settled: Setting, kit: Kit, acting: Names, recipe: Recipe) -> Outfit:
+    """The net of `kit` as `acting` have changed it: the job's tweaks that have a say in this training."""
+    net = kit.bench.model
     hooks = tuple(_hook(name, recipe, kit) for name in acting)
     before = _weights(net)
-    bench = equip(kit.bench, hooks, setting.seeds)  # initialisation is the draw's, whatever the spend's seed
+    bench = equip(kit.bench, hooks, settled.seeds)  # initialisation is the draw's, whatever the spend's seed
     added = _weights(net) - before
-    initial = started(setting.initial, net)
-    return Outfit(replace(settled, bench=bench, initial=initial), hooks, names, acting, added)
+    initial = started(settled.initial, net)
+    return Outfit(replace(settled, bench=bench, initial=initial), hooks, recipe.spend.tweaks, acting, added)
 
 
 def _settled(setting: Setting, recipe: Recipe, teacher: Teacher | None) -> Setting:
