@@ -66,41 +66,49 @@ def repeat(step: Callable[[], None], times: int) -> None:
 class Rig:
     """All variants of one case, over the same random images."""
 
-    def __init__(self, case: Case) -> None:
-        self.case = case
+    def __init__(self, case: Case, device: torch.device = CPU, count: int = 4096) -> None:
+        self.case, self.device = case, device
         draws = np.random.default_rng(0)
-        count = max(4096, case.batch * 8)
+        count = max(count, case.batch * 8)
         self.images = draws.integers(0, 256, (count, *case.shape), dtype=np.uint8)
         self.labels = draws.integers(0, 10, count)
 
     def model(self) -> nn.Module:
         model = build(self.case.net, shape=self.case.shape, classes=10)
-        return initialise_(model, "kaiming-normal", Seeds(0))
+        return initialise_(model, "kaiming-normal", Seeds(0)).to(self.device)
 
     def mask(self, model: nn.Module) -> Mask:
         draws = torch.Generator().manual_seed(0)
         weights = dict(model.named_parameters())
         names = prunable(model, policy("default"))
-        return Mask({name: torch.rand(weights[name].shape, generator=draws) < 0.2 for name in names})
+        keep = {name: torch.rand(weights[name].shape, generator=draws) < 0.2 for name in names}
+        return Mask({name: part.to(self.device) for name, part in keep.items()})
 
     def engine(self, precision: str, *, masked: bool = True, folder: Path) -> Callable[[], None]:
         """The steps of our own loop: data, augmentation, mask, forgetting record, boundary checks."""
+        loop = self.loop(precision, masked=masked, folder=folder)
+        return lambda: self.turn(loop, self.case.steps)
+
+    def loop(self, precision: str, *, masked: bool, folder: Path, tested: int = 0) -> Loop:
+        """A training of our own that has not begun; `tested` of its images are its test set."""
         model = self.model().to(memory_format=torch.channels_last)
         spec = TrainSpec(
             epochs=1000, batch=self.case.batch, lr=0.1, momentum=0.9, weight_decay=1e-4, threads=1
         )
         channels = self.case.shape[0]
-        scaling = Scaling.of((0.5,) * channels, (0.25,) * channels, CPU)
-        images = Images(Split(self.images, self.labels), None, scaling, CPU)
+        scaling = Scaling.of((0.5,) * channels, (0.25,) * channels, self.device)
+        split = Split(self.images, self.labels)
+        images = Images(split, None, scaling, self.device)
+        exams = {"test": Images(split, np.arange(tested), scaling, self.device)} if tested else {}
         feed = Feed(images, batch=self.case.batch, padding=4 if self.case.augment else None, drop_last=True)
-        bench = Bench(model, feed, {}, spec, Place(CPU, precision), Silent(), lambda: None)
+        bench = Bench(model, feed, exams, spec, Place(self.device, precision), Silent(), lambda: None)
         mask = self.mask(model) if masked else None
         order = Order(State.of(model, 0), mask, Seeds(0), (), "bench", "bench")
-        loop = Loop(bench, order, FitFiles(folder))
-        return lambda: self.turn(loop)
+        return Loop(bench, order, FitFiles(folder))
 
-    def turn(self, loop: Loop) -> None:
-        for _ in range(self.case.steps):
+    def turn(self, loop: Loop, steps: int) -> None:
+        """Some steps, and no evaluation."""
+        for _ in range(steps):
             row = [0.0, float(loop.progress.step), *([0.0] * (len(loop.bench.columns) - 2))]
             loop.progress.rows = [row]  # this step has its row: no evaluation inside the measurement
             loop._at_boundary()
