@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from ticketctl.draws._ladder import LadderParams
 from ticketctl.duration import Duration
 from ticketctl.errors import UsageError
 from ticketctl.recipe import (
@@ -29,6 +31,7 @@ from ticketctl.recipe import (
 )
 from ticketctl.recipe_files import assignments, flat_draw, lay, merge, parse_recipe, read_recipe, recipe_names
 from ticketctl.stages.method import method_of
+from ticketctl.stages.params import checked
 from ticketctl.stages.request import Typed, draw_recipe, spend_recipe
 from ticketctl.tomltext import toml_text
 
@@ -87,13 +90,20 @@ def parsed(*layers: Mapping[str, Any]) -> Recipe:
         ({"spend": {"start": "end"}}, "spend.start: must be 'ticket', 'init' or 'trained', not 'end'"),
         ({"data": {"noise": 4}}, "data.noise: must be a table, with keys as data.noise.kind, not 4"),
         ({"data": {"noise": {"knd": "none"}}}, "no key data.noise.knd; did you mean 'kind'?"),
-        ({"data": {"noise": {"rate": 2}}}, "data.noise.rate: a rate lies in [0, 1], not 2"),
+        (
+            {"data": {"noise": {"rate": 2}}},
+            "data.noise.rate: a rate lies in [0, 1] (for 2 % write 0.02), not 2",
+        ),
         ({"data": {"noise": {"map": {"cat": ["dog"]}}}}, "data.noise.map.cat: must be text, not ['dog']"),
         (
             {"data": {"subset": 0.5}},
             "data.subset: must be a table, with keys as data.subset.fraction, not 0.5",
         ),
-        ({"data": {"subset": {"fraction": 2}}}, "data.subset: fraction: must lie in (0, 1], not 2"),
+        (
+            {"data": {"subset": {"fraction": 20}}},
+            "data.subset: fraction: must lie in (0, 1] (for 20 % write 0.2), not 20",
+        ),
+        ({"data": {"subset": {"fraction": 0}}}, "data.subset: fraction: must lie in (0, 1], not 0"),
         ({"data": {"subset": {"count": 0}}}, "data.subset.count: must be 1 or more, not 0"),
         ({"data": {"drop": {"most_forgotten": 1}}}, "data.drop: most_forgotten: must lie in [0, 1), not 1"),
         ({"data": {"mean": ["x"]}}, "data.mean: must be a number, not 'x'"),
@@ -119,6 +129,25 @@ def test_what_cannot_be_is_refused_in_one_line_with_the_way_out(tables: dict[str
     assert said in text
     assert "\n" not in text
     assert not re.search(r"Input should|valid |Spec|parse", text)  # pydantic's words, and classes of ours
+
+
+@dataclass
+class Several:
+    """A key of several kinds."""
+
+    alpha: float | str = 1.0
+
+
+def test_of_several_faults_the_first_is_said_and_the_others_are_named() -> None:
+    wrong = {"train": {"lr": "fast", "batch": 0}, "data": {"size": "big"}, "keep": {"epochs": ["x", "y"]}}
+    with pytest.raises(UsageError) as refused:
+        parsed(wrong)
+    said = "data.size: must be a whole number, not 'big'; and 3 more: train.batch, train.lr, keep.epochs"
+    assert str(refused.value) == f"here.toml: {said}"
+    with pytest.raises(UsageError, match=r"^draw\.rate: .*, not 'x'; and 1 more: draw\.scope$"):
+        checked(LadderParams, {"rate": "x", "scope": "all"}, "draw")
+    with pytest.raises(UsageError, match=r"^skip\.alpha: must be text or a number, not \[1\]$"):
+        checked(Several, {"alpha": [1]}, "skip")  # several kinds of one value are one fault
 
 
 @pytest.mark.parametrize("density", ["nonsense", "1/0", "", True])
@@ -337,6 +366,24 @@ def test_rounds_and_density_replace_each_other_from_above(tmp_path: Path) -> Non
         draw = draw_recipe(typed).recipe.draw
         assert draw is not None
         assert (draw.rounds, draw.density) == wanted, typed
+
+
+def test_rounds_beside_a_density_are_told_and_leave_no_trace(tmp_path: Path) -> None:
+    """Nothing reads them, so they are in no record and name no folder; whichever layer says both."""
+    name = write(tmp_path, both='[draw]\ndensity = "0.1"\nrounds = 5\n')
+    plain = draw_recipe(Typed(density=Fraction(1, 10)))
+    told = ("rounds 5: not used, the density says how far to prune",)
+    for typed in (
+        Typed(density=Fraction(1, 10), rounds=5),
+        Typed(density=Fraction(1, 10), sets=("draw.rounds=5",)),
+        Typed(sets=("draw.density=0.1", "draw.rounds=5")),
+        Typed(recipe=name("both")),
+    ):
+        found = draw_recipe(typed)
+        assert found.recipe.record() == plain.recipe.record(), typed
+        assert found.recipe.fingerprint == plain.recipe.fingerprint
+        assert found.notes[-1:] == told
+    assert not set(told) & {*plain.notes, *draw_recipe(Typed(recipe=name("both"), rounds=3)).notes}
 
 
 def test_a_spend_keeps_the_draws_recipe_but_for_what_is_said(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 
 class TicketctlError(Exception):
@@ -122,6 +123,15 @@ def near_miss(word: str, allowed: Iterable[str], most: int = KNOWN) -> str:
     if close:
         return f"did you mean {lowered[close[0]]!r}?"
     return f"there is {listed(names, most)}" if names else "there is none"
+
+
+def of_percent(value: Fraction) -> str:
+    """A hint for a share that was written as a percentage, or nothing.
+
+    >>> of_percent(Fraction(90)), of_percent(Fraction(3, 2)), of_percent(Fraction(1, 2))
+    (' (for 90 % write 0.9)', ' (for 1.5 % write 0.015)', '')
+    """
+    return f" (for {float(value):g} % write {float(value / 100):g})" if 1 < value < 100 else ""
 
 
 def listed(names: Sequence[str], most: int = SHOWN) -> str:

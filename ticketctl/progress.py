@@ -21,6 +21,9 @@ class Reporter(Protocol):
     def note(self, text: str) -> None:
         """A line worth keeping in a log."""
 
+    def remark(self, text: str) -> None:
+        """A line that changes how a result is to be read: shown once in a command, also where progress is not."""
+
     def download(self, name: str, done: int, total: int | None) -> None:
         """`done` of `total` bytes (None: not told) of the file `name` have arrived."""
 
@@ -37,6 +40,9 @@ class Silent:
     def phase(self, name: str, epochs: float, done: float) -> None: ...  # noqa: D102
     def epochs(self, done: float, values: Mapping[str, float]) -> None: ...  # noqa: D102
     def note(self, text: str) -> None: ...  # noqa: D102
+    def remark(self, text: str) -> None:  # noqa: D102
+        self.note(text)
+
     def download(self, name: str, done: int, total: int | None) -> None: ...  # noqa: D102
     def alive(self) -> None: ...  # noqa: D102
 
@@ -50,6 +56,10 @@ class Attentive(Silent):
     def note(self, text: str) -> None:  # noqa: D102
         self.poll()
         self.reporter.note(text)
+
+    def remark(self, text: str) -> None:  # noqa: D102
+        self.poll()
+        self.reporter.remark(text)
 
     def download(self, name: str, done: int, total: int | None) -> None:  # noqa: D102
         self.poll()

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ticketctl.duration import Duration
-from ticketctl.errors import UsageError
+from ticketctl.errors import UsageError, of_percent
 from ticketctl.plugins import serving
 from ticketctl.recipe_base import Rational, Span, Spec, parsed, stretched
 from ticketctl.recipe_data import DataSpec
@@ -70,7 +70,7 @@ class TrainSpec(Spec):
     precision: Literal["auto", "bf16", "f32"] = "auto"
     """Arithmetic of training: bf16 autocast over float32 weights, or float32; auto: bf16 where the hardware has it."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
-    """CPU threads; they belong to the bits. 0: one per core."""
+    """CPU threads; they belong to the bits. 0: one per core, or what OMP_NUM_THREADS or a container's quota allows."""
     deterministic: bool = False
     """On a GPU, allow no kernel whose result may depend on chance: slower, and the same bits in every run."""
     drop_last: bool = False
@@ -159,7 +159,7 @@ class DrawSpec(Spec):
     @classmethod
     def _in_range(cls, value: Fraction | None) -> Fraction | None:
         if value is not None and not 0 < value <= 1:
-            raise ValueError("a density lies in (0, 1]")
+            raise ValueError(f"a density lies in (0, 1]{of_percent(value)}")
         return value
 
 
@@ -195,7 +195,7 @@ class SpendSpec(Spec):
     vanilla: bool = True
     """Beside a tweaked ticket also train it without tweaks, to compare with."""
     attribution: bool = False
-    """Of several tweaks also train with each alone, and the dense net with all of them."""
+    """Of several tweaks also train with each alone; and the dense net with all of a set."""
 
 
 Root = Annotated[int, Field(ge=0, lt=2**53)]

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from ticketctl.duration import Duration
-from ticketctl.errors import UsageError, near_miss
+from ticketctl.errors import UsageError, listed, near_miss
 
 
 def _rational(value: Any) -> Fraction:
@@ -109,13 +109,9 @@ def fault(error: ValidationError, spec: Any, *, skip: int = 0, missing: str = "{
         skip: parts of the place that the caller names himself.
         missing: what to say of a key that has to be there and is not.
     """
-    first, *others = error.errors()
-    place = first["loc"][skip:]
-    union = place[-1:] and {place[-1]} < {
-        other["loc"][-1] for other in (first, *others) if _tried(first, other)
-    }
-    place = place[:-1] if union else place  # its last part says which of several kinds was tried
-    key = ".".join(part for part in place if isinstance(part, str))
+    first = error.errors()[0]
+    place, union = _place(first, error, skip)
+    key = _key(place)
     if first["type"] == "extra_forbidden":
         return f"no key {key}; {near_miss(str(place[-1]), list(fields_of(spec, place[:-1])))}"
     if first["type"] == "missing":
@@ -128,6 +124,31 @@ def fault(error: ValidationError, spec: Any, *, skip: int = 0, missing: str = "{
             message if isinstance(given, Mapping) else f"{message}, not {shown(given)}"
         )  # it says which keys
     return f"{key}: must be {right}, not {shown(given)}"
+
+
+def others(error: ValidationError, under: str = "") -> str:
+    """How many more keys are wrong than the one that `fault` says, and which, as `; and 2 more: a, b`; or nothing.
+
+    Args:
+        error: pydantic's.
+        under: the table of all of them, as `draw.`, where the caller names it himself.
+    """
+    keys = list(dict.fromkeys(_key(_place(one, error)[0]) for one in error.errors()))[1:]
+    return f"; and {len(keys)} more: {listed([under + key for key in keys])}" if keys else ""
+
+
+def _key(place: Sequence[int | str]) -> str:
+    return ".".join(part for part in place if isinstance(part, str))
+
+
+def _place(
+    found: Mapping[str, Any], error: ValidationError, skip: int = 0
+) -> tuple[Sequence[int | str], bool]:
+    """Where a value is wrong, and whether its last part was left out: it says which of several kinds was tried."""
+    place = found["loc"][skip:]
+    tried = {other["loc"][-1] for other in error.errors() if place and _tried(found, other)}
+    union = bool(place) and {place[-1]} < tried
+    return (place[:-1] if union else place), union
 
 
 def _tried(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

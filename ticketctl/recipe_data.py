@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from ticketctl.errors import of_percent
 from ticketctl.recipe_base import Rational, Spec
 
 
@@ -49,7 +50,7 @@ class NoiseSpec(Spec):
     @classmethod
     def _in_range(cls, value: Fraction | None) -> Fraction | None:
         if value is not None and not 0 <= value <= 1:
-            raise ValueError("a rate lies in [0, 1]")
+            raise ValueError(f"a rate lies in [0, 1]{of_percent(value)}")
         return value
 
     @model_validator(mode="after")
@@ -87,7 +88,7 @@ class SubsetSpec(Spec):
         if (self.fraction is None) == (self.count is None):
             raise ValueError("say fraction or count, one of them")
         if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise ValueError(f"fraction: must lie in (0, 1], not {self.fraction}")
+            raise ValueError(f"fraction: must lie in (0, 1]{of_percent(self.fraction)}, not {self.fraction}")
         if (self.pick == "random") == bool(self.record):
             raise ValueError(
                 f"{self.pick} needs a record: --set data.subset.record=RUN"
@@ -114,8 +115,9 @@ class DropSpec(Spec):
         said = [(key, share) for key, share in shares.items() if share is not None]
         if len(said) != 1:
             raise ValueError("say most_forgotten or least_forgotten, one of them")
-        if not 0 <= said[0][1] < 1:
-            raise ValueError(f"{said[0][0]}: must lie in [0, 1), not {said[0][1]}")
+        key, share = said[0]
+        if not 0 <= share < 1:
+            raise ValueError(f"{key}: must lie in [0, 1){of_percent(share)}, not {share}")
         if not self.record:
             raise ValueError("say the record that counted: --set data.drop.record=RUN")
         return self

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.recipe import DrawSpec, Recipe
-from ticketctl.recipe_base import fault, shown
+from ticketctl.recipe_base import fault, others, shown
 from ticketctl.shipped import room
 
 OWN = ("summary", "source", "expected")
@@ -105,13 +105,15 @@ def _tables(path: Path, name: str) -> dict[str, Any]:
 
 
 def lay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """As `merge`; besides, a density in `over` replaces rounds below it, and the reverse: one of them says how far.
+    """As `merge`; besides, a density in `over` replaces rounds, and rounds alone a density below: one says how far.
+
+    So rounds that nothing reads are in no record, and change no name.
 
     Raises:
         UsageError: as `flat_draw`.
     """
     merged, said = merge(under, over), over.get("draw")
-    if not isinstance(said, Mapping) or {"rounds", "density"} <= said.keys():
+    if not isinstance(said, Mapping):
         return merged
     hidden = "rounds" if "density" in said else "density" if "rounds" in said else None
     merged["draw"] = {key: value for key, value in merged["draw"].items() if key != hidden}
@@ -180,7 +182,7 @@ def parse_recipe(tables: Mapping[str, Any], *, where: str) -> Recipe:
         return Recipe.model_validate(tables)
     except ValidationError as error:
         missing = "{key} is not given; add --set {key}=… or a --recipe that has it"
-        raise UsageError(f"{where}: {fault(error, Recipe, missing=missing)}") from None
+        raise UsageError(f"{where}: {fault(error, Recipe, missing=missing)}{others(error)}") from None
 
 
 def flat_draw(tables: Mapping[str, Any]) -> dict[str, Any]:

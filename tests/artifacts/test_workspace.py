@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.artifacts import samples
-from ticketctl.artifacts.workspace import folder_of, resolve, resolve_run, runs, tickets
+from ticketctl.artifacts import workspace
+from ticketctl.artifacts.workspace import copies, folder_of, resolve, resolve_run, runs, tickets
 from ticketctl.errors import ArtifactError, UsageError
 
 ONE, TWO = "toy-digits/imp-aaaa0001/seed-0", "toy-digits/imp-aaaa0001/seed-1"
@@ -117,9 +119,67 @@ def test_folders_are_found_without_being_opened(root: Path) -> None:
         folder_of(f"{TWO}/levels/4", root)
 
 
-def test_a_beginning_that_two_ids_share(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ticketctl.artifacts import workspace
+def test_a_beginning_that_two_ids_share_names_both_with_their_places(tmp_path: Path) -> None:
+    known = [
+        (tmp_path / "a/b/seed-0/ticket", "tk1" + "a" * 12 + "b" * 17),
+        (tmp_path / "c/ticket", "tk1" + "a" * 29),
+    ]
+    with pytest.raises(UsageError) as refused:
+        workspace._by_id("tk1aaa", known, tmp_path)
+    assert str(refused.value) == (
+        "tk1aaa is the beginning of tk1aaaaaaaaaaaaa (c), tk1aaaaaaaaaaaab (a/b/seed-0); give more of it"
+    )
 
-    known = [(root, "tk1" + "a" * 29), (root, "tk1" + "a" * 28 + "b")]
-    with pytest.raises(UsageError, match="give more of it"):
-        workspace._by_id("tk1aaa", known)
+
+@pytest.mark.parametrize("length", [3, 4, 5])
+def test_too_short_a_beginning_says_how_much_is_wanted_and_what_there_is(root: Path, length: int) -> None:
+    run, ticket = dict(runs(root))[root / TWO / "levels/3"].run_id, tickets(root)[-1][1].ticket_id
+    with pytest.raises(UsageError, match=rf"at least 6 signs; so begins .*{ticket[:11]} \({ONE}\)"):
+        resolve(f"{ticket[:length]}@2", root)
+    with pytest.raises(UsageError, match=rf"at least 6 signs; so begins .*{run[:11]} \({TWO}/levels/3\)"):
+        resolve_run(run[:length], root)
+    with pytest.raises(UsageError, match="so begins none here"):
+        resolve("tk1z", root)
+    assert resolve(ticket[:6], root)[0].manifest.ticket_id == ticket
+
+
+def test_a_run_is_no_ticket_and_its_ticket_is_named(root: Path) -> None:
+    for place, level in (("levels/3", 3), ("spends/abc/3-seed-0", 3)):
+        manifest = dict(runs(root))[root / TWO / place]
+        for spec in (f"{TWO}/{place}", str(root / TWO / place), manifest.run_id, manifest.run_id[:8]):
+            with pytest.raises(UsageError, match=rf"is a run, not a ticket; its ticket is {TWO}@{level}$"):
+                resolve(spec, root)
+    samples.run(root / "elsewhere")
+    with pytest.raises(UsageError, match="is a run, not a ticket; its ticket does not lie beside it"):
+        resolve("elsewhere", root)
+
+
+def test_copies_are_taken_by_their_age_and_what_differs_is_refused(root: Path) -> None:
+    (name,) = [found.ticket_id for path, found in tickets(root) if path == root / ONE / "ticket"]
+    shutil.copytree(root / ONE, root / "toy-digits/copy/seed-0")
+    assert [place(folder, root) for folder in copies(f"{name[:8]}@2", root)] == [
+        "toy-digits/copy/seed-0/ticket",
+        f"{ONE}/ticket",
+    ]
+    assert place(resolve(name, root)[0].folder, root) == "toy-digits/copy/seed-0/ticket"
+    assert copies(ONE, root) == []
+    shutil.rmtree(root / "toy-digits/copy")
+    samples.ticket(root / "toy-digits/copy/seed-0/ticket", citation="another")
+    with pytest.raises(UsageError) as refused:
+        resolve(name, root)
+    assert str(refused.value) == (
+        f"{name}: several folders hold this ticket and differ: {root}/toy-digits/copy/seed-0/ticket, "
+        f"{root}/{ONE}/ticket; name one of them"
+    )
+
+
+def test_a_part_of_several_names_lists_them_with_their_ids(root: Path) -> None:
+    ids = {
+        place(folder, root).removesuffix("/ticket"): found.ticket_id[:11] for folder, found in tickets(root)
+    }
+    with pytest.raises(UsageError) as refused:
+        resolve("imp-aaaa0001", root)
+    which = ", ".join(f"{ids[name]} ({name})" for name in sorted(ids))
+    assert str(refused.value).startswith(f"imp-aaaa0001 is a part of the names of several: {which}; give")
+    with pytest.raises(UsageError, match=f"did you mean '{TWO}/controls/shuffled'"):
+        resolve("controls/shuffled", root)

@@ -49,12 +49,58 @@ def table_of(answer: Answer) -> list[dict[str, str]]:
 
 def test_means_and_paired_differences(typed: Any) -> None:
     dense, plain, skip = table_of(typed("runs", "--format", "csv"))
-    assert (dense["drawn by"], dense["mean"], dense["± sd"], dense["n"]) == ("dense", "75.00", "1.00", "3")
-    assert (plain["density %"], plain["mean"], plain["vs none"]) == ("10.70", "71.00", "")
+    assert (dense["method"], float(dense["mean"]), dense["n"]) == ("dense", pytest.approx(0.75), "3")
+    assert float(dense["deviation"]) == pytest.approx(0.01)
+    assert (plain["density"], float(plain["mean"]), plain["vs_none"]) == ("0.107", pytest.approx(0.71), "")
     # differences 1.5, 1.0, 0.5: mean 1, deviation 0.5, t of 2 degrees of freedom 4.302653
     half = 4.302653 * 0.5 / 3**0.5
-    assert (skip["vs none"], skip["pairs"]) == ("+1.00", "3")
-    assert skip["95 %"] == f"{1 - half:+.2f} to {1 + half:+.2f}"
+    assert (float(skip["vs_none"]), skip["pairs"]) == (pytest.approx(0.01), "3")
+    assert float(skip["low"]) == pytest.approx((1 - half) / 100, rel=1e-5)
+    assert float(skip["high"]) == pytest.approx((1 + half) / 100, rel=1e-5)
+    assert f"+1.00  {1 - half:+.2f} to {1 + half:+.2f}" in typed("runs").out
+
+
+def test_csv_has_the_numbers_of_json_unrounded_and_nothing_for_what_is_missing(typed: Any) -> None:
+    rows = table_of(typed("runs", "--format", "csv"))
+    groups = typed("runs", "--json").json["result"]["groups"]
+    for row, group in zip(rows, groups, strict=True):
+        assert [float(row[key]) for key in ("mean", "deviation", "density")] == [
+            group[key] for key in ("mean", "deviation", "density")
+        ]
+        paired = group["paired"] or {"mean": None, "low": None, "high": None, "n": None}
+        cells = [row[key] for key in ("vs_none", "low", "high", "pairs")]
+        assert cells == ["" if value is None else str(value) for value in (
+            paired["mean"], paired["low"], paired["high"], paired["n"]
+        )]  # fmt: skip
+    assert "-" not in {cell for row in rows for cell in row.values()}
+
+
+def test_runs_without_tweaks_that_a_spend_left_elsewhere_make_the_pairs_whole(tmp_path: Path) -> None:
+    """The draw's own seed lies in its levels; here the spends alone are named, then the tweaked folder alone."""
+    here = tmp_path / "runs/resnet18-cifar100/imp-0123abcd/seed-0"
+    drawn(here / "ticket")
+    run(here / "levels/10", 0.70)
+    run(here / "levels/9", 0.70, level=9, kept=134)
+    run(here / "spends/aa/10-seed-1", 0.71, seed=1)
+    run(here / "spends/cc/10-seed-0", 0.10, changes={"train": {"batch": 64}})
+    for seed, value in enumerate((0.72, 0.74)):
+        run(here / f"spends/bb/10-seed-{seed}", value, seed=seed, tweaks=["skip"])
+    for name in (here / "spends", here / "spends/bb", here):
+        answer = ask(tmp_path, "compare", str(name), "--json")
+        (skip,) = [group for group in answer.json["result"]["groups"] if group["tweaks"]]
+        assert (skip["paired"]["n"], skip["paired"]["mean"]) == (2, pytest.approx(0.025)), name
+        assert ("every pair is whole" in answer.err) == (name != here)
+    assert "1 run without tweaks compared too" in ask(tmp_path, "compare", str(here / "spends")).err
+    plain = ask(tmp_path, "compare", str(here / "spends/aa"), "--json")
+    assert [group["n"] for group in plain.json["result"]["groups"]] == [1]
+
+
+def test_two_formats_are_refused_in_a_line(typed: Any) -> None:
+    for kind in ("csv", "table", "latex", "markdown"):
+        answer = typed("runs", "--format", kind, "--json")
+        assert (answer.code, answer.json["error"]["exit_code"]) == (2, 2)
+        assert f"--format {kind} and --json are two formats" in answer.complaint
+    assert typed("runs", "--format", "json", "--json").code == 0
 
 
 def test_the_method_is_stated(typed: Any) -> None:
@@ -116,7 +162,7 @@ def test_another_metric(tmp_path: Path) -> None:
     (row,) = table_of(
         ask(tmp_path, "compare", "runs", "--metric", "best_val.test.accuracy", "--format", "csv")
     )
-    assert row["mean"] == "62.50"
+    assert (row["metric"], row["mean"]) == ("best_val.test.accuracy", "0.625")
     (row,) = table_of(ask(tmp_path, "compare", "runs", "--metric", "test.loss", "--format", "csv"))
     assert row["mean"] == "1.25"
     answer = ask(tmp_path, "compare", "runs", "--metric", "test.los")
@@ -131,10 +177,39 @@ def test_cells_have_both_numbers_and_those_without_runs_are_missing(typed: Any) 
     rows = {(row["row"], row["cell"]): row for row in table_of(typed("runs", *A2, "--format", "csv"))}
     assert len(rows) == 85
     skip = rows["skip", "89.26"]
-    assert (skip["ours"], skip["paper"], skip["difference"], skip["n"]) == ("72.00", "72.42", "-0.42", "3")
-    assert skip["otherwise than the paper"] == "as its recipe"
-    assert rows["Swish", "0"]["ours"] == "missing"
-    assert sum(row["ours"] == "missing" for row in rows.values()) == 82
+    assert (float(skip["ours"]), skip["paper"], skip["n"]) == (pytest.approx(72), "72.42", "3")
+    assert float(skip["difference"]) == pytest.approx(-0.42)
+    assert (skip["otherwise"], skip["missing"]) == ("", "false")
+    assert [rows["Swish", "0"][key] for key in ("ours", "difference", "missing")] == ["", "", "true"]
+    assert sum(row["missing"] == "true" for row in rows.values()) == 82
+    assert "as its recipe" in typed("runs", *A2).out
+
+
+def test_a_table_of_which_nothing_was_run_is_one_line_unless_it_is_asked_for(typed: Any) -> None:
+    answer = typed("runs", "--paper", "002:fig8")
+    assert answer.code == 0
+    (line,) = answer.out.splitlines()
+    assert "any of the 99 cells in 3 rows of 002:fig8: the runs are of resnet18 on cifar100" in line
+    assert line.endswith("--missing shows the cells")
+    assert typed("runs", "--paper", "002:fig8", "--missing").out.count(" missing ") == 99
+    assert len(table_of(typed("runs", "--paper", "002:fig8", "--format", "csv"))) == 99
+    assert len(typed("runs", "--paper", "002:fig8", "--json").json["result"]["cells"]) == 99
+    assert typed("runs", "--paper", "002:fig8", "--within", "1").code == 1
+
+
+def test_missing_cells_are_of_nets_data_and_methods_that_were_run(tmp_path: Path) -> None:
+    for level in range(1, 32):
+        here = tmp_path / f"runs/imp/seed-0/levels/{level}"
+        run(here, 0.7, recipe="papers/003-sgd-noise/imp-resnet18-cifar10-m0-b100", kept=int(999 * 0.8**level))
+    short = ask(tmp_path, "compare", "runs", "--paper", "003:11")
+    whole = ask(tmp_path, "compare", "runs", "--paper", "003:11", "--missing")
+    assert short.code == whole.code == 0
+    assert "momentum 0.9, batch 256, CIFAR-10 " in short.out
+    assert "momentum 0, batch 100, CIFAR-100" not in short.out
+    assert "momentum 0, batch 100, CIFAR-100" in whole.out
+    hidden = whole.out.count(" missing ") - short.out.count(" missing ")
+    assert f"{hidden} more cells are of nets, data or methods that no run is of" in short.out
+    assert "more cells" not in whole.out
 
 
 def test_what_the_paper_does_not_tell_is_said(typed: Any) -> None:
@@ -158,9 +233,9 @@ def test_a_paper_of_other_data_says_why_nothing_belongs(tmp_path: Path) -> None:
     assert answer.code == 0
     assert (
         "the runs are of resnet18 on cifar10, the table's of resnet18 on cifar100; --data cifar10"
-        in answer.err
+        in answer.out
     )
-    assert "belongs to a cell" not in ask(tmp_path, "compare", "runs", *A2, "--data", "cifar10").err
+    assert "belongs to any" not in ask(tmp_path, "compare", "runs", *A2, "--data", "cifar10").out
 
 
 def test_data_that_no_run_is_on_stand_for_nothing(typed: Any) -> None:
@@ -169,7 +244,7 @@ def test_data_that_no_run_is_on_stand_for_nothing(typed: Any) -> None:
     assert "no run is on it; did you mean 'cifar100'?" in answer.complaint
 
 
-@pytest.mark.parametrize("kind", ["table", "csv", "markdown", "latex", "json"])
+@pytest.mark.parametrize("kind", ["table", "markdown", "latex", "json"])
 def test_no_width_is_told_as_certainty(kind: str, tmp_path: Path) -> None:
     """Three equal runs; two equal differences; a single difference; and each cell of a paper's table."""
     for seed in range(3):
@@ -189,9 +264,9 @@ def test_no_width_is_told_as_certainty(kind: str, tmp_path: Path) -> None:
             None,
         )
     else:
-        assert answer.out.count("all equal") == 3 + (kind != "csv")
-        assert answer.out.count("no interval") == 1 + (kind != "csv")
-        assert "neither a deviation nor an interval" in answer.out + answer.err
+        assert answer.out.count("all equal") == 4
+        assert answer.out.count("no interval") == 2
+        assert "neither a deviation nor an interval" in answer.out
     cells = ask(tmp_path, "compare", "runs", *A2, "--format", kind)
     assert "all equal" in cells.out or '"equal": true' in cells.out
 
@@ -203,8 +278,8 @@ def test_what_ended_dense_has_its_density_and_its_tickets(tmp_path: Path) -> Non
     assert "ticket %" not in ask(tmp_path, "compare", "runs").out
     run(here / "spends/aa/10-seed-0", 0.6, kept=1000, tweaks=["redense"])
     plain, dense = table_of(ask(tmp_path, "compare", "runs", "--format", "csv"))
-    assert [row["density %"] for row in (plain, dense)] == ["12.50", "100.00"]
-    assert [row["ticket %"] for row in (plain, dense)] == ["12.50", "12.50"]
+    assert [row["density"] for row in (plain, dense)] == ["0.125", "1.0"]
+    assert [row["ticket_density"] for row in (plain, dense)] == ["0.125", "0.125"]
     shown = ask(tmp_path, "compare", "runs")
     assert "ticket %" in shown.out
     assert "density: of the final weights" in shown.out
@@ -257,7 +332,7 @@ def test_a_tolerance_over_nothing_is_no_pass(typed: Any) -> None:
 
 def test_other_data_stand_for_the_papers_if_asked(tmp_path: Path) -> None:
     run(tmp_path / "runs/0", 0.7, kept=None, changes={"data": {"name": "cifar10"}})
-    assert "1 of 1 runs belong to no cell" in ask(tmp_path, "compare", "runs", *A2).out
+    assert "1 of 1 runs belong to no cell" in ask(tmp_path, "compare", "runs", *A2, "--missing").out
     assert (
         "data cifar10 instead of cifar100" in ask(tmp_path, "compare", "runs", *A2, "--data", "cifar10").out
     )
@@ -275,6 +350,7 @@ def test_other_data_stand_for_the_papers_if_asked(tmp_path: Path) -> None:
         (["runs", "--paper", "recipes"], "--tables"),
         (["runs", "--within", "1"], "--paper"),
         (["runs", "--data", "digits"], "--paper"),
+        (["runs", "--missing"], "--paper"),
         (["runs", *A2, "--within", "-1"], "points"),
         (["runs", *A2, "--within", "nan"], "points"),
         (["runs", *A2, "--metric", "test.accuracy"], "--metric"),
@@ -328,7 +404,7 @@ def test_two_hundred_runs_take_less_than_two_seconds(tmp_path: Path) -> None:
             kept=max(5, int(999 * 0.8 ** (at % 20))),
         )
     began = time.process_time()
-    found = ask(tmp_path, "compare", "runs", *A2)
+    found = ask(tmp_path, "compare", "runs", *A2, "--missing")
     spent = time.process_time() - began
     assert found.code == 0
     assert "of 200 runs" in found.out

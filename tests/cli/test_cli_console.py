@@ -50,6 +50,15 @@ def test_quiet() -> None:
         assert isinstance(reporter, Silent)
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_changes_how_a_result_is_read_is_said_once_and_under_quiet_too(quiet: bool) -> None:
+    with redirect_stderr(io.StringIO()) as log, watching(quiet=quiet) as reporter:
+        reporter.note("progress")
+        for text in ("too short", "too short", "too late"):
+            reporter.remark(text)
+    assert log.getvalue().splitlines() == ["progress"] * (not quiet) + ["too short", "too late"]
+
+
 @pytest.mark.parametrize(("encoding", "bar"), [("utf-8", "━╺─"), ("ascii", "##-")])
 def test_bars_keep_to_the_encoding(encoding: str, bar: str) -> None:
     raw = io.BytesIO()

@@ -37,10 +37,12 @@ USAGE = [
     ("drw", "Did you mean 'draw'?"),
     ("draw --methd imp", "No such option: --methd"),
     ("draw extra", "unexpected extra argument"),
-    ("draw --rounds x", "Invalid value for '--rounds'"),
-    ("draw --rounds -1", "greater than or equal to 0"),
-    ("draw --rounds 255", "less than or equal to 254"),
-    ("draw --epochs 0", "Invalid value for '--epochs'"),
+    ("draw --rounds x", "--rounds: must be a whole number, not 'x'"),
+    ("draw --rounds 1.5", "--rounds: must be a whole number, not '1.5'"),
+    ("draw --rounds -1", "--rounds: must be 0 or more, not '-1'"),
+    ("draw --rounds 255", "--rounds: must be 254 or less, not '255'"),
+    ("draw --epochs 0", "--epochs: must be 1 or more, not '0'"),
+    ("compare a --within x", "--within: must be a number, not 'x'"),
     ("draw --workspace", "requires an argument"),
     ("diff one", "Missing argument 'second'"),
     ("draw --method impp", "no method named 'impp'; did you mean 'imp'?"),
@@ -60,17 +62,19 @@ USAGE = [
     ("draw --set train=3", "train"),
     ("draw --set draw=3", "draw"),
     ("draw --set model.name=lenet", "no model named 'lenet'"),
-    ("draw --density 0", "a density lies in (0, 1]"),
-    ("draw --density 1.5", "a density lies in (0, 1]"),
+    ("draw --density 0", "--density: a density lies in (0, 1], not 0"),
+    ("draw --density 1.5", "a density lies in (0, 1] (for 1.5 % write 0.015)"),
+    ("draw --sparsity 90", "--sparsity: a sparsity lies in [0, 1) (for 90 % write 0.9), not 90"),
+    ("draw --set draw.density=90", "a density lies in (0, 1] (for 90 % write 0.9), not 90"),
     ("draw --density -1", "is not a share"),
     ("draw --density 3%", "is not a share"),
     ("draw --density 1/0", "is not a share"),
     ("draw --density=", "is not a share"),
-    ("draw --sparsity 1", "a sparsity in [0, 1)"),
+    ("draw --sparsity 1", "a sparsity lies in [0, 1), not 1"),
     ("draw --density 0.5 --sparsity 0.5", "give one of them"),
     ("draw --epochs 2 --scale 2", "give one of them"),
-    ("draw --scale inf", "Invalid value for '--scale'"),
-    ("draw --scale nan", "Invalid value for '--scale'"),
+    ("draw --scale inf", "--scale: must be 10000 or less, not 'inf'"),
+    ("draw --scale nan", "--scale: must be"),
     ("draw --rewind soon", "is not a duration"),
     ("draw --seed 5-2", "write 0, 0-2 or 42,1099"),
     ("draw --seed 0-5000", "1000 seeds"),
@@ -176,6 +180,9 @@ def test_damaged_ticket(cli: Program, home: Path, ticket: Path, kind: str) -> No
     before = sorted(home.rglob("*"))
     verified = cli("verify", "--json")
     assert verified.code == 3
+    failed = [check for check in verified.json["result"]["checks"] if not check["ok"]]
+    assert (failed[0]["name"] == "manifest") == kind.startswith("manifest"), failed
+    assert failed[0]["detail"] in verified.complaint  # it names the file
     assert verified.json["error"]["code"].startswith("E_")
     assert verified.json["result"]["sound"] is False
     assert str(ticket.relative_to(home)) in verified.complaint

@@ -85,6 +85,8 @@ def test_a_dry_run_counts_and_writes_nothing(here: Path) -> None:
     told = ask(here, "reproduce", "mine.toml", "--dry-run")
     assert "6 trainings, 12 epochs and 252 steps in all" in told.out
     assert "seeds 3,5: the paper's" in told.err
+    assert told.err.count("timing lenet-300-100 on digits …") == 1
+    assert ask(here, "reproduce", "mine.toml", "--dry-run", "--quiet").err == ""
 
 
 def test_it_trains_and_compares(done: tuple[Path, Answer]) -> None:

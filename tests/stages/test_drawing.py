@@ -16,7 +16,7 @@ from ticketctl.artifacts.manifest import read_provenance
 from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.verify import verify_run, verify_ticket
-from ticketctl.errors import MismatchError, StoppedError, UsageError
+from ticketctl.errors import DivergedError, MismatchError, StoppedError, UsageError
 from ticketctl.stages import draw as stage
 from ticketctl.stages.estimate import estimate_draw
 from ticketctl.stages.finished import finished_draw
@@ -286,3 +286,12 @@ def test_controls_can_be_had_after_the_draw_and_cost_no_training(tmp_path: Path)
         assert late.keys() == soon.keys()
         assert late["ticket/mask.safetensors"] == soon["ticket/mask.safetensors"]
         assert late["ticket/rewind.safetensors"] == soon["ticket/rewind.safetensors"]
+
+
+@pytest.mark.parametrize(("optimizer", "usual"), [("sgd", "0.1"), ("adam", "0.001")])
+def test_after_a_divergence_the_rate_that_it_had_and_a_usual_one_are_named(
+    optimizer: str, usual: str, tmp_path: Path
+) -> None:
+    said = rf"it had train\.lr = 1e\+30; try a lower rate, e\.g\. --set train\.lr={usual}$"
+    with pytest.raises(DivergedError, match=said):
+        tiny.draw(tmp_path / "draw", "train.lr=1e30", f"train.optimizer={optimizer}")

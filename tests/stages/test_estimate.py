@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.stages import tiny
+from tests.stages.test_reproduce import planned, recipe_file, row
 from ticketctl.cli.planned import time_told
-from ticketctl.stages.bill import Bill, Item
-from ticketctl.stages.estimate import speed_from, speed_of
-from ticketctl.stages.setting import prepare, seeds_of
+from ticketctl.errors import StoppedError
+from ticketctl.stages import estimate
+from ticketctl.stages.bill import Bill, Item, Pace, bill_of, item_of, key_of, survey
+from ticketctl.stages.errands import tasks
+from ticketctl.stages.estimate import (
+    ENOUGH,
+    START,
+    Speed,
+    Watch,
+    estimate_draw,
+    fixed,
+    speed_from,
+    speed_of,
+    work_of,
+)
+from ticketctl.stages.setting import Setting, prepare, seeds_of
 
 
 @pytest.mark.parametrize(
@@ -38,7 +54,7 @@ def bill(*items: Item) -> Bill:
 
 
 TIMED, UNTIMED, THERE = (
-    Item(2, 4.0, 8, 60.0, 600.0),
+    Item(2, 4.0, 8, 60.0 - START, 600.0 - 10 * START),
     Item(3, 6.0, None, None, None),
     Item(0, 0.0, 0, 0.0, 0.0),
 )
@@ -48,8 +64,8 @@ TIMED, UNTIMED, THERE = (
     ("items", "says"),
     [
         ([TIMED], "about 60 s if this machine has nothing else to do, 10 min if it stays as busy as now"),
-        ([Item(1, 1.0, 1, 60.0, 60.2)], "about 60 s on this machine"),
-        ([Item(1, 1.0, 1, 0.1, 0.4)], "about a second or less on this machine"),
+        ([Item(1, 1.0, 1, 60.0 - START, 60.0 - START)], "about 60 s on this machine"),
+        ([Item(1, 1.0, 1, 0.1, 0.1)], f"about {START:.0f} s on this machine"),
         ([UNTIMED], "unknown: nothing could be timed here"),
         ([UNTIMED, THERE], "unknown: nothing could be timed here"),
         ([TIMED, UNTIMED], "as busy as now; of the other 3 trainings nothing is known"),
@@ -64,11 +80,112 @@ def test_what_was_not_measured_is_never_about_nothing(items: list[Item], says: s
     assert (cost["seconds"] is not None, cost["seconds_as_busy"] is not None) == (known, known)
 
 
-def test_timing_leaves_the_net_as_it_was(tmp_path: Path) -> None:
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
     recipe = tiny.recipe()
-    setting = prepare(recipe, seeds_of(recipe, 0), tiny.around(tmp_path))
+    return prepare(recipe, seeds_of(recipe, 0), tiny.around(tmp_path))
+
+
+def test_timing_leaves_the_net_as_it_was(setting: Setting) -> None:
     before = {name: value.clone() for name, value in setting.bench.model.state_dict().items()}
-    quick = speed_of(setting)
+    quick = speed_of(setting, 0.1)
     assert 0 < quick.now <= quick.alone
+    assert quick.share > 0
     after = setting.bench.model.state_dict()
     assert all((after[name] == value).all() for name, value in before.items())
+    assert setting.bench.model.training
+    assert setting.bench.feed.batch_size == 256
+
+
+def slowed(setting: Setting, seconds: float) -> list[int]:
+    """Every image takes so long from now on; the sizes of the batches that come."""
+    seen: list[int] = []
+
+    def wait(_: Any, inputs: Any) -> None:
+        seen.append(len(inputs[0]))
+        time.sleep(seconds * len(inputs[0]))
+
+    setting.bench.model.register_forward_pre_hook(wait)
+    return seen
+
+
+def test_of_a_slow_net_parts_of_batches_are_timed(setting: Setting) -> None:
+    seen = slowed(setting, 0.01)  # a whole batch would take 2.6 s
+    speed_of(setting, 0.4)
+    assert max(seen) < 32
+    assert sum(seen) < 120
+
+
+def test_timing_can_be_stopped(setting: Setting) -> None:
+    with pytest.raises(StoppedError):
+        speed_of(replace(setting, bench=replace(setting.bench, stop=lambda: 75)), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("took", "granted"),
+    [
+        (0.5, [2.5, ENOUGH]),  # what the first leaves is the second's
+        (4.0, [2.5, 1.0]),
+        (5.5, [2.5]),  # of the second nothing is known
+    ],
+)
+def test_all_nets_share_a_few_seconds(
+    took: float, granted: list[float], setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, asked = [0.0], []
+
+    def timed(_: Setting, seconds: float) -> Speed:
+        asked.append(seconds)
+        now[0] += took
+        return Speed(1.0, 1.0)
+
+    monkeypatch.setattr(estimate, "speed_of", timed)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    watch = Watch(tiny.Heard(), 2, 5.0)
+    found = [watch.speed(net, setting) for net in ("one", "one", "two", "two")]
+    assert asked == granted
+    assert [speed is None for speed in found] == [False, False, len(granted) < 2, len(granted) < 2]
+
+
+def test_it_says_what_it_times(tmp_path: Path) -> None:
+    heard = tiny.Heard()
+    found = estimate_draw(tiny.recipe(), 0, tiny.around(tmp_path, reporter=heard))
+    assert heard.notes == ["timing lenet-300-100 on digits …"]
+    assert found["seconds"] > START + 3 * fixed(found["parameters"])
+
+
+def test_nets_that_take_as_long_are_timed_once(tmp_path: Path) -> None:
+    recipe, heard = recipe_file(tmp_path), tiny.Heard()
+    noise = [
+        {"data.noise.kind": '"symmetric"', "data.noise.rate": f'"{rate}"', "data.validation": '"last:200"'}
+        for rate in ("0.1", "0.2")
+    ]
+    plan = planned(tmp_path, *(row(str(at), recipe, "50", sets=sets) for at, sets in enumerate(noise)))
+    paces = survey(plan, tasks(plan), tiny.around(tmp_path, reporter=heard), timed=True, faults=None)
+    assert len(paces) == 2
+    assert heard.notes == ["timing lenet-300-100 on digits …"]
+
+
+QUICK = Pace(100, 10, Speed(1e12, 1e12), 1000, 100.0)
+
+
+def test_a_training_costs_more_than_its_steps() -> None:
+    recipe = tiny.recipe()
+    assert item_of(recipe, 3, 0.0, QUICK).seconds == pytest.approx(3 * fixed(1000))
+    assert item_of(recipe, 3, 0.0, QUICK, begins=True).seconds == pytest.approx(100 + 3 * fixed(1000))
+    slow = replace(QUICK, speed=Speed(1.0, 0.5, 0.25), parameters=0)
+    each = 2 * (100 + 10 * 0.25) + 10 * 0.25  # two epochs of a batch, and an evaluation before the first
+    assert item_of(recipe, 1, 2.0, slow).seconds == pytest.approx(fixed(0) + each)
+    assert item_of(recipe, 1, 2.0, slow).as_busy == pytest.approx(2 * (fixed(0) + each))
+    assert work_of(2, 100, 30) == 210
+
+
+def test_data_and_net_are_set_up_once_for_each_draw_and_each_spend(tmp_path: Path) -> None:
+    recipe = recipe_file(tmp_path)
+    tweaked = [row(name, recipe, "50", "75", tweaks=[name]) for name in ("ls", "mish")]
+    batch = row("batch", recipe, "50", sets={"train.batch": 128})
+    plan = planned(tmp_path, row("plain", recipe, "50"), *tweaked, batch)
+    todo = tasks(plan)
+    paces = {key_of(one.recipe): QUICK for one in (*plan.draws, *todo)}
+    cost = bill_of(plan, todo, paces).record()
+    assert cost["seconds"] == pytest.approx(START + 300 + cost["trainings"] * fixed(1000))

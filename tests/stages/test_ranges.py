@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticketctl.stages.ranges import Point, Ranges, convergence_speed, efficacy, ranges, representatives
+from tests.stages.written import run
+from ticketctl.cli.spend import show_noise
+from ticketctl.stages.ranges import (
+    Point,
+    Ranges,
+    Unlearned,
+    convergence_speed,
+    efficacy,
+    ranges,
+    representatives,
+    unlearned,
+)
+from ticketctl.stages.spent import ladder_under_noise
 
 
 def points(*rows: tuple[object, object, object, object]) -> list[Point]:
@@ -172,3 +187,48 @@ def test_the_speed_has_no_unit(errors: list[float], factor: float) -> None:
 )
 def test_no_progress_has_no_speed(errors: list[float]) -> None:
     assert convergence_speed(errors) is None
+
+
+# ------------------------------------------------------------------------------------- whether there is a ladder at all
+
+
+def ladder(folder: Path, drawn: str | None) -> object:
+    """That of the double descent, its dense net right on `drawn` of the images with drawn labels."""
+    spent: list[Any] = []
+    for number, point in enumerate(DOUBLE_DESCENT):
+        metrics = {"train.eval.accuracy": point.train, "oracle.test.accuracy": point.best}
+        known = {name: repr(float(value)) for name, value in metrics.items()}
+        known |= {"test.accuracy": repr(float(point.last))} | ({"permuted.accuracy": drawn} if drawn else {})
+        kept = None if number == 0 else int(1000 * (1 - point.sparsity))
+        made = run(folder / str(number), 0.5, kept=kept, metrics=known)
+        spent.append(SimpleNamespace(control=None, job=SimpleNamespace(tweaks=()), run=made))
+    return ladder_under_noise(spent)
+
+
+@pytest.mark.parametrize("drawn", ["1.0", "0.9", None])
+def test_a_dense_net_that_has_learned_its_labels_has_ranges(tmp_path: Path, drawn: str | None) -> None:
+    assert ladder(tmp_path, drawn) == (ranges(DOUBLE_DESCENT), representatives(DOUBLE_DESCENT))
+
+
+def test_one_that_has_not_has_none_however_well_it_does_on_the_other_images(tmp_path: Path) -> None:
+    assert ladder(tmp_path, "0.899") == Unlearned(Fraction(1), Fraction("0.899"))
+    assert unlearned(Fraction("0.899"), None) == Unlearned(Fraction("0.899"), None)
+    assert unlearned(Fraction("0.9"), None) is None
+
+
+def test_what_is_printed_of_a_ladder_says_what_its_words_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    found = (ranges(DOUBLE_DESCENT), representatives(DOUBLE_DESCENT))
+    row: Any = SimpleNamespace(values={"permuted.accuracy": 1.0}, tweaks=(), kind="dense", level=0)
+    show_noise([row], found)
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "pruning efficacy (sparsity up to which labels are learned as by the dense net): 49.00 %",
+        "ranges of sparsity: trivial 0.00 to 49.00 %, critical 59.00 to 67.00 %, high 74.00 to 87.00 %, "
+        "extreme 89.00 to 91.00 %",
+        "overfitting (lowest test accuracy on the way) at 59.00 %, sweet spots (highest) at 79.00 % by the best epoch "
+        "and 83.00 % by the last, underfitting (after them, first below dense by both) at 89.00 %",
+    ]
+    show_noise([row], Unlearned(Fraction("0.64"), Fraction("0.13")))
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "the dense net has not learned its labels (train accuracy 64.00 % of the given labels; 13.00 % of those drawn, "
+        "90 % are wanted): no ranges"
+    )

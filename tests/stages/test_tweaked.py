@@ -99,7 +99,7 @@ def wrong() -> Iterator[tuple[str, tuple[str, ...], str]]:
     yield "ls", ("tweaks.ls.alpha=much",), "tweaks.ls.alpha"
     yield "ls", ("tweaks.lss.alpha=0.1",), "did you mean 'ls'"
     yield "kd", ("tweaks.kd.teacher=nowhere",), "no run in 'nowhere'"
-    yield "ls", ("spend.attribution=true",), "two or more"
+    yield "none", ("spend.attribution=true",), "name some"
 
 
 @pytest.mark.parametrize(("names", "sets", "said"), list(wrong()))

@@ -111,7 +111,8 @@ def test_a_lab_raises_exit_code_4_and_names_file_and_way_out(tmp_path: Path) -> 
     text = str(refused.value)
     assert text.startswith("level 3: ")
     assert str(tmp_path / "000" / "final.safetensors") in text
-    assert "--set train.lr=1e+29" in text
+    assert "train.lr = 1e+30" in text
+    assert "--set train.lr=0.1" in text
     assert all_finite(tmp_path / "000" / "final.safetensors")
 
 

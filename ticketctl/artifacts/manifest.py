@@ -28,8 +28,8 @@ from ticketctl.store.documents import canonical_json, parse_json
 from ticketctl.store.files import MEMBER, read_bytes, write_atomic
 
 __all__ = [
-    "RunManifest", "TicketManifest", "manifest_bytes", "parse_manifest", "read_provenance", "recipe_digest",
-    "run_id", "shapes_digest", "ticket_id", "to_record", "write_provenance",
+    "RunManifest", "TicketManifest", "manifest_bytes", "parse_manifest", "read_manifest", "read_provenance",
+    "recipe_digest", "run_id", "shapes_digest", "ticket_id", "to_record", "write_provenance",
 ]  # fmt: skip
 
 MAX_MANIFEST = 4 << 20
@@ -48,6 +48,15 @@ def manifest_bytes(fields: Mapping[str, Any], model: type[_M]) -> bytes:
     data = canonical_json(seal(fields, SEAL))
     parse_manifest(data, model, where=f"the new {model.__name__}")
     return data
+
+
+def read_manifest(path: Path, model: type[_M]) -> _M:
+    """The manifest at `path`, judged; the files that it lists are not looked for.
+
+    Raises:
+        ArtifactError: E_FILE_MISSING, E_PATH, or as `parse_manifest`.
+    """
+    return parse_manifest(read_bytes(path, limit=MAX_MANIFEST), model, where=str(path))
 
 
 def parse_manifest(data: bytes, model: type[_M], *, where: str) -> _M:

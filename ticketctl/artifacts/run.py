@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ticketctl.artifacts.folder import check_listed, get, get_record, put, put_record
-from ticketctl.artifacts.manifest import manifest_bytes, parse_manifest
+from ticketctl.artifacts.manifest import manifest_bytes, read_manifest
 from ticketctl.artifacts.masks import Keep, counts, decode_mask, encode_mask, mask_digest
 from ticketctl.artifacts.models import RunManifest, recipe_digest, run_id, shapes_digest
 from ticketctl.artifacts.records import numbers, to_record
@@ -242,8 +242,7 @@ def open_run(folder: Path) -> Run:
     Raises:
         ArtifactError: the E_ code of what is wrong.
     """
-    path = folder / MANIFEST
-    manifest = parse_manifest(read_bytes(path, limit=4 << 20), RunManifest, where=str(path))
+    manifest = read_manifest(folder / MANIFEST, RunManifest)
     check_listed(folder, manifest.files)
     return Run(folder, manifest)
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ticketctl.artifacts.folder import check_listed, get, get_record, has, put, put_record
 from ticketctl.artifacts.ladder import Ladder, complete, decode_ladder, encode_ladder, ladder_digest
-from ticketctl.artifacts.manifest import manifest_bytes, parse_manifest
+from ticketctl.artifacts.manifest import manifest_bytes, read_manifest
 from ticketctl.artifacts.masks import Keep, counts, decode_mask, encode_mask, mask_digest
 from ticketctl.artifacts.models import TicketManifest, recipe_digest, shapes_digest, ticket_id
 from ticketctl.artifacts.records import numbers, to_record
 from ticketctl.artifacts.weights import decode_weights, encode_weights, weights_digest
 from ticketctl.errors import ArtifactError, UsageError
-from ticketctl.store.files import read_bytes, write_atomic
+from ticketctl.store.files import write_atomic
 from ticketctl.store.tensors import Tensor
 
 MANIFEST = "ticket.json"
@@ -279,8 +279,7 @@ def open_ticket(folder: Path) -> Ticket:
     Raises:
         ArtifactError: the E_ code of what is wrong.
     """
-    path = folder / MANIFEST
-    manifest = parse_manifest(read_bytes(path, limit=4 << 20), TicketManifest, where=str(path))
+    manifest = read_manifest(folder / MANIFEST, TicketManifest)
     check_listed(folder, manifest.files)
     return Ticket(folder, manifest)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ticketctl.artifacts.folder import Check, get, has, run_check
 from ticketctl.artifacts.ladder import Ladder
+from ticketctl.artifacts.manifest import read_manifest
 from ticketctl.artifacts.masks import Keep, mask_digest
-from ticketctl.artifacts.models import ticket_id
+from ticketctl.artifacts.models import RunManifest, TicketManifest, ticket_id
+from ticketctl.artifacts.run import MANIFEST as RUN
 from ticketctl.artifacts.run import Run, open_run
+from ticketctl.artifacts.ticket import MANIFEST as TICKET
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.weights import zero_where
 from ticketctl.errors import ArtifactError
@@ -25,7 +28,7 @@ def verify_ticket(folder: Path) -> list[Check]:
     try:
         ticket = open_ticket(folder)
     except ArtifactError as error:
-        return [Check("manifest", False, str(error), error.code)]
+        return _unopened(error, lambda: f"ticket {read_manifest(folder / TICKET, TicketManifest).ticket_id}")
     return [
         Check("manifest", True, f"ticket {ticket.manifest.ticket_id}"),
         run_check("files", lambda: _files(ticket)),
@@ -38,6 +41,12 @@ def verify_ticket(folder: Path) -> list[Check]:
     ]
 
 
+def _unopened(error: ArtifactError, manifest: Callable[[], str]) -> list[Check]:
+    """What is wrong with an artifact that does not open: its manifest, or a file that is listed there."""
+    found = run_check("manifest", manifest)
+    return [found, Check("files", False, str(error), error.code)] if found.ok else [found]
+
+
 def _extra(ticket: Ticket, kind: str) -> str:
     found = ticket.scores() if kind == "scores" else ticket.record()
     return f"{len(found or {})} tensors"
@@ -48,7 +57,7 @@ def verify_run(folder: Path) -> list[Check]:
     try:
         run = open_run(folder)
     except ArtifactError as error:
-        return [Check("manifest", False, str(error), error.code)]
+        return _unopened(error, lambda: f"run {read_manifest(folder / RUN, RunManifest).run_id}")
     states = [state.name for state in run.manifest.states]
     return [
         Check("manifest", True, f"run {run.manifest.run_id}"),

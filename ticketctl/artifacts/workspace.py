@@ -13,12 +13,19 @@ from ticketctl.artifacts import ticket as tickets_
 from ticketctl.artifacts.models import RunManifest, TicketManifest
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import Ticket, open_ticket
-from ticketctl.errors import SHOWN, ArtifactError, UsageError, near_miss
+from ticketctl.errors import SHOWN, ArtifactError, UsageError, listed, near_miss
+from ticketctl.store.files import read_bytes
 
 DRAWN = "*/*/*/ticket"
 CONTROLS = "*/*/*/controls/*/ticket"
 TRAINED = ("*/*/*/levels/*", "*/*/*/search/*", "*/*/*/spends/*/*", "*/*/*/controls/*/spends/*/*")
 TOLERANCE = 0.005
+LEAST = 6
+"""Signs of an id that name it at least."""
+SHORT = 11
+"""Signs of an id that are shown."""
+_TICKET_ID, _RUN_ID = re.compile(r"tk1[a-z2-7]{0,29}"), re.compile(r"rn1[a-z2-7]{0,29}")
+_LIMIT = 4 << 20
 _SUFFIX = re.compile(r"(?P<name>.*)@(?:(?P<level>[0-9]{1,3})|(?P<sparsity>[01]?\.[0-9]+))")
 
 
@@ -51,17 +58,31 @@ def resolve(spec: str | None, root: Path) -> tuple[Ticket, int | None]:
         root: the workspace.
 
     Raises:
-        UsageError: nothing of that name, or no such level; says what there is.
+        UsageError: nothing of that name, or a run, or no such level; says what there is. Or an id too short, of several
+            tickets, or of folders that differ.
         ArtifactError: the ticket is damaged.
     """
     folder, wanted = _place(spec or "", root), None
     if folder is None and spec and (match := _SUFFIX.fullmatch(spec)):
         wanted = match
         folder = _place(match["name"], root)
+    if folder is None and spec and (run := _run_place(spec, root)):
+        raise UsageError(f"{spec} is a run, not a ticket; {_ticket_of(run, root)}")
     if folder is None:
         raise _unknown("ticket", spec, root, ticket_folders(root))
     ticket = open_ticket(folder)
     return ticket, _level(ticket, wanted) if wanted else None
+
+
+def copies(spec: str, root: Path) -> list[Path]:
+    """The folders below `root` of the ticket whose id `spec` begins, the newest first: that one is taken.
+
+    None where `spec` is no beginning of an id. They are the same to the byte, or `resolve` refuses them.
+    """
+    name = match["name"] if (match := _SUFFIX.fullmatch(spec)) else spec
+    if not _TICKET_ID.fullmatch(name):
+        return []
+    return [path for path, manifest in tickets(root) if manifest.ticket_id.startswith(name)]
 
 
 def resolve_run(spec: str | None, root: Path) -> Run:
@@ -72,12 +93,8 @@ def resolve_run(spec: str | None, root: Path) -> Run:
         ArtifactError: the run is damaged.
     """
     folders = run_folders(root)
-    if not spec:
-        folder = folders[0] if folders else None
-    elif re.fullmatch(r"rn1[a-z2-7]{3,29}", spec):
-        folder = _by_id(spec, [(path, manifest.run_id) for path, manifest in runs(root)])
-    else:
-        folder = _by_path(spec, root, runs_.MANIFEST, ("", "final"))
+    newest = folders[0] if folders else None
+    folder = _run_place(spec, root) if spec else newest
     if folder is None:
         raise _unknown("run", spec, root, folders)
     return open_run(folder)
@@ -95,9 +112,7 @@ def folder_of(spec: str | None, root: Path) -> tuple[Path, str]:
     if folder is not None:
         return folder, "ticket"
     if spec:
-        folder = _by_path(spec, root, runs_.MANIFEST, ("",))
-        if folder is None and re.fullmatch(r"rn1[a-z2-7]{3,29}", spec):
-            folder = _by_id(spec, [(path, manifest.run_id) for path, manifest in runs(root)])
+        folder = _run_place(spec, root)
     if folder is not None:
         return folder, "run"
     raise _unknown("ticket", spec, root, [*ticket_folders(root), *run_folders(root)])
@@ -126,9 +141,34 @@ def _place(spec: str, root: Path) -> Path | None:
     if not spec:
         drawn = ticket_folders(root, controls=False)
         return drawn[0] if drawn else None
-    if re.fullmatch(r"tk1[a-z2-7]{3,29}", spec):
-        return _by_id(spec, [(path, manifest.ticket_id) for path, manifest in tickets(root)])
-    return _by_path(spec, root, tickets_.MANIFEST, ("", "ticket"))
+    folder = _by_path(spec, root, tickets_.MANIFEST, ("", "ticket"))
+    if folder is not None or not _TICKET_ID.fullmatch(spec):
+        return folder
+    found = _by_id(spec, [(path, manifest.ticket_id) for path, manifest in tickets(root)], root)
+    if len({read_bytes(path / tickets_.MANIFEST, limit=_LIMIT) for path in found}) > 1:
+        places = listed([str(path) for path in found])
+        raise UsageError(f"{spec}: several folders hold this ticket and differ: {places}; name one of them")
+    return found[0] if found else None
+
+
+def _run_place(spec: str, root: Path) -> Path | None:
+    """The folder of the run that `spec` names."""
+    folder = _by_path(spec, root, runs_.MANIFEST, ("", "final"))
+    if folder is not None or not _RUN_ID.fullmatch(spec):
+        return folder
+    found = _by_id(spec, [(path, manifest.run_id) for path, manifest in runs(root)], root)
+    return found[0] if found else None
+
+
+def _ticket_of(run: Path, root: Path) -> str:
+    """What is spent in the place of a run."""
+    near = next((above for above in run.parents if (above / "ticket" / tickets_.MANIFEST).is_file()), None)
+    if near is None:
+        return "its ticket does not lie beside it"
+    level = ""
+    with contextlib.suppress(ArtifactError):
+        level = f"@{open_run(run).manifest.level}"
+    return f"its ticket is {_name(near, root)}{level}"
 
 
 def _by_path(spec: str, root: Path, manifest: str, inside: Iterable[str]) -> Path | None:
@@ -141,13 +181,29 @@ def _by_path(spec: str, root: Path, manifest: str, inside: Iterable[str]) -> Pat
     return None
 
 
-def _by_id(prefix: str, known: Iterable[tuple[Path, str]]) -> Path | None:
-    """One content may lie in several folders: then the newest is taken."""
+def _by_id(prefix: str, known: Iterable[tuple[Path, str]], root: Path) -> list[Path]:
+    """The folders of the one id that begins so, in the order of `known`.
+
+    Raises:
+        UsageError: several ids begin so, or too little of one is given; says which there are.
+    """
     found = [(path, name) for path, name in known if name.startswith(prefix)]
-    if len({name for _, name in found}) > 1:
-        names = ", ".join(sorted({name for _, name in found})[:5])
-        raise UsageError(f"{prefix} is the beginning of {names}; give more of it")
-    return found[0][0] if found else None
+    ids = {name: path for path, name in reversed(found)}
+    size = next((size for size in range(SHORT, 32) if len({name[:size] for name in ids}) == len(ids)), 32)
+    which = listed([f"{name[:size]} ({_name(path, root)})" for name, path in sorted(ids.items())])
+    if len(prefix) < LEAST:
+        raise UsageError(
+            f"{prefix} is too short for an id: give at least {LEAST} signs; so begins {which or 'none here'}"
+        )
+    if len(ids) > 1:
+        raise UsageError(f"{prefix} is the beginning of {which}; give more of it")
+    return [path for path, _ in found]
+
+
+def _name(folder: Path, root: Path) -> str:
+    """As it is typed: below the workspace without the workspace, and a ticket without its last folder."""
+    below = folder.relative_to(root) if folder.is_relative_to(root) else folder
+    return below.as_posix().removesuffix("/ticket")
 
 
 def _level(ticket: Ticket, wanted: re.Match[str]) -> int:
@@ -155,19 +211,25 @@ def _level(ticket: Ticket, wanted: re.Match[str]) -> int:
     if wanted["level"]:
         level = int(wanted["level"])
         if level not in kept:
-            raise UsageError(f"{ticket.folder}: no level {level}; there is {_levels(kept, prunable)}")
+            raise UsageError(f"{ticket.folder}: no level {level}; there is {levels_told(kept, prunable)}")
         return level
     sparsity = float(wanted["sparsity"])
     distance, level = min((abs(1 - count / prunable - sparsity), level) for level, count in kept.items())
     if distance > TOLERANCE:
         raise UsageError(
-            f"{ticket.folder}: no level at sparsity {sparsity}; there is {_levels(kept, prunable, sparsity)}"
+            f"{ticket.folder}: no level at sparsity {sparsity}; there is {levels_told(kept, prunable, sparsity)}"
         )
     return level
 
 
-def _levels(kept: Mapping[int, int], prunable: int, near: float | None = None) -> str:
-    """Levels with their sparsities: the last of many, or those around one that was asked for; and how many more."""
+def levels_told(kept: Mapping[int, int], prunable: int, near: float | None = None) -> str:
+    """Levels with their sparsities: the last of many, or those around one that was asked for; and how many more.
+
+    Args:
+        kept: weights kept, by level.
+        prunable: weights of the dense net that can be pruned, above 0.
+        near: a sparsity in [0, 1].
+    """
     found = [(level, 1 - count / prunable) for level, count in sorted(kept.items())]
     order = found[::-1] if near is None else sorted(found, key=lambda pair: abs(pair[1] - near))
     shown = sorted(order[:SHOWN])
@@ -178,11 +240,26 @@ def _levels(kept: Mapping[int, int], prunable: int, near: float | None = None) -
 def _unknown(kind: str, spec: str | None, root: Path, folders: Iterable[Path]) -> UsageError:
     if spec and spec.startswith("hf://"):
         return UsageError(f"{spec}: this version does not read the Hub; give the folder of a {kind}")
-    names = [str(folder.relative_to(root).as_posix()).removesuffix("/ticket") for folder in folders]
+    places = {_name(folder, root): folder for folder in folders}
+    names = list(places)
     if not names:
         return UsageError(
             f"no {kind} below {root}; make one with `ticketctl {'draw' if kind == 'ticket' else 'spend'}`"
         )
     if not spec:
         return UsageError(f"no drawn ticket below {root}; {near_miss('', names, SHOWN)}")
-    return UsageError(f"no {kind} {spec!r} here or below {root}; {near_miss(spec, names, SHOWN)}")
+    parts = [name for name in names if f"/{spec.strip('/')}/" in f"/{name}/"]
+    if len(parts) > 1:
+        which = listed([f"{_id_at(places[name])} ({name})" for name in sorted(parts)])
+        return UsageError(f"{spec} is a part of the names of several: {which}; give a whole name, or an id")
+    hint = f"did you mean {parts[0]!r}?" if parts else near_miss(spec, names, SHOWN)
+    return UsageError(f"no {kind} {spec!r} here or below {root}; {hint}")
+
+
+def _id_at(folder: Path) -> str:
+    """The beginning of the id of what lies there."""
+    with contextlib.suppress(ArtifactError):
+        if (folder / tickets_.MANIFEST).is_file():
+            return open_ticket(folder).manifest.ticket_id[:SHORT]
+        return open_run(folder).manifest.run_id[:SHORT]
+    return "damaged"

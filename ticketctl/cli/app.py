@@ -144,8 +144,20 @@ def _of_typer(problem: typer.TyperException) -> str:
     if len(sys.argv) < 2 and context is not None:  # no command at all: the help is what was wanted
         sys.stderr.write(context.get_help() + "\n\n")
         return "which command?"
-    text = " ".join(problem.format_message().split()).removesuffix(".")
+    text = _of_value(problem) or " ".join(problem.format_message().split()).removesuffix(".")
     return f"{text} ({context.command_path} -h lists what there is)" if context is not None else text
+
+
+def _of_value(problem: typer.TyperException) -> str | None:
+    """What an option's value must be, in the words of recipes; None where no value was wrong."""
+    from pydantic import ValidationError
+
+    from ticketctl.recipe_base import fault
+
+    cause, option = problem.__cause__ or problem.__context__, getattr(problem, "param", None)
+    if not isinstance(cause, ValidationError) or option is None:
+        return None
+    return f"{max(option.opts, key=len)}{fault(cause, None)}"
 
 
 def _reader_gone() -> int:

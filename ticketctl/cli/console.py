@@ -21,7 +21,7 @@ LINE_EVERY = 30.0
 def watching(quiet: bool) -> Iterator[Reporter]:
     """The reporter for this terminal, pipe or log; leaves the terminal as it was."""
     if quiet:
-        yield Silent()
+        yield Quiet()
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         bars = Bars()
         try:
@@ -32,10 +32,24 @@ def watching(quiet: bool) -> Iterator[Reporter]:
         yield Lines()
 
 
+class Quiet(Silent):
+    """Says nothing but what changes how a result is to be read."""
+
+    def __init__(self) -> None:
+        self.remarked: set[str] = set()
+
+    def remark(self, text: str) -> None:
+        """Print what was not said yet."""
+        if text not in self.remarked:
+            self.remarked.add(text)
+            note(text)
+
+
 class _Job:
     """What both reporters count: trainings of one job, epochs of one training."""
 
     def __init__(self) -> None:
+        self.remarked: set[str] = set()
         self.fits, self.fit, self.total, self.base = 1, 0, 1.0, 0.0
         self.name, self.began, self.start = "", time.monotonic(), 0.0
         self.worked = 0.0
@@ -54,6 +68,12 @@ class _Job:
 
     def note(self, text: str) -> None:
         """A line for the log."""
+
+    def remark(self, text: str) -> None:
+        """The same, of each text once."""
+        if text not in self.remarked:
+            self.remarked.add(text)
+            self.note(text)
 
     def alive(self) -> None:
         """Nothing to show."""

@@ -45,18 +45,17 @@ def _installed(name: str) -> tuple[str, str]:
 
 
 def _machine() -> list[tuple[str, str, str]]:
-    import torch
-
     from ticketctl.cli.devices import resolve
     from ticketctl.train.device import Place, has_bf16
+    from ticketctl.train.threads import threads_here
 
     device = resolve("auto")
     facts = Place(device, "f32").describe()
     slow = "" if device.type == "cuda" else "no GPU: small nets only"
-    bf16 = has_bf16(device)
+    bf16, threads = has_bf16(device), threads_here()
     return [
         ("device", f"{facts['device']}: {facts['device_name']}", slow),
-        ("cpu threads", str(torch.get_num_threads()), ""),
+        ("cpu threads", f"{threads.number}, {threads.why}", ""),
         ("bfloat16", "in hardware" if bf16 else "no", "" if bf16 else "trainings run in float32"),
     ]
 

@@ -53,6 +53,7 @@ def draw(
 
     ticketctl draw --sparsity 0.97 --seed 0-2 --set train.lr=0.03
     """
+    from ticketctl.stages.places import with_ids
     from ticketctl.stages.repeat import draw_line
     from ticketctl.stages.request import Typed, draw_recipe, run_folder
     from ticketctl.stages.tweaking import check_tweaks
@@ -73,20 +74,21 @@ def draw(
     )
     check(device)
     choice = draw_recipe(typed)
-    check_tweaks(choice.recipe)
+    settled = with_ids(choice.recipe, workspace)
+    check_tweaks(settled)
     seeds = opt.seeds_of(seed) or [0]
     for line in [*choice.notes, *(["seed 0: none was named"] if seed is None else [])]:
         note(line, quiet)
     words = opt.where(workspace=workspace, out=out, device=device, data_dir=data_dir, offline=offline)
-    note(f"repeat with: {draw_line(typed, choice.recipe, seeds, words)}", quiet)
+    note(f"repeat with: {draw_line(typed, settled, seeds, words)}", quiet)
     results, stop = [], Stop().install()
     for one in seeds:
         place = out if out is None or len(seeds) == 1 else out / f"seed-{one}"
-        folder = run_folder(choice.recipe, one, place, workspace)
+        folder = run_folder(settled, one, place, workspace)
         if dry_run:
-            results.append(_estimate(choice.recipe, one, folder, device, data_dir, offline, quiet, workspace))
+            results.append(_estimate(settled, one, folder, device, data_dir, offline, quiet, workspace))
             continue
-        ticket = _drawn(choice.recipe, one, folder, device, data_dir, offline, quiet, stop, workspace)
+        ticket = _drawn(settled, one, folder, device, data_dir, offline, quiet, stop, workspace)
         results.append(ticket_record(ticket))
         if not json:
             show(ticket)
@@ -94,7 +96,7 @@ def draw(
         print_json(results)
     elif dry_run:
         for result in results:
-            show_estimate(choice.recipe, result)
+            show_estimate(settled, result)
 
 
 def _drawn(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ticketctl.cli.output import print_json
-from ticketctl.cli.tabular import print_as, remark
+from ticketctl.cli.tabular import print_as, print_sheet, remark
 
 if TYPE_CHECKING:
     from ticketctl.stages.compare import Compared
@@ -28,6 +28,28 @@ GROUPS = [
     "pairs",
 ]
 TICKET = GROUPS.index("ticket %")
+SHEET = [
+    "net",
+    "data",
+    "method",
+    "control",
+    "density",
+    "ticket_density",
+    "tweaks",
+    "otherwise",
+    "metric",
+    "n",
+    "diverged",
+    "tickets",
+    "mean",
+    "deviation",
+    "equal",
+    "vs_none",
+    "low",
+    "high",
+    "pairs",
+]
+"""Columns of CSV: the names and the numbers of `--json`, in the metric's own unit."""
 NONE = "-"
 EQUAL = "all equal: several runs and a single value; neither a deviation nor an interval follows from that"
 
@@ -45,21 +67,40 @@ def show_groups(found: Sequence[Compared], metric: str, kind: str) -> None:
     if kind == "json":
         print_json({"metric": metric, "groups": [as_record(one, metric) for one in found]})
         return
+    if kind == "csv":
+        print_sheet(SHEET, [_sheet(one, metric) for one in found])
+        remark(kind, _remarks(found, metric, whole=True))
+        return
     scale = unit_of(metric)[0]
-    whole = kind == "csv"
-    rows = [GROUPS, *(_cells(one, metric, scale, whole) for one in found)]
-    if not whole and not any(one.group.ended_otherwise for one in found):
+    rows = [GROUPS, *(_cells(one, metric, scale) for one in found)]
+    if not any(one.group.ended_otherwise for one in found):
         rows = [row[:TICKET] + row[TICKET + 1 :] for row in rows]
     print_as(kind, rows[0], rows[1:], left=rows[0].index("n"))
-    remark(kind, _remarks(found, metric, whole))
+    remark(kind, _remarks(found, metric, whole=False))
 
 
-def _remarks(found: Sequence[Compared], metric: str, whole: bool) -> list[str]:
+def _sheet(one: Compared, metric: str) -> dict[str, Any]:
+    from ticketctl.stages.compare import as_record
+    from ticketctl.stages.otherwise import told
+
+    record = as_record(one, metric)
+    gap = record["paired"] or {}
+    paired = {
+        "vs_none": gap.get("mean"),
+        **{key: gap.get(key) for key in ("low", "high")},
+        "pairs": gap.get("n"),
+    }
+    return {**record, **paired, "metric": metric, "otherwise": told(one.changes)}
+
+
+def _remarks(found: Sequence[Compared], metric: str, *, whole: bool) -> list[str]:
     from ticketctl.stages.compare import unit_of
     from ticketctl.stages.otherwise import folded, told
 
     sign = unit_of(metric)[1]
     lines = [f"{metric}{f' in {sign}' if sign else ''}; ± sd: over the n runs"]
+    if whole:
+        lines = ["numbers as --json has them, accuracies in [0, 1]; deviation: over the n runs"]
     if any(one.paired for one in found):
         lines.append(
             "vs none: mean difference from the row without tweaks over the seeds of both (pairs), with its"
@@ -80,8 +121,8 @@ def _remarks(found: Sequence[Compared], metric: str, whole: bool) -> list[str]:
     return lines
 
 
-def _cells(one: Compared, metric: str, scale: float, whole: bool) -> list[str]:
-    from ticketctl.stages.otherwise import folded, told
+def _cells(one: Compared, metric: str, scale: float) -> list[str]:
+    from ticketctl.stages.otherwise import folded
     from ticketctl.stages.rows import in_order
 
     group, gap = one.group, one.paired
@@ -92,7 +133,7 @@ def _cells(one: Compared, metric: str, scale: float, whole: bool) -> list[str]:
         number(float(group.final), 100),
         NONE if group.method == "dense" else number(float(group.density), 100),
         ",".join(in_order(group.tweaks)) or NONE,
-        (told if whole else folded)(one.changes) or NONE,
+        folded(one.changes) or NONE,
         counted(len(group.values(metric)), group.diverged),
         number(group.mean(metric), scale),
         deviation(group.deviation(metric), group.equal(metric), scale),

@@ -70,13 +70,13 @@ def folders_of_runs(thing: Path, workspace: Path) -> list[Path]:
 def _show_runs(folders: Sequence[Path], json: bool) -> None:
     """The runs of one folder, by level and seed."""
     from ticketctl.artifacts.run import open_run
-    from ticketctl.cli.listing import run_record, run_table
+    from ticketctl.cli.listing import run_records, run_table
 
     opened = [(folder, open_run(folder).manifest) for folder in folders]
     found = sorted(opened, key=lambda pair: (pair[1].level, pair[1].seeds["root"], pair[0]))
     root = folders[0].parent
     if json:
-        print_json({"folder": str(root), "runs": [run_record(*pair, root) for pair in found]})
+        print_json({"folder": str(root), "runs": run_records(found, root)})
     else:
         run_table(found, root)
         print_line(visible(f"in {root}; `ticketctl inspect {found[0][0]}` says more of one"))
@@ -135,6 +135,11 @@ def _tweaks(ext: Mapping[str, Any]) -> str:
     ]
     added = f"; {said['added']} weights added" if said.get("added") else ""
     return "; ".join(each) + added
+
+
+def _remarks(ext: Mapping[str, Any]) -> list[str]:
+    """What tweaks said of the training that changes how the result is to be read."""
+    return [str(text) for text in (ext.get("ticketctl.tweaks") or {}).get("remarks", ())]
 
 
 def _tweak(said: Mapping[str, Any]) -> str:
@@ -229,6 +234,7 @@ def _show_run(run: Run) -> None:
         *data_words(manifest.recipe).items(),
         ("weights", f"{manifest.kept} of {manifest.prunable} prunable weights"),
         ("tweaks", _tweaks(manifest.ext) or None),
+        *(("remark", text) for text in _remarks(manifest.ext)),
         ("start", f"{manifest.start.role}, step {manifest.start.step}"),
         ("status", manifest.status),
         ("cost", f"{manifest.cost.steps} steps, {manifest.cost.images} images"),

@@ -112,15 +112,24 @@ def _runs(workspace: Path, json: bool) -> None:
 
     found = runs(workspace)
     if json:
-        print_json([run_record(folder, manifest, workspace) for folder, manifest in found])
+        print_json(run_records(found, workspace))
     elif found:
         run_table(found, workspace)
     else:
         print_line(visible(f"no runs below {workspace}; `ticketctl draw` and `ticketctl spend` make them"))
 
 
-def run_record(folder: Path, manifest: RunManifest, root: Path) -> dict[str, Any]:
-    """A run in JSON; its name is its place below `root`."""
+def run_records(found: Sequence[tuple[Path, RunManifest]], root: Path) -> list[dict[str, Any]]:
+    """Runs in JSON; the name of each is its place below `root`, `changed` what its draw did otherwise."""
+    from ticketctl.stages.departures import departures
+
+    changed = departures(found)
+    return [_run_record(*pair, root, keys) for pair, keys in zip(found, changed, strict=True)]
+
+
+def _run_record(
+    folder: Path, manifest: RunManifest, root: Path, changed: Mapping[str, str]
+) -> dict[str, Any]:
     accuracy, tweaks = manifest.metrics.get("test.accuracy"), list(manifest.arch.tweaks)
     tables: Any = manifest.recipe.get("tweaks") or {}
     return {
@@ -131,6 +140,7 @@ def run_record(folder: Path, manifest: RunManifest, root: Path) -> dict[str, Any
         "tweaks": tweaks,
         "tweak_keys": {name: tables[name] for name in tweaks if tables.get(name)},
         **_given(manifest.recipe),
+        "changed": dict(changed),
         "status": manifest.status,
         "test_accuracy": float(accuracy) if accuracy else None,
     }
@@ -138,20 +148,23 @@ def run_record(folder: Path, manifest: RunManifest, root: Path) -> dict[str, Any
 
 def run_table(found: Sequence[tuple[Path, RunManifest]], root: Path) -> None:
     """Runs by their places below `root`, and what tells them apart."""
+    from ticketctl.stages.otherwise import folded
+
     manifests = [manifest for _, manifest in found]
-    records = [run_record(folder, manifest, root) for folder, manifest in found]
+    records = run_records(found, root)
     columns = {
         "run": [record["run_id"][:11] for record in records],
         "name": [record["name"] for record in records],
         "tweaks": [tweak_words(manifest.arch.tweaks, manifest.recipe) for manifest in manifests],
         "data": [data_column(manifest.recipe) for manifest in manifests],
+        "changed": [folded(record["changed"]) for record in records],
         "level": [str(manifest.level) for manifest in manifests],
         "seed": [str(record["seed"]) for record in records],
         "density %": [f"{100 * manifest.kept / manifest.prunable:.2f}" for manifest in manifests],
         "test %": [percent(record["test_accuracy"]) for record in records],
         "status": [manifest.status for manifest in manifests],
     }
-    _print_columns(columns, optional=("tweaks", "data"), right=5)
+    _print_columns(columns, optional=("tweaks", "data", "changed"), right=5)
 
 
 def _print_columns(columns: Mapping[str, Sequence[str]], *, optional: Sequence[str], right: int) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ticketctl.cli import complete
-from ticketctl.errors import UsageError
+from ticketctl.errors import UsageError, of_percent
 
 Model = Annotated[
     str | None, typer.Option(help="The net (ticketctl list models).", autocompletion=complete.models)
@@ -69,7 +69,14 @@ Deterministic = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it would cost.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="No progress on stderr; what changes how a result is to be read is said all the same.",
+    ),
+]
 
 DEFAULT_WORKSPACE = Path("runs")
 
@@ -108,12 +115,14 @@ def density_of(density: str | None, sparsity: str | None) -> Fraction | None:
         return None
     if not re.fullmatch(r"\d*\.?\d+(/\d+)?", text) or text.endswith("/0"):
         raise UsageError(f"{text!r} is not a share: write a number such as 0.03, or 1/32")
-    value = Fraction(text)
-    value = value if density is not None else 1 - value
+    value = Fraction(text) if density is not None else 1 - Fraction(text)
     if not 0 < value <= 1:
-        raise UsageError(
-            f"{text!r} keeps {float(value):g} of the weights; a density lies in (0, 1], a sparsity in [0, 1)"
+        share = (
+            "--density: a density lies in (0, 1]"
+            if density is not None
+            else "--sparsity: a sparsity lies in [0, 1)"
         )
+        raise UsageError(f"{share}{of_percent(Fraction(text))}, not {text}")
     return value
 
 

@@ -62,8 +62,6 @@ def time_told(cost: Mapping[str, Any]) -> str:
 
 def span_told(alone: float, busy: float) -> str:
     """A range, where the machine has other work than this."""
-    if busy < 1:
-        return "about a second or less on this machine"
     low, high = (duration(max(1, seconds)) for seconds in (alone, busy))
     if low == high:
         return f"about {low} on this machine"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.compare import paper_record, show_lines
 from ticketctl.cli.context import surroundings
 from ticketctl.cli.devices import check
 from ticketctl.cli.output import note, print_failure, print_json, print_line, visible
+from ticketctl.cli.paper import paper_record, show_lines
 from ticketctl.cli.planned import cautions, plan_record, show_plan, told
 from ticketctl.errors import DivergedError
 

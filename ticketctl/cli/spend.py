@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,17 +13,15 @@ from ticketctl.cli import options as opt
 from ticketctl.cli.complete import tickets, tweak_sets
 from ticketctl.cli.devices import check
 from ticketctl.cli.output import note, percent, print_failure, print_json, print_line, print_table, visible
+from ticketctl.cli.quote import priced, show_plan
 from ticketctl.errors import DivergedError
 
 if TYPE_CHECKING:
+    from ticketctl.stages.ranges import Ranges, Representatives, Unlearned
     from ticketctl.stages.spent import Row, Spent
-    from ticketctl.stages.wallet import Chosen
 
 BESIDE = {"--dry-run", "--json", "--quiet", "-q"}
 """Options that do not change what is spent."""
-
-SECTIONS = ("model", "data", "train", "spend", "tweaks", "keep", "seeds")
-"""What of a recipe belongs to a spend."""
 
 Level = Annotated[
     str | None,
@@ -76,8 +74,8 @@ def spend(
     again; under the draw's own recipe and seed that is the level the draw trained.
 
     --tweaks changes the training, its mask untouched; the same ticket without tweaks is trained beside it, and the
-    table has the difference, paired by seed. --set spend.attribution=true adds each tweak alone and the dense net with
-    all of them.
+    table has the difference, paired by seed. --set spend.attribution=true adds the dense net with each set, and each
+    tweak of a set of several alone.
 
     Examples:
 
@@ -104,7 +102,14 @@ def spend(
         seeds=opt.seeds_of(seed),
         controls=controls,
         workspace=workspace,
-        typed=Typed(data=data, recipe=recipe, sets=set_ or (), epochs=epochs, scale=scaling),
+        typed=Typed(
+            data=data,
+            recipe=recipe,
+            sets=set_ or (),
+            epochs=epochs,
+            scale=scaling,
+            deterministic=deterministic,
+        ),
         tweaks=tuple(tweaks or ()),
         argv=argv,
     )
@@ -120,7 +125,7 @@ def spend(
     for text in [*chosen.notes, f"repeat with: {line}"]:
         note(text, quiet)
     if dry_run:
-        _show_plan(chosen, json)
+        show_plan(chosen, priced(chosen, device, data_dir, quiet, workspace), json)
         return
     from ticketctl.cli.context import surroundings
 
@@ -171,7 +176,7 @@ def show_places(spent: Sequence[Spent]) -> None:
         print_line(visible(f"runs in {folder}{of}"))
 
 
-def show_noise(rows: Sequence[Row], ladder: Any) -> None:
+def show_noise(rows: Sequence[Row], ladder: tuple[Ranges, Representatives] | Unlearned | None) -> None:
     """What was memorised and what learned, where labels are wrong on purpose; and how far that goes over a ladder."""
     names = ["train.eval", "permuted", "restored", "unpermuted", "oracle.test"]
     if not any(f"{name}.accuracy" in row.values for row in rows for name in names):
@@ -188,10 +193,12 @@ def show_noise(rows: Sequence[Row], ladder: Any) -> None:
         "oracle.test is the best of any epoch, chosen on the test images: no result, only what stopping could gain"
     )
     if ladder is not None:
-        _show_ladder(*ladder)
+        _show_ladder(ladder)
 
 
-def _show_ladder(found: Any, nets: Any) -> None:
+def _show_ladder(ladder: tuple[Ranges, Representatives] | Unlearned) -> None:
+    from ticketctl.stages.ranges import LEARNED, Unlearned
+
     def span(levels: Sequence[Any]) -> str:
         ends = list(dict.fromkeys(f"{100 * float(level):.2f}" for level in (*levels[:1], *levels[-1:])))
         return f"{' to '.join(ends)} %" if ends else "none"
@@ -199,12 +206,23 @@ def _show_ladder(found: Any, nets: Any) -> None:
     def one(level: Any) -> str:
         return "none" if level is None else f"{100 * float(level):.2f} %"
 
-    print_line(f"pruning efficacy (sparsity): {one(found.efficacy)}")
-    parts = ("trivial", "critical", "high", "extreme")
-    print_line("ranges: " + ", ".join(f"{name} {span(getattr(found, name))}" for name in parts))
+    if isinstance(ladder, Unlearned):
+        drawn = "" if ladder.drawn is None else f"; {one(ladder.drawn)} of those drawn"
+        print_line(
+            f"the dense net has not learned its labels (train accuracy {one(ladder.train)} of the given labels{drawn}, "
+            f"{100 * float(LEARNED):g} % are wanted): no ranges"
+        )
+        return
+    found, nets = ladder
     print_line(
-        f"overfitting at {one(nets.overfitting)}, sweet spots at {one(nets.sweet_best)} (best) and "
-        f"{one(nets.sweet_last)} (last), underfitting at {one(nets.underfitting)}"
+        f"pruning efficacy (sparsity up to which labels are learned as by the dense net): {one(found.efficacy)}"
+    )
+    parts = ("trivial", "critical", "high", "extreme")
+    print_line("ranges of sparsity: " + ", ".join(f"{name} {span(getattr(found, name))}" for name in parts))
+    print_line(
+        f"overfitting (lowest test accuracy on the way) at {one(nets.overfitting)}, sweet spots (highest) at "
+        f"{one(nets.sweet_best)} by the best epoch and {one(nets.sweet_last)} by the last, underfitting (after them, "
+        f"first below dense by both) at {one(nets.underfitting)}"
     )
 
 
@@ -235,52 +253,3 @@ def _gain(row: Row) -> str:
         return ""
     width = "" if row.gain.half_width is None else f" ± {100 * row.gain.half_width:.2f}"
     return f"{100 * row.gain.mean:+.2f}{' all equal' if row.gain.equal else width}"
-
-
-def _planned(chosen: Chosen) -> Mapping[str, Any]:
-    """The recipe with the tweaks that were typed in it; a recipe has one set, so of several it has none."""
-    record = chosen.recipe.record(*SECTIONS)
-    if not chosen.typed_sets:
-        return record
-    spend = {key: value for key, value in record["spend"].items() if key != "tweaks"}
-    typed = {"tweaks": list(chosen.typed_sets[0])} if len(chosen.typed_sets) == 1 else {}
-    return {**record, "spend": {**typed, **spend}}
-
-
-def _show_plan(chosen: Chosen, json: bool) -> None:
-    from ticketctl.stages.tweaking import epochs_of
-    from ticketctl.tomltext import toml_text
-
-    record = _planned(chosen)
-    runs = [
-        {
-            "level": job.level,
-            "seed": job.seed,
-            "tweaks": list(job.tweaks),
-            "folder": str(job.found or job.folder),
-            "ready": job.ready,
-        }
-        for job in chosen.jobs
-    ]
-    if json:
-        print_json({"recipe": record, "tweak_sets": [list(names) for names in chosen.sets], "runs": runs})
-        return
-    print_line(toml_text(record).rstrip() + "\n")
-    if any(chosen.sets):
-        print_line(f"tweak sets: {'; '.join(','.join(names) or 'none' for names in chosen.sets)}\n")
-    rows = [
-        [
-            str(job.found or job.folder),
-            str(job.level),
-            str(job.seed),
-            ",".join(job.tweaks) or "none",
-            "there" if job.ready else "to train",
-        ]
-        for job in chosen.jobs
-    ]
-    print_table(["run", "level", "seed", "tweaks", ""], rows)
-    due = [job for job in chosen.jobs if not job.ready]
-    epochs = sum(epochs_of(job.recipe) for job in due)
-    late = any(job.level and job.recipe.draw and job.recipe.draw.rewind != "0" for job in due)
-    short = ", less what lies before the rewind point" if late else ""
-    print_line(f"{len(due)} of {len(rows)} runs to train, {epochs} epochs in all{short}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ticketctl.cli.output import note, print_line, print_table, visible
 
@@ -22,7 +24,7 @@ def print_as(kind: str, columns: Sequence[str], rows: Rows, *, left: int, prose:
     """Print a table.
 
     Args:
-        kind: table, csv, latex or markdown.
+        kind: table, latex or markdown.
         columns: the head.
         rows: as long as the head, each.
         left: how many columns are flush left, the others flush right.
@@ -33,8 +35,23 @@ def print_as(kind: str, columns: Sequence[str], rows: Rows, *, left: int, prose:
         return
     cells = [[visible(cell) for cell in row] for row in [columns, *rows]]
     sides = ["l" if at < left or (prose and at == len(columns) - 1) else "r" for at in range(len(columns))]
-    written = {"csv": _csv, "latex": _latex, "markdown": _markdown}[kind](cells, sides)
-    print_line(written.rstrip("\n"))
+    print_line((_latex if kind == "latex" else _markdown)(cells, sides))
+
+
+def print_sheet(columns: Sequence[str], records: Sequence[Mapping[str, Any]]) -> None:
+    """CSV for programs: every number as it is, true or false, lists with commas, an empty cell for what is missing."""
+    text = io.StringIO()
+    rows = [[_plain_text(record[column]) for column in columns] for record in records]
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    print_line(text.getvalue().rstrip("\n"))
+
+
+def _plain_text(value: Any) -> str:
+    if value is None or value == [] or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return visible(",".join(value) if isinstance(value, list) else str(value))
 
 
 def remark(kind: str, lines: Sequence[str]) -> None:
@@ -57,12 +74,6 @@ def _plain(columns: Sequence[str], rows: Rows, left: int, prose: bool) -> None:
         width = max(len(visible(row[-1])) for row in [columns, *rows])
         columns, *rows = [[*row[:-1], visible(row[-1]).ljust(width)] for row in [columns, *rows]]
     print_table(columns, rows, left=left)
-
-
-def _csv(cells: Rows, _sides: Sequence[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(cells)
-    return text.getvalue()
 
 
 def _markdown(cells: Rows, sides: Sequence[str]) -> str:

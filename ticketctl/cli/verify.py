@@ -35,9 +35,8 @@ def verify(
     if failed is None:
         return
     count = sum(not check.ok for check in checks)
-    error = ArtifactError(
-        failed.code, f"{folder}: {count} of {len(checks)} checks failed, {failed.name} first"
-    )
+    what = f"{count} of {len(checks)} checks failed, {failed.name} first"
+    error = ArtifactError(failed.code, f"{folder}: {what}: {failed.detail.removesuffix(f' [{failed.code}]')}")
     if json:
         print_failure(result, error)
     note(f"ticketctl: {error}")

@@ -91,6 +91,7 @@ LAYOUTS = {
         scale=((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)),
     ),
 }
+FORMS = {name: ((3, 32, 32), len(layout.classes)) for name, layout in LAYOUTS.items()}
 _LIMIT = 256 << 20
 
 

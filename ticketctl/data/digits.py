@@ -16,6 +16,7 @@ from ticketctl.store.files import read_bytes
 from ticketctl.store.tensors import parse_tensors
 
 NAMES = {"digits": "1,797 real 8x8 grey digits (UCI), shipped with ticketctl"}
+FORMS = {"digits": ((1, 8, 8), 10)}
 
 FILE = Path(__file__).with_name("digits.safetensors")
 

@@ -22,6 +22,7 @@ from ticketctl.data.sets import Decoded, Found, Source, Split
 from ticketctl.errors import UnavailableError
 
 NAMES = {"eurosat": "EuroSAT (RGB): 27,000 satellite images 64x64, ten classes, fixed 80/20 split"}
+FORMS = {"eurosat": ((3, 64, 64), 10)}
 
 # address and MD5 as torchvision.datasets.EuroSAT has them
 REMOTE = Remote(

@@ -70,6 +70,19 @@ def load(
     return _kept(name, found, cache / "data" / f"{base}-{key}.safetensors", reporter)
 
 
+def form_of(name: str) -> tuple[tuple[int, int, int], int] | None:
+    """Channels, height and width of an image and the number of classes, where that is known without the data.
+
+    A data module says it in `FORMS`, by name; None: it does not, for its images are the user's.
+
+    Raises:
+        UsageError: no such set.
+    """
+    base = name.partition(":")[0]
+    form: tuple[tuple[int, int, int], int] | None = getattr(plugins.load("data", base), "FORMS", {}).get(base)
+    return form
+
+
 def _checked(module: ModuleType, base: str, options: Mapping[str, Any]) -> dict[str, Any]:
     known = getattr(module, "OPTIONS", ())
     for option in options:

@@ -79,6 +79,7 @@ _CLASSES = {
     ),
     "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 }  # fmt: skip
+FORMS = {name: ((1, 28, 28), len(classes)) for name, classes in _CLASSES.items()}
 
 
 def find(name: str, source: Source) -> Found:

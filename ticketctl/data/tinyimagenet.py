@@ -19,6 +19,7 @@ from ticketctl.data.sets import Decoded, Found, Source
 from ticketctl.errors import UnavailableError
 
 NAMES = {"tinyimagenet": "TinyImageNet: 100,000 + 10,000 colour 64x64, tinyimagenet:PATH (folder or zip)"}
+FORMS = {"tinyimagenet": ((3, 64, 64), 200)}
 
 ARCHIVE = "tiny-imagenet-200"
 COUNTS = (100_000, 10_000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from ticketctl.stages.compare import Group, unit_of
@@ -35,6 +35,8 @@ class Line:
     n: int
     differs: tuple[str, ...]
     why: str
+    kind: tuple[str, str, str] = ("", "", "")
+    """Net, data set and method of the cell; the method of a dense net is `dense`."""
 
     @property
     def equal(self) -> bool:
@@ -64,17 +66,27 @@ def against(table: Table, groups: Sequence[Group], *, data: str | None = None) -
     for cell, wanted in zip(table.cells, targets, strict=True):
         tell = {key for key in keys[wanted.kind] if key not in cell.unknown}
         fit = [group for group in groups if _fits(group, wanted, tell, data)]
-        found += _lines(cell, wanted, fit, groups)
+        kind = (wanted.net, wanted.data, wanted.method)
+        found += [replace(line, kind=kind) for line in _lines(cell, wanted, fit, groups)]
     return found
+
+
+def related(lines: Sequence[Line]) -> list[Line]:
+    """Lines with runs, and missing ones of nets, data and methods that some run belongs to; with them dense nets."""
+    kinds = {line.kind for line in lines if line.group}
+    kinds |= {(net, data, "dense") for net, data, _ in kinds}
+    return [line for line in lines if line.kind in kinds]
 
 
 def strangers(table: Table, groups: Sequence[Group]) -> str:
     """Why no run belongs to any cell: other nets or data, or else."""
     theirs = {(target.net, target.data) for target in targets_of(table.cells)}
     ours = {(group.net, group.data) for group in groups}
+    rows = len({cell.row for cell in table.cells})
+    none = f"no run belongs to any of the {len(table.cells)} cells in {rows} rows of {table.spec}"
     if theirs & ours:
-        return "no run belongs to a cell: methods, tweaks, densities or keys are others than the table's"
-    said = f"no run belongs to a cell: the runs are of {_told(ours)}, the table's of {_told(theirs)}"
+        return f"{none}: methods, tweaks, densities or keys are others than the table's"
+    said = f"{none}: the runs are of {_told(ours)}, the table's of {_told(theirs)}"
     nets = {net for net, _ in theirs}
     other = sorted(data for net, data in ours if net in nets)
     return said + (f"; --data {other[0]} lets them stand for it" if other else "")

@@ -13,6 +13,7 @@ from ticketctl.errors import UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe, TrainSpec
 from ticketctl.seeds import Seeds
+from ticketctl.stages.fitting import refuse_misfit, trained_at
 from ticketctl.stages.setting import Setting
 from ticketctl.store.locks import locked
 from ticketctl.train.fitfiles import FitFiles
@@ -29,7 +30,7 @@ def beginning(ticket: Ticket, level: int, setting: Setting) -> tuple[Mask, State
     """
     init = ticket.manifest.init
     weights = State.from_tensors(ticket.init(), init.step)
-    _must_fit(weights, setting)
+    _must_fit(ticket, weights, setting)
     full = Mask.full({name: torch.Size(array.shape) for name, array in ticket.mask().items()})
     if level == 0:
         start = weights if init.role == "init" else setting.initial
@@ -45,14 +46,7 @@ def beginning(ticket: Ticket, level: int, setting: Setting) -> tuple[Mask, State
 
 def _trained(ticket: Ticket, level: int) -> State:
     """What the draw trained at this level, to be trained on from the beginning of a schedule."""
-    for place in ("levels", "search"):
-        folder = ticket.folder.parent / place / str(level)
-        if (folder / "run.json").is_file():
-            return State.from_tensors(open_run(folder).weights(), 0)
-    raise UsageError(
-        f"{ticket.folder}: spend.start = trained wants the weights that the draw trained at level {level}, and they do "
-        "not lie beside it (drawn with draw.keep=masks, or a control)"
-    )
+    return State.from_tensors(open_run(trained_at(ticket, level)).weights(), 0)
 
 
 def momentum(setting: Setting, ticket: Ticket, mask: Mask, start: State, role: str) -> Handed | None:
@@ -98,11 +92,16 @@ def entry(ticket: Ticket, setting: Setting) -> int:
 
     The same step under the draw's recipe; under more epochs or another batch the same share, with a step to go.
     """
-    init, train = ticket.manifest.init, ticket.manifest.draw.recipe.get("train")
-    total = setting.recipe.train.epochs * setting.bench.feed.steps_per_epoch
-    epochs = train.get("epochs") if isinstance(train, dict) else None
-    step = round(Fraction(init.epoch) / epochs * total) if isinstance(epochs, int) else init.step
+    total, share = setting.recipe.train.epochs * setting.bench.feed.steps_per_epoch, share_before(ticket)
+    step = ticket.manifest.init.step if share is None else round(share * total)
     return max(0, min(step, total - 1))
+
+
+def share_before(ticket: Ticket) -> Fraction | None:
+    """The share of its draw's schedule, in [0, 1], that lies before a ticket's start; None: the draw does not say."""
+    init, train = ticket.manifest.init, ticket.manifest.draw.recipe.get("train")
+    epochs = train.get("epochs") if isinstance(train, dict) else None
+    return Fraction(init.epoch) / epochs if isinstance(epochs, int) else None
 
 
 def restarts(recipe: Recipe) -> bool:
@@ -111,12 +110,7 @@ def restarts(recipe: Recipe) -> bool:
     return (recipe.spend.schedule or drawn) == "restart"
 
 
-def _must_fit(weights: State, setting: Setting) -> None:
+def _must_fit(ticket: Ticket, weights: State, setting: Setting) -> None:
     ours = {name: tuple(value.shape) for name, value in setting.initial.weights.items()}
     theirs = {name: tuple(value.shape) for name, value in weights.weights.items()}
-    odd = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-    if odd:
-        raise UsageError(
-            f"the ticket is for another net: {odd[0]} is {theirs.get(odd[0])} there, "
-            f"{ours.get(odd[0])} in {setting.recipe.model.name} on {setting.data.name}"
-        )
+    refuse_misfit(ticket, theirs, ours, f"{setting.recipe.model.name} on {setting.data.name}")

@@ -15,11 +15,19 @@ from ticketctl.recipe import Recipe
 from ticketctl.stages.beginning import restarts
 from ticketctl.stages.dressing import dress
 from ticketctl.stages.errands import OTHERWISE, Task
-from ticketctl.stages.estimate import Speed, speed_of, work_of
+from ticketctl.stages.estimate import (
+    START,
+    Speed,
+    Watch,
+    fixed,
+    passes,
+    prepared,
+    work_of,
+)
 from ticketctl.stages.finished import drawn
 from ticketctl.stages.method import plan
 from ticketctl.stages.reproduce import Draw, Planned
-from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
+from ticketctl.stages.setting import Setting, Surroundings, seeds_of
 from ticketctl.stages.tweaking import epochs_of, literal
 from ticketctl.train.evaluate import passed
 
@@ -33,6 +41,10 @@ class Pace:
     """After each epoch that is evaluated."""
     speed: Speed | None
     """None: not timed."""
+    parameters: int = 0
+    """Of the net: how long each training takes besides its steps."""
+    setup: float = 0.0
+    """Seconds, with the machine to itself, until data and net are there: once for each draw, and each spend of it."""
 
     def per_epoch(self, recipe: Recipe) -> int:
         """Steps, for the recipe's batch and its part of the images (to a few steps: classes round it)."""
@@ -71,8 +83,9 @@ class Bill:
         return [*self.draws.values(), *(item for _, item in self.spends)]
 
     def record(self) -> dict[str, Any]:
-        """For `--json`; None where it is not known."""
+        """For `--json`; None where it is not known. Seconds are those of one command that does it all."""
         items = self.items
+        start, late = self._start()
         steps = [item.steps for item in items if item.steps is not None]
         seconds = [item.seconds for item in items if item.seconds is not None]
         busy = [item.as_busy for item in items if item.as_busy is not None]
@@ -80,13 +93,19 @@ class Bill:
             "trainings": sum(item.trainings for item in items),
             "epochs": sum(item.epochs for item in items),
             "steps": sum(steps) if len(steps) == len(items) else None,
-            "seconds": sum(seconds) if len(seconds) == len(items) else None,
-            "seconds_as_busy": sum(busy) if len(busy) == len(items) else None,
+            "seconds": start + sum(seconds) if len(seconds) == len(items) else None,
+            "seconds_as_busy": late + sum(busy) if len(busy) == len(items) else None,
             "trainings_untimed": sum(item.trainings for item in items if item.seconds is None),
-            "seconds_timed": sum(seconds),
-            "seconds_timed_as_busy": sum(busy),
+            "seconds_timed": start + sum(seconds),
+            "seconds_timed_as_busy": late + sum(busy),
             "at_most": any(item.at_most for item in items),
         }
+
+    def _start(self) -> tuple[float, float]:
+        """Seconds until the command has begun, alone and as busy as the rest: none, where nothing is timed."""
+        alone = sum(item.seconds or 0.0 for item in self.items)
+        busy = sum(item.as_busy or 0.0 for item in self.items)
+        return (START, START * busy / alone) if alone else (0.0, 0.0)
 
 
 NOTHING = Item(0, 0.0, 0, 0.0, 0.0)
@@ -104,7 +123,13 @@ def bill_of(planned: Planned, todo: Sequence[Task], paces: Mapping[str, Pace]) -
         UsageError: a method's keys or target cannot be.
     """
     draws = {draw: _of_draw(draw, paces.get(key_of(draw.recipe))) for draw in planned.draws}
-    spends = [(task, _of_task(task, paces.get(key_of(task.recipe)))) for task in todo if not task.there]
+    left = [task for task in todo if not task.there]
+    first = {(task.draw, task.use.control, task.use.sets): task for task in reversed(left)}
+    begun = [any(task is one for one in first.values()) for task in left]
+    spends = [
+        (task, _of_task(task, paces.get(key_of(task.recipe)), begins))
+        for task, begins in zip(left, begun, strict=True)
+    ]
     return Bill(draws, spends)
 
 
@@ -112,19 +137,19 @@ def _of_draw(draw: Draw, pace: Pace | None) -> Item:
     if drawn(draw.recipe, draw.seed, draw.folder) is not None:
         return NOTHING
     cost = plan(draw.recipe, _before(draw.recipe, pace) if pace else None)
-    return _item(draw.recipe, cost.trainings, cost.epochs, pace, cost.at_most)
+    return item_of(draw.recipe, cost.trainings, cost.epochs, pace, cost.at_most, begins=True)
 
 
-def _of_task(task: Task, pace: Pace | None) -> Item:
+def _of_task(task: Task, pace: Pace | None, begins: bool) -> Item:
     recipe = task.recipe
     epochs = epochs_of(recipe)
     if epochs == 0:
-        return _item(recipe, 1, 0.0, pace)
+        return item_of(recipe, 1, 0.0, pace, begins=begins)
     entered = task.use.level != 0 and not restarts(recipe) and recipe.spend.start == "ticket"
     skipped = _before(recipe, pace) if entered else 0.0
     method = recipe.draw.method if recipe.draw else ""
     maybe = task.folder is None and method in OTHERWISE
-    return _item(recipe, 1, epochs - skipped, pace, maybe)
+    return item_of(recipe, 1, epochs - skipped, pace, maybe, begins=begins)
 
 
 def _before(recipe: Recipe, pace: Pace | None) -> float:
@@ -136,16 +161,36 @@ def _before(recipe: Recipe, pace: Pace | None) -> float:
     return Duration.parse(rewind).steps(epochs=recipe.train.epochs, steps_per_epoch=per_epoch) / per_epoch
 
 
-def _item(recipe: Recipe, trainings: int, epochs: float, pace: Pace | None, at_most: bool = False) -> Item:
+def item_of(
+    recipe: Recipe,
+    trainings: int,
+    epochs: float,
+    pace: Pace | None,
+    at_most: bool = False,
+    *,
+    begins: bool = False,
+) -> Item:
+    """What trainings under a recipe cost.
+
+    Args:
+        recipe: of all of them.
+        trainings: how many, at least 1.
+        epochs: of all together, at least 0.
+        pace: of the recipe; None: not known.
+        at_most: whether it may be less.
+        begins: whether data and net are set up for them, as once for each draw and each spend.
+    """
     if pace is None:
         return Item(trainings, epochs, None, None, None, at_most)
     per_epoch = pace.per_epoch(recipe)
     steps = round(epochs * per_epoch)
     if pace.speed is None:
         return Item(trainings, epochs, steps, None, None, at_most)
-    batch = min(recipe.train.batch, pace.images)
-    work = work_of(steps, batch, steps / per_epoch / recipe.train.eval_every * pace.evaluated)
-    return Item(trainings, epochs, steps, work / pace.speed.alone, work / pace.speed.now, at_most)
+    speed, batch = pace.speed, min(recipe.train.batch, pace.images)
+    evaluated = passes(steps / per_epoch, recipe, trainings) * pace.evaluated
+    beside = trainings * fixed(pace.parameters) + (pace.setup if begins else 0.0)
+    seconds = beside + work_of(steps, batch, evaluated, speed.share) / speed.alone
+    return Item(trainings, epochs, steps, seconds, seconds * speed.slower, at_most)
 
 
 # ----------------------------------------------------------------------------------------------------------- survey
@@ -156,6 +201,14 @@ def key_of(recipe: Recipe) -> str:
     record = _whole(recipe).record("model", "data", "train")
     train = {name: record["train"][name] for name in ("batch", "precision", "optimizer", "drop_last")}
     return repr((record["model"], record["data"], train))
+
+
+def _alike(recipe: Recipe) -> str:
+    """Trainings of which an image takes as long, however many there are and whatever their labels."""
+    record = _whole(recipe).record("model", "data", "train")
+    model = {name: value for name, value in record["model"].items() if name != "init"}
+    data = [record["data"].get(name) for name in ("name", "size", "augment", "padding")]
+    return repr((model, data, [record["train"][name] for name in ("batch", "precision", "optimizer")]))
 
 
 def _whole(recipe: Recipe) -> Recipe:
@@ -172,29 +225,32 @@ def survey(
     Args:
         planned: the table.
         todo: its tasks.
-        around: where it runs.
-        timed: also train a few steps of each; nothing is kept of them.
+        around: where it runs; its reporter is told which net is timed.
+        timed: also train a few steps of each, a few seconds for all together; nothing is kept of them.
         faults: takes the lines on data and nets that cannot be had; None: the first is raised.
 
     Raises:
         UsageError: a recipe, tweak or key that does not fit net or data.
         UnavailableError: data or a net that cannot be had, with `faults` None.
+        StoppedError: somebody asked to stop.
     """
     paces: dict[str, Pace] = {}
     groups: dict[str, list[tuple[Recipe, int]]] = {}
     for recipe, seed in _open(planned, todo):
         groups.setdefault(key_of(recipe), []).append((recipe, seed))
+    watch = Watch(around.reporter, len({_alike(recipes[0][0]) for recipes in groups.values()}))
     for key, recipes in groups.items():
+        recipe, seed = recipes[0]
         try:
-            setting = prepare(_whole(recipes[0][0]), seeds_of(*recipes[0]), around)
+            setting, setup = prepared(_whole(recipe), seed, around)
         except UnavailableError:
             if faults is None:
                 raise
-            recipe = recipes[0][0]
             faults.append(f"{recipe.model.name} on {recipe.data.name}: not here, and this fetches nothing")
             continue
         _try_on(setting, recipes)
-        paces[key] = _pace(setting, timed)
+        speed = watch.speed(_alike(recipe), setting) if timed else None
+        paces[key] = _pace(setting, setup, speed)
     return paces
 
 
@@ -206,9 +262,9 @@ def _open(planned: Planned, todo: Sequence[Task]) -> Iterable[tuple[Recipe, int]
     yield from ((task.recipe, task.draw.seed) for task in todo if not task.there)
 
 
-def _pace(setting: Setting, timed: bool) -> Pace:
-    speed = speed_of(setting) if timed else None
-    return Pace(setting.counts["train"], passed(setting.bench.exams), speed)
+def _pace(setting: Setting, setup: float, speed: Speed | None) -> Pace:
+    parameters = sum(parameter.numel() for parameter in setting.bench.model.parameters())
+    return Pace(setting.counts["train"], passed(setting.bench.exams), speed, parameters, setup)
 
 
 def _try_on(setting: Setting, recipes: Iterable[tuple[Recipe, int]]) -> None:

@@ -39,6 +39,9 @@ class Whole:
     def note(self, text: str) -> None:  # noqa: D102
         self.reporter.note(text)
 
+    def remark(self, text: str) -> None:  # noqa: D102
+        self.reporter.remark(text)
+
     def download(self, name: str, done: int, total: int | None) -> None:  # noqa: D102
         self.reporter.download(name, done, total)
 

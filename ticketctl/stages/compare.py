@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -200,6 +200,6 @@ def as_record(found: Compared, metric: str) -> dict[str, Any]:
         "mean": group.mean(metric),
         "deviation": group.deviation(metric),
         "equal": group.equal(metric),
-        "paired": gap and asdict(gap),
+        "paired": gap and gap.record(),
         "runs": [str(run.folder) for run in group.runs],
     }

@@ -23,6 +23,7 @@ from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
 from ticketctl.stages.controls import write_control
 from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
+from ticketctl.stages.identity import check_asked
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
 from ticketctl.stages.method import Input, check_start, cost_in, inputs, lab_for, method_of, plan, target_of
 from ticketctl.stages.records import RunOf, cost_of, level_record, paths_of, save_run
@@ -90,7 +91,7 @@ def _settled(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> S
     """
     found = read_intent(folder)
     if found is not None:
-        check_intent(folder, found["asked"], asked(recipe, seed))
+        check_asked(folder, found["asked"], asked(recipe, seed))
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update=found["settled"])})
     plan(recipe)
     setting = prepare(recipe, seeds_of(recipe, seed), around)
@@ -113,7 +114,8 @@ def _begin(folder: Path, wish: dict[str, Any], setting: Setting) -> None:
     if found is None:
         write_intent(folder, wanted)
     else:
-        check_intent(folder, found, wanted)
+        check_asked(folder, found["asked"], wish)
+        check_intent(folder, {**found, "asked": wish}, wanted)
 
 
 def _levels(setting: Setting, lab: Lab) -> Iterator[Level]:

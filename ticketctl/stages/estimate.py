@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import count, islice
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from ticketctl.masks.mask import Mask
 from ticketctl.masks.select import kept_count
+from ticketctl.progress import Reporter
 from ticketctl.recipe import Recipe
 from ticketctl.stages.method import cost_in, inputs, method_of, target_of
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
-from ticketctl.train.bench import Bench
-from ticketctl.train.evaluate import passed
-from ticketctl.train.optimizer import optimizer_for
+from ticketctl.train.bench import Progress
+from ticketctl.train.course import Course
+from ticketctl.train.evaluate import BATCH, passed
+from ticketctl.train.feed import Feed
+from ticketctl.train.machine import machine_for
+from ticketctl.train.stepper import SMALL_RATE, stepper_for
 
-WARM, STEPS, LAPS, MOST = 2, 2, 4, 50
-"""Steps that are not timed, steps of a lap, and how many laps there are at least and at most."""
-ENOUGH = 0.3
-"""Seconds after which no more laps than the least are begun."""
+START = 4.0
+"""Seconds until a command that trains has loaded what it needs, torch above all."""
+TRAINING = 0.05
+"""Seconds that each training takes besides its steps and evaluations: set-up, checkpoints, its run and level."""
+PARAMETER = 3e-7
+"""Seconds more for each parameter of the net: weights are written, read back, and hashed; paths are searched.
+
+These three are of an AMD EPYC (2 cores) with a local disk; docs/how-to/reproduce-a-table.md has what they were checked
+against.
+"""
+
+ENOUGH = 3.0
+"""Seconds for timing one net, about."""
+LAPS, MOST = 3, 25
+"""How many laps there are at least and at most."""
+LAP = 0.02
+"""Seconds of a lap, at least where steps are short: single steps are too uneven."""
+PROBE = 8
+"""Images of the first steps, which tell how many fit into the time that there is. Per image, so small a batch may be
+a third slower than a large one."""
 TICK = 1e-6
 """Seconds that a lap takes at least: clocks have a grain."""
 
@@ -32,14 +53,17 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
     Raises:
         UnavailableError, UsageError: as the draw would.
     """
-    setting = prepare(recipe, seeds_of(recipe, seed), around)
+    setting, setup = prepared(recipe, seed, around)
     cost = cost_in(setting)
     inputs(setting.recipe, around.workspace)
     per_epoch = setting.bench.feed.steps_per_epoch
     steps = round(cost.epochs * per_epoch)
+    around.reporter.note(timing(recipe))
     speed = speed_of(setting)
-    evaluated = steps / per_epoch / recipe.train.eval_every * passed(setting.bench.exams)
-    images = work_of(steps, setting.bench.feed.batch_size, evaluated)
+    evaluated = passes(steps / per_epoch, recipe, cost.trainings) * passed(setting.bench.exams)
+    work = work_of(steps, setting.bench.feed.batch_size, evaluated, speed.share)
+    parameters = sum(parameter.numel() for parameter in setting.bench.model.parameters())
+    seconds = START + setup + cost.trainings * fixed(parameters) + work / speed.alone
     size = sum(value.numel() * value.element_size() for value in setting.initial.weights.values())
     return {
         "recipe": setting.recipe.record(),
@@ -48,18 +72,47 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
         "at_most": cost.at_most,
         "steps": steps,
         "prunable": sum(shape.numel() for shape in setting.shapes.values()),
-        "parameters": sum(parameter.numel() for parameter in setting.bench.model.parameters()),
+        "parameters": parameters,
         "kept": _kept(setting),
         "images_per_second": speed.alone,
-        "seconds": images / speed.alone,
-        "seconds_as_busy": images / speed.now,
+        "seconds": seconds,
+        "seconds_as_busy": seconds * speed.slower,
         "bytes": size * (1 + (cost.trainings if recipe.draw and recipe.draw.keep == "all" else 0)),
     }
 
 
-def work_of(steps: int, batch: int, evaluated: float) -> float:
-    """Training images that take as long: one costs about three passes of an evaluated one."""
-    return steps * batch + evaluated / 3
+def prepared(recipe: Recipe, seed: int, around: Surroundings) -> tuple[Setting, float]:
+    """What the recipe trains with, and the seconds of work that making it took.
+
+    Raises:
+        UnavailableError, UsageError: as `prepare`.
+    """
+    began = time.process_time()
+    setting = prepare(recipe, seeds_of(recipe, seed), around)
+    return setting, time.process_time() - began
+
+
+def passes(epochs: float, recipe: Recipe, trainings: int) -> float:
+    """How often nets are evaluated: after epochs, and once before the first step of each training."""
+    return epochs / recipe.train.eval_every + trainings
+
+
+def work_of(steps: int, batch: int, evaluated: float, share: float = 1 / 3) -> float:
+    """Training images that take as long; an evaluated one takes `share` of one (forward alone, but in float32)."""
+    return steps * batch + evaluated * share
+
+
+def fixed(parameters: int) -> float:
+    """Seconds that a training takes besides its steps and evaluations, with the machine to itself."""
+    return TRAINING + PARAMETER * parameters
+
+
+def timing(recipe: Recipe) -> str:
+    """What is said before a net is timed."""
+    return f"timing {recipe.model.name} on {recipe.data.name.partition(':')[0]} …"
+
+
+# ------------------------------------------------------------------------------------------------------------ speed
 
 
 @dataclass(frozen=True)
@@ -71,25 +124,32 @@ class Speed:
     """
     now: float
     """As it went, beside whatever else is running."""
+    share: float = 1 / 3
+    """Of the time of a training image, what an evaluated one takes."""
+
+    @property
+    def slower(self) -> float:
+        """How many times as long everything takes beside what else is running, at least 1."""
+        return self.alone / self.now
 
 
-def speed_of(setting: Setting) -> Speed:
-    """Training speed over a few steps; the net's weights are put back."""
-    bench = setting.bench
-    device = bench.place.device
-    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-    optimizer = optimizer_for(bench.model, bench.train, device)
-    bench.feed.begin_epoch(setting.seeds, 0)
-    steps = count()
-    _lap(bench, optimizer, steps, WARM)
-    laps: list[tuple[int, float, float]] = []
-    began = time.perf_counter()
-    while len(laps) < LAPS or (time.perf_counter() - began < ENOUGH and len(laps) < MOST):
-        at, now = clock(), time.perf_counter()
-        seen = _lap(bench, optimizer, steps, STEPS)
-        laps.append((seen, max(clock() - at, TICK), max(time.perf_counter() - now, TICK)))
-    setting.initial.load_into(bench.model)
-    return speed_from(laps)
+def speed_of(setting: Setting, seconds: float = ENOUGH) -> Speed:
+    """Speed over a few steps of training and evaluation; the net's weights are put back.
+
+    Args:
+        setting: what is trained.
+        seconds: about how long that may take. Where whole batches would take longer, parts of them are timed.
+
+    Raises:
+        StoppedError: somebody asked to stop.
+    """
+    clock = _clock(setting)
+    setting.bench.feed.begin_epoch(setting.seeds, 0)
+    images, seen = _afforded(setting, seconds)
+    training = speed_from(_laps(_training(setting, images), clock, 0.6 * seconds, setting.poll))
+    looking = speed_from(_laps(_evaluating(setting, seen), clock, 0.2 * seconds, setting.poll))
+    setting.initial.load_into(setting.bench.model)
+    return replace(training, share=training.alone / looking.alone)
 
 
 def speed_from(laps: Sequence[tuple[int, float, float]]) -> Speed:
@@ -103,20 +163,115 @@ def speed_from(laps: Sequence[tuple[int, float, float]]) -> Speed:
     return Speed(alone, min(alone, now))
 
 
-def _lap(bench: Bench, optimizer: torch.optim.Optimizer, steps: Iterator[int], length: int) -> int:
-    """Some steps of training; how many images that were."""
-    seen = 0
-    for step in islice(steps, length):
-        inputs, labels, index = bench.feed.batch(step % bench.feed.steps_per_epoch)
-        with bench.place.autocast():
-            logits = bench.model(inputs)
-        torch.nn.functional.cross_entropy(logits.float(), labels).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        seen += len(index)
-    if bench.place.device.type == "cuda":
-        torch.cuda.synchronize(bench.place.device)
-    return seen
+PATIENCE = 5.0
+"""Seconds for timing all nets of a table together, about."""
+
+
+@dataclass
+class Watch:
+    """Times each of several nets once, with an equal part of the time that is left for each that is to come."""
+
+    reporter: Reporter
+    nets: int
+    left: float = PATIENCE
+    speeds: dict[str, Speed | None] = field(default_factory=dict)
+    """By what their callers call them."""
+
+    def speed(self, net: str, setting: Setting) -> Speed | None:
+        """None where no time is left: nothing is known of that net then."""
+        if net not in self.speeds:
+            self.speeds[net] = self._timed(setting) if self.left > 0 else None
+            self.nets -= 1
+        return self.speeds[net]
+
+    def _timed(self, setting: Setting) -> Speed:
+        self.reporter.note(timing(setting.recipe))
+        began = time.perf_counter()
+        speed = speed_of(setting, min(ENOUGH, self.left / max(1, self.nets)))
+        self.left -= time.perf_counter() - began
+        return speed
+
+
+def _clock(setting: Setting) -> Callable[[], float]:
+    own = setting.bench.place.device.type == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if own else time.perf_counter
+
+
+def _afforded(setting: Setting, seconds: float) -> tuple[int, int]:
+    """Images of a step and of an evaluated batch that are timed; a GPU takes whole batches, and hardly notices."""
+    batch = min(setting.bench.feed.batch_size, len(setting.bench.feed))
+    if setting.bench.place.device.type == "cuda":
+        return batch, BATCH
+    few = min(PROBE, batch)
+    step = _training(setting, few)
+    step(1)  # sets up what it needs
+    began = time.perf_counter()
+    step(1)
+    each = max(time.perf_counter() - began, TICK) / few
+    most = max(few, int(0.6 * seconds / (LAPS + 1) / each))
+    return min(batch, most), min(BATCH, max(few, most // 3))
+
+
+def _training(setting: Setting, images: int) -> Callable[[int], int]:
+    """Takes so many steps of `images`, as a training does, and answers how many images that were."""
+    bench = replace(setting.bench, feed=_cut(setting.bench.feed, images), machines={})
+    mask, progress = Mask.full(setting.shapes), Progress(0)
+    machine = machine_for(bench, mask)
+    machine.begin(setting.initial, mask, ())
+    stepper = stepper_for(bench, machine)
+    stepper.begin(progress)
+    course = Course(bench, machine, progress, 1, setting.poll, 1)
+    done = 0
+
+    def lap(steps: int) -> int:
+        nonlocal done
+        seen = 0
+        for _ in range(steps):
+            position = done % bench.feed.steps_per_epoch
+            stepper.take(position, SMALL_RATE, course)
+            seen, done = seen + len(bench.feed.rows(position)), done + 1
+        stepper.settle(progress)  # waits for the device
+        return seen
+
+    return lap
+
+
+def _cut(feed: Feed, batch: int) -> Feed:
+    """The same images in other batches."""
+    cut = copy(feed)
+    cut.batch_size, cut.steps_per_epoch = batch, max(1, len(feed) // batch)
+    return cut
+
+
+def _evaluating(setting: Setting, images: int) -> Callable[[int], int]:
+    """Evaluates so many batches of `images`, and answers how many images that were."""
+    model, source = setting.bench.model, setting.bench.feed.images
+
+    def lap(steps: int) -> int:
+        model.eval()
+        with torch.no_grad():
+            for _ in range(steps):
+                float(model(source.batch(0, images)[0]).float().sum())  # waits for the device
+        model.train()
+        return steps * min(images, len(source))
+
+    return lap
+
+
+def _laps(
+    run: Callable[[int], int], clock: Callable[[], float], seconds: float, poll: Callable[[], None]
+) -> list[tuple[int, float, float]]:
+    """As `speed_from` takes them, after one that is not counted."""
+    began = time.perf_counter()
+    run(1)
+    steps = max(1, round(LAP / max(time.perf_counter() - began, TICK)))
+    laps: list[tuple[int, float, float]] = []
+    while len(laps) < LAPS or (time.perf_counter() - began < seconds and len(laps) < MOST):
+        poll()
+        at, now = clock(), time.perf_counter()
+        seen = run(steps)
+        laps.append((seen, max(clock() - at, TICK), max(time.perf_counter() - now, TICK)))
+    return laps
 
 
 def _kept(setting: Setting) -> int | None:

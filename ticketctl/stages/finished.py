@@ -9,7 +9,8 @@ from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.recipe import Recipe
-from ticketctl.stages.intent import check_intent, read_intent
+from ticketctl.stages.identity import check_asked
+from ticketctl.stages.intent import read_intent
 
 CONTROLS = "controls"
 WORK = "work"
@@ -36,7 +37,7 @@ def drawn(recipe: Recipe, seed: int, folder: Path) -> Ticket | None:
     found = read_intent(folder)
     if found is None or not (folder / "ticket" / "ticket.json").exists():
         return None
-    check_intent(folder, found["asked"], asked(recipe, seed))
+    check_asked(folder, found["asked"], asked(recipe, seed))
     return open_ticket(folder / "ticket")
 
 

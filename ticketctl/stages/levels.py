@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ticketctl.artifacts.ticket import Ticket
-from ticketctl.artifacts.workspace import resolve
+from ticketctl.artifacts.workspace import levels_told, resolve
 from ticketctl.errors import UsageError
 
 
@@ -28,11 +28,18 @@ def levels_in(text: str | None, ticket: Ticket, workspace: Path) -> list[int]:
             level = resolve(f"{ticket.folder}@{part.strip()}", workspace)[1]
             found += [] if level is None else [level]
             continue
-        span = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", part)
-        if not span or int(span[2] or span[1]) < int(span[1]):
+        span = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+        if not span:
             raise UsageError(f"--level {text!r}: write 12, 3,8-10, 0.9648 (a sparsity) or all")
-        found += range(int(span[1]), int(span[2] or span[1]) + 1)
-    beyond = [level for level in found if level > last]
-    if beyond or not found:
-        raise UsageError(f"--level {text!r}: this ticket has levels 0 to {last}")
+        first, end = int(span[1]), int(span[2] or span[1])
+        if end < first:
+            raise UsageError(f"--level {text!r}: {part.strip()} runs backwards; write {end}-{first}")
+        found += range(first, min(end, last + 1) + 1) or [first]
+    if any(level > last for level in found):
+        raise UsageError(f"--level {text!r}: this ticket has levels 0 to {last}{_sparsities(ticket)}")
     return list(dict.fromkeys(found))
+
+
+def _sparsities(ticket: Ticket) -> str:
+    kept = ticket.kept_by_level()
+    return f": {levels_told(kept, ticket.manifest.mask.prunable)}" if len(kept) > 1 else ""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pydantic_core import PydanticUndefined
 
@@ -14,10 +14,7 @@ from ticketctl.plugins import defaults
 from ticketctl.recipe import DrawSpec, ModelSpec, SpendSpec, TrainSpec
 from ticketctl.recipe_base import Spec
 from ticketctl.recipe_data import DataSpec, DropSpec, NoiseSpec, SubsetSpec
-from ticketctl.stages.recorded import read_by, same, shown
-
-if TYPE_CHECKING:
-    from ticketctl.stages.compare import Group
+from ticketctl.stages.recorded import Settings, read_by, same, shown
 
 DRAWN = "drawn with"
 """Begins keys of the training that found the mask."""
@@ -38,7 +35,24 @@ Usual = Callable[[str, str], str]
 """The default of a key, under a draw method."""
 
 
-def changes(groups: Sequence[Group]) -> list[dict[str, str]]:
+class Row(Protocol):
+    """What is told apart: a group of runs, a run, a draw."""
+
+    # as `stages.compare.Group` has them, hence no docstrings (D102)
+
+    @property
+    def net(self) -> str: ...  # noqa: D102
+    @property
+    def data(self) -> str: ...  # noqa: D102
+    @property
+    def method(self) -> str: ...  # noqa: D102
+    @property
+    def tweaks(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def settings(self) -> Settings: ...  # noqa: D102
+
+
+def changes(groups: Sequence[Row]) -> list[dict[str, str]]:
     """Of each group the recipe keys by which it is told from others of its net and data, with what took effect.
 
     Keys of the draw are told apart within its method; keys of a tweak among the groups that have it. `drawn with
@@ -56,7 +70,7 @@ def changes(groups: Sequence[Group]) -> list[dict[str, str]]:
             scopes.setdefault((group.net, group.data, scope), []).append(word)
     apart, shared = cache(partial(_apart, scopes)), cache(partial(_shared, scopes))
 
-    def told_by(group: Group, word: Mapping[str, str]) -> dict[str, str]:
+    def told_by(group: Row, word: Mapping[str, str]) -> dict[str, str]:
         scope = partial(_scope, group=group)
         keys = [key for key in word if apart(scope(key), key, word[key])]
         # a table shows the first few: those that the fewest others have, or rows would look alike
@@ -66,7 +80,7 @@ def changes(groups: Sequence[Group]) -> list[dict[str, str]]:
     return [told_by(group, word) for group, word in zip(groups, words, strict=True)]
 
 
-def _scope(key: str, group: Group) -> tuple[str, str, str]:
+def _scope(key: str, group: Row) -> tuple[str, str, str]:
     """The groups among which a key is told apart."""
     own = group.method if key.startswith(("draw.", f"{DRAWN} ")) else DRAWN if key == DRAWN else ""
     return group.net, group.data, own
@@ -107,7 +121,7 @@ def _place(key: str) -> tuple[int, str]:
 # ------------------------------------------------------------------------------------------------------- the words
 
 
-def _words(group: Group, known: Iterable[str], usual: Usual) -> dict[str, str]:
+def _words(group: Row, known: Iterable[str], usual: Usual) -> dict[str, str]:
     """All keys that the group's training reads, of those that some group has said, in a user's words."""
     said = group.settings
     words = {
@@ -126,7 +140,7 @@ def _words(group: Group, known: Iterable[str], usual: Usual) -> dict[str, str]:
     }
 
 
-def _read(key: str, group: Group, usual: Usual) -> bool:
+def _read(key: str, group: Row, usual: Usual) -> bool:
     """Whether the group's training has the key, said or not."""
     section, _, rest = key.partition(".")
     if key.startswith("search") or key == "draw.method":

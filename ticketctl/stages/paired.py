@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,20 @@ class Paired:
     n: int
     equal: bool = False
     """Whether there are several differences and all are equal."""
+
+    @property
+    def low(self) -> float | None:
+        """Where the interval begins; None without a width."""
+        return None if self.half_width is None else self.mean - self.half_width
+
+    @property
+    def high(self) -> float | None:
+        """Where it ends."""
+        return None if self.half_width is None else self.mean + self.half_width
+
+    def record(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {**asdict(self), "low": self.low, "high": self.high}
 
 
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | None:

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ticketctl import plugins
 from ticketctl.errors import UsageError
-from ticketctl.recipe_base import fault, no_number
+from ticketctl.recipe import TrainSpec
+from ticketctl.recipe_base import fault, no_number, others
 
 
 def checked(kind: Any, table: Mapping[str, Any], where: str) -> Any:
@@ -26,7 +27,7 @@ def checked(kind: Any, table: Mapping[str, Any], where: str) -> Any:
     try:
         return TypeAdapter(kind).validate_python(dict(table))
     except ValidationError as error:
-        raise UsageError(f"{where}.{fault(error, kind)}") from None
+        raise UsageError(f"{where}.{fault(error, kind)}{others(error, f'{where}.')}") from None
 
 
 class _Looked(Exception):  # noqa: N818  # no error: the tweak wants to see what it changes
@@ -34,25 +35,30 @@ class _Looked(Exception):  # noqa: N818  # no error: the tweak wants to see what
 
 
 class _Unseen:
-    """Stands for the kit of a spend that is not there yet."""
+    """Stands for the kit of a spend that is not there yet, or for its bench; what is known of it can be looked at."""
 
-    def __getattribute__(self, name: str) -> Any:
+    def __init__(self, **known: Any) -> None:
+        self.__dict__.update(known)
+
+    def __getattr__(self, name: str) -> Any:
         raise _Looked(name)
 
 
-def check_tweak(name: str, table: Mapping[str, Any]) -> None:
-    """Let the tweak refuse its keys, by asking it for its hooks as far as it needs nothing but them.
+def check_tweak(name: str, table: Mapping[str, Any], train: TrainSpec | None = None) -> None:
+    """Let the tweak refuse its keys, by asking it for its hooks as far as it needs nothing but them and the course.
 
     Whether it fits the net and the data is seen when these are there. Imports the tweak's module, and so torch.
 
     Args:
         name: the tweak.
         table: `[tweaks.<name>]`, of keys that it has.
+        train: the course that it is to be spent on (`kit.bench.train`); None: not known yet.
 
     Raises:
-        UsageError: a value of the wrong kind or out of its range.
+        UsageError: a value of the wrong kind or out of its range, or a course that it cannot change.
     """
     module = plugins.load("tweaks", name)
     params = checked(module.Params, table, f"tweaks.{name}")
+    kit = _Unseen(bench=_Unseen(train=train)) if train is not None else _Unseen()
     with suppress(_Looked):
-        module.tweak(_Unseen(), params=params)
+        module.tweak(kit, params=params)

@@ -25,6 +25,7 @@ from ticketctl.recipe_data import places, streams_of
 from ticketctl.recipe_files import merge
 from ticketctl.seeds import Seeds
 from ticketctl.stages.intent import read_intent
+from ticketctl.stages.several import refuse_draw
 from ticketctl.store.files import read_bytes, sha256
 
 RECORDED = ("drop", "subset")
@@ -46,6 +47,7 @@ def run_at(name: str, key: str, workspace: Path) -> Path:
     if folder is not None:
         return folder
     if not _ID.fullmatch(name):
+        refuse_draw(name, key, _folders(name, workspace))
         raise UsageError(f"{key}: {name}: there is no run; name its folder, one with {MANIFEST}, or its id")
     known = {
         manifest.run_id: place for place, manifest in runs(workspace) if manifest.run_id.startswith(name)

@@ -10,6 +10,20 @@ from fractions import Fraction
 DELTA = Fraction(1, 200)
 """Training accuracy that may be lost before pruning counts as losing any: half a point. Ours; the paper names none."""
 
+LEARNED = Fraction(9, 10)
+"""Share of the images with drawn labels that the dense net must answer as given: of a net that has not learned its
+labels no level can lose them, so ranges would mean nothing. Ours; the dense nets of the paper fit all of theirs."""
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """Why a ladder has no ranges: the dense net has not learned its labels. Accuracies in [0, 1]."""
+
+    train: Fraction
+    """On the images trained on, with the labels they are given."""
+    drawn: Fraction | None
+    """On those of them whose labels were drawn; None where there are none."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -63,6 +77,15 @@ class Representatives:
     """The highest last test accuracy."""
     underfitting: Fraction | None
     """The first level after both sweet spots whose last and best test accuracy are both below dense."""
+
+
+def unlearned(train: Fraction, drawn: Fraction | None) -> Unlearned | None:
+    """What is wrong with a dense net of these accuracies, each in [0, 1], or None if it has learned its labels.
+
+    What counts are the images whose labels were drawn, for the others are learned in any case; all, where there are
+    none.
+    """
+    return None if (train if drawn is None else drawn) >= LEARNED else Unlearned(train, drawn)
 
 
 def efficacy(points: Sequence[Point], delta: Fraction = DELTA) -> Fraction:

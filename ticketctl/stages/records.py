@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,15 +63,15 @@ class Spending:
     course: Mapping[str, Any]
     """The keys of `[train]` as they made them, where that is not as the recipe has them."""
 
-    @property
-    def ext(self) -> dict[str, Any]:
-        """As it stands in the manifest."""
+    def ext(self, remarks: Sequence[str]) -> dict[str, Any]:
+        """As it stands in the manifest, with what tweaks said of the training."""
         if not self.names:
             return {}
         after = {"after": self.after} if self.after else {}
         course = {"course": dict(self.course)} if self.course else {}
+        said = {"remarks": list(remarks)} if remarks else {}
         tweaks = [dict(hook) for hook in self.hooks]
-        return {TWEAKED: {"tweaks": tweaks, "added": self.added, **after, **course}}
+        return {TWEAKED: {"tweaks": tweaks, "added": self.added, **after, **course, **said}}
 
 
 def save_run(folder: Path, of: RunOf, spending: Spending | None = None) -> Run:
@@ -112,7 +112,7 @@ def save_run(folder: Path, of: RunOf, spending: Spending | None = None) -> Run:
         series=series_of(fit),
         trajectory=trajectory_of(fit) if sparse else None,
         record={name: to_tensor(value) for name, value in record.items()} or None,
-        ext=spending.ext if spending else None,
+        ext=spending.ext(fit.notes.get("remarks", ())) if spending else None,
     )
 
 

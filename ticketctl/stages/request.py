@@ -13,6 +13,7 @@ from ticketctl.nets._zoo_names import ZOOS, check_zoo_name
 from ticketctl.plugins import is_own, plugins, serving
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_files import OWN, assignments, lay, merge, parse_recipe, read_recipe, recipe_names
+from ticketctl.stages.identity import draw_folder
 
 MODEL, DATA, METHOD = "lenet-300-100", "digits", "imp"
 """What is drawn when nothing is said: it runs in seconds, offline."""
@@ -56,7 +57,7 @@ def draw_recipe(typed: Typed) -> Choice:
     own = read_recipe(typed.recipe) if typed.recipe else {}
     typed_tables = merge(assignments(typed.sets), _flags(typed))
     said = merge(own, typed_tables)
-    unused = _unused_rounds(typed_tables)
+    unused = _unused_rounds(own, typed_tables)
     method = _name(said, "draw", "method") or METHOD
     _must_exist("draws", "method", method)
     tables, notes = _base(said, bool(typed.recipe))
@@ -84,12 +85,43 @@ def spend_recipe(typed: Typed, drawn: Mapping[str, Any]) -> Choice:
             "--set draw…: the ticket is drawn already; a spend has train, data, spend, tweaks, keep and seeds"
         )
     without = {key: value for key, value in own.items() if key != "draw"}  # a recipe may serve both commands
-    tables = merge(merge(merge(drawn, without), said), _flags(typed))
+    over = merge(said, _flags(typed))
+    tables = merge(merge(drawn, without), over)
     wanted, has = _name(tables, "model", "name"), _name(drawn, "model", "name")
     if wanted != has:
         raise UsageError(f"the ticket is for {has}; it cannot be spent as {wanted}")
     recipe = parse_recipe(tables, where=typed.recipe or "recipe")
-    return Choice(recipe.scaled(epochs=typed.epochs, scale=typed.scale))
+    given = parse_recipe(drawn, where="the ticket's recipe")
+    notes = _changed_by(own, over, given, recipe, typed.recipe or "")
+    notes += _others_scale(merge(without, over), drawn, recipe)
+    return Choice(recipe.scaled(epochs=typed.epochs, scale=typed.scale), tuple(notes))
+
+
+def _changed_by(
+    own: Mapping[str, Any], over: Mapping[str, Any], drawn: Recipe, recipe: Recipe, name: str
+) -> list[str]:
+    """What the recipe that was named changes of the net and the data."""
+    before, after = drawn.record("model", "data"), recipe.record("model", "data")
+    found = []
+    for table in ("model", "data"):
+        for key in own.get(table, {}).keys() - over.get(table, {}).keys():
+            was, now = before[table].get(key), after[table].get(key)
+            what, how = ("data", "on") if key == "name" else (f"{table}.{key}", "with")
+            text = f"{what} {now}: from the recipe {name}, the ticket was drawn {how} {was}"
+            found += [text] if was != now else []
+    return sorted(found)
+
+
+def _others_scale(said: Mapping[str, Any], drawn: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    """That another data set than the ticket's is normalised as the ticket's was, unless something else is said."""
+    has, wanted = _name(drawn, "data", "name") or "", recipe.data.name
+    same = has.partition(":")[0] == wanted.partition(":")[0]
+    if same or recipe.data.normalise == "none" or not recipe.data.mean or "mean" in said.get("data", {}):
+        return []
+    return [
+        f"data.mean and data.std: those of {has}, as the ticket was drawn; "
+        f"--set data.mean=[] --set data.std=[] takes those of {wanted}"
+    ]
 
 
 def check_trust(typed: Typed, drawn: Mapping[str, Any]) -> None:
@@ -110,8 +142,7 @@ def run_folder(recipe: Recipe, seed: int, out: Path | None, workspace: Path) -> 
     """Where a draw lives: `--out`, or `<workspace>/<model>-<data>/<method>-<hash>/seed-<n>`."""
     if out is not None:
         return out
-    assert recipe.draw is not None
-    return workspace / subject(recipe) / f"{recipe.draw.method}-{recipe.fingerprint}" / f"seed-{seed}"
+    return draw_folder(recipe, seed, workspace / subject(recipe))
 
 
 def subject(recipe: Recipe) -> str:
@@ -138,11 +169,13 @@ def _flags(typed: Typed) -> dict[str, Any]:
     return {**tables, "draw": said} if said else tables
 
 
-def _unused_rounds(said: Mapping[str, Any]) -> list[str]:
-    draw = said.get("draw")
-    if not isinstance(draw, Mapping) or not {"density", "rounds"} <= draw.keys():
+def _unused_rounds(*layers: Mapping[str, Any]) -> list[str]:
+    """That `lay` leaves rounds out, where the last of `layers` that says how far to prune says it twice."""
+    draws = [draw for layer in layers if isinstance(draw := layer.get("draw"), Mapping)]
+    last = next((draw for draw in reversed(draws) if not {"density", "rounds"}.isdisjoint(draw)), {})
+    if not {"density", "rounds"} <= last.keys():
         return []
-    return [f"rounds {draw['rounds']}: not used, the density says how far to prune"]
+    return [f"rounds {last['rounds']}: not used, the density says how far to prune"]
 
 
 def _name(tables: Mapping[str, Any], section: str, key: str) -> str | None:

@@ -15,13 +15,14 @@ from ticketctl.artifacts.weights import weights_digest
 from ticketctl.errors import ArtifactError, DivergedError, MismatchError
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe, TrainSpec
-from ticketctl.recipe_data import streams_of
 from ticketctl.seeds import Seeds
 from ticketctl.stages.beginning import beginning, momentum
 from ticketctl.stages.dressing import Outfit, dress, teacher_of
+from ticketctl.stages.outset import seeds_for, setting_of
+from ticketctl.stages.price import price_in, told
 from ticketctl.stages.records import RunOf, Spending, save_run
 from ticketctl.stages.sessions import Sessions
-from ticketctl.stages.setting import Setting, Surroundings, prepare
+from ticketctl.stages.setting import Setting, Surroundings
 from ticketctl.stages.spent import Spent
 from ticketctl.stages.wallet import Job
 from ticketctl.store.locks import OWNER, locked
@@ -48,42 +49,24 @@ def spend(
     Raises:
         LockedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
     """
-    around.reporter.job(f"spend: {len(todo)} runs", len(todo))
-    setting: Setting | None = None
+    if not todo:
+        return
+    setting = setting_of(todo, recipe, draw_seeds, around)
+    around.reporter.job(told(todo, price_in(todo, setting)), len(todo))
     done: dict[Path, Run] = {}
     for job in todo:
-        seeds = seeds_for(recipe, job.seed, draw_seeds)
-        # order and augmentation alone follow the seed: data, split and net are the same for all
-        setting = setting or _fitting(todo, prepare(recipe, seeds, around, job.ticket), seeds)
         try:
-            task = _prepared(job, setting, seeds, done)
+            task = _prepared(job, setting, seeds_for(recipe, job.seed, draw_seeds), done)
         except DivergedError as error:
             (left_out or (lambda fault: around.reporter.note(f"{fault}; the rest goes on")))(error)
             continue
         spent = _one(job, task, around)
         done[job.folder] = spent.run
+        for (
+            text
+        ) in spent.remarks:  # a training that lay there, or went on here, has not said them in this command
+            around.reporter.remark(text)
         yield spent
-
-
-def _fitting(todo: Sequence[Job], setting: Setting, seeds: Seeds) -> Setting:
-    """The setting, once all tweaks were tried on it: what cannot be is refused before anything is trained."""
-    for job in {(job.ticket.folder, job.level, job.tweaks): job for job in todo if job.tweaks}.values():
-        mask, start, _ = beginning(job.ticket, job.level, setting)
-        after = job.after is not None
-        dress(
-            setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=None, sequel=after, begun=start.step
-        )
-        if isinstance(job.teacher, Path):
-            teacher_of(open_run(job.teacher) if job.teacher.is_dir() else job.teacher, setting)
-    return setting
-
-
-def seeds_for(recipe: Recipe, seed: int, draw_seeds: Seeds) -> Seeds:
-    """Order and augmentation follow the spend's seed; initialisation, split, labels and subset stay the draw's."""
-    kept = {stream: draw_seeds.of(stream) for stream in ("init", "split", *streams_of(recipe.data))}
-    # a stream at its root is not written down: the run would have another id than the draw's own
-    apart = {stream: root for stream, root in kept.items() if root != seed}
-    return Seeds(seed, {**apart, **recipe.seeds.model_dump(exclude_none=True)})
 
 
 @dataclass(frozen=True)

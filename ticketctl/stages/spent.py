@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -12,14 +12,24 @@ import numpy as np
 from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.stages.paired import Paired, paired
-from ticketctl.stages.ranges import Point, Ranges, Representatives, ranges, representatives
+from ticketctl.stages.ranges import (
+    Point,
+    Ranges,
+    Representatives,
+    Unlearned,
+    ranges,
+    representatives,
+    unlearned,
+)
 from ticketctl.stages.rows import place_of
 from ticketctl.stages.wallet import Job
 
 ACCURACY = "test.accuracy"
+GIVEN, DRAWN = "train.eval.accuracy", "permuted.accuracy"
+"""Against the labels as they are given: on all images trained on, and on those whose labels were drawn."""
 NOISY = (
-    "train.eval.accuracy",
-    "permuted.accuracy",
+    GIVEN,
+    DRAWN,
     "restored.accuracy",
     "unpermuted.accuracy",
     "oracle.test.accuracy",
@@ -44,6 +54,11 @@ class Spent:
     def ticket(self) -> Ticket:
         """The ticket, or a control."""
         return self.job.ticket
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What its tweaks said of the training that changes how the result is to be read."""
+        return _remarks(self.run)
 
     @property
     def level(self) -> int:
@@ -83,6 +98,8 @@ class Row:
     added: int
     """Weights that tweaks have added to the net, none of them masked."""
     folders: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    """What tweaks said of the trainings that changes how the row is to be read, each once."""
     equal: tuple[str, ...] = ()
     """Values that several runs have alike, so that their deviation, 0, tells nothing of chance."""
 
@@ -105,10 +122,10 @@ def table(spent: Sequence[Spent]) -> list[Row]:
     return [_row(key, group, dense, groups.get((*key[:2], ()), [])) for key, group in ordered]
 
 
-def ladder_under_noise(spent: Sequence[Spent]) -> tuple[Ranges, Representatives] | None:
+def ladder_under_noise(spent: Sequence[Spent]) -> tuple[Ranges, Representatives] | Unlearned | None:
     """Ranges of sparsity of a ticket without tweaks whose labels are wrong on purpose, over the means of its levels.
 
-    None unless the dense net and three levels more are there.
+    None unless the dense net and three levels more are there; `Unlearned` where that net has not learned its labels.
     """
     levels: dict[Fraction, list[Spent]] = {}
     for one in spent:
@@ -117,11 +134,14 @@ def ladder_under_noise(spent: Sequence[Spent]) -> tuple[Ranges, Representatives]
             levels.setdefault(1 - Fraction(manifest.kept, manifest.prunable), []).append(one)
     points = []
     for sparsity, group in levels.items():
-        means = [_mean(group, name) for name in ("train.eval.accuracy", ACCURACY, "oracle.test.accuracy")]
+        means = [_mean(group, name) for name in (GIVEN, ACCURACY, "oracle.test.accuracy")]
         known = [mean for mean in means if mean is not None]
         points += [Point(sparsity, *known)] if len(known) == len(means) else []
-    if len(points) < 4 or not any(point.sparsity == 0 for point in points):
+    dense = next((point for point in points if point.sparsity == 0), None)
+    if len(points) < 4 or dense is None:
         return None
+    if missed := unlearned(dense.train, _mean(levels[dense.sparsity], DRAWN)):
+        return missed
     return ranges(points), representatives(points)
 
 
@@ -149,6 +169,7 @@ def _row(
         paired(_by_seed(group), _by_seed(plain)) if tweaks else None,
         _added(group[0].run),
         tuple(str(one.run.folder) for one in group),
+        tuple(dict.fromkeys(text for one in group for text in _remarks(one.run))),
         tuple(name for name in MEASURED if _alike(_values(group, name))),
     )
 
@@ -164,6 +185,11 @@ def _gap(group: Sequence[Spent], dense: Sequence[Spent]) -> Fraction | None:
 def _added(run: Run) -> int:
     said: Any = run.manifest.ext.get(TWEAKED) or {}
     return int(said.get("added", 0))
+
+
+def _remarks(run: Run) -> tuple[str, ...]:
+    said: Any = run.manifest.ext.get(TWEAKED) or {}
+    return tuple(map(str, said.get("remarks", ())))
 
 
 def _statistics(group: Sequence[Spent]) -> dict[str, float]:
@@ -213,7 +239,8 @@ def as_record(row: Row) -> dict[str, Any]:
         "equal": list(row.equal),
         "gap": row.gap,
         "winning": row.winning,
-        "gain": asdict(row.gain) if row.gain else None,
+        "gain": row.gain.record() if row.gain else None,
         "added": row.added,
+        "remarks": list(row.remarks),
         "runs": list(row.folders),
     }

@@ -96,7 +96,7 @@ def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], i
         folders |= dict.fromkeys(path.resolve() for path in found)
         if len(folders) > RUNS:
             raise UsageError(f"{name}: more than {RUNS} runs; give fewer folders")
-    shown = _opened(folders)
+    shown = opened(folders)
     known_first = sorted(shown, key=lambda found: found.settings.get("search") == "unknown")
     unique: dict[Any, Subject] = {}
     for one in known_first:
@@ -138,7 +138,12 @@ def _run_folders(root: Path) -> Iterator[Path]:
             yield path
 
 
-def _opened(folders: Iterable[Path]) -> list[Subject]:
+def opened(folders: Iterable[Path]) -> list[Subject]:
+    """The runs in `folders`, in their order.
+
+    Raises:
+        ArtifactError: some run is damaged; names the first and counts the others.
+    """
     found, faults, tickets = [], [], dict[Path, TicketManifest | None]()
     for folder in folders:
         try:

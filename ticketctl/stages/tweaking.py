@@ -87,10 +87,8 @@ def sets_of(recipe: Recipe, typed: Sequence[str]) -> list[Names]:
         if recipe.spend.attribution:
             found += [(name,) for name in names]
         found.append(names)
-    if recipe.spend.attribution and not any(len(names) > 1 for names in wanted):
-        raise UsageError(
-            "spend.attribution tells the parts of several tweaks; name two or more with --tweaks"
-        )
+    if recipe.spend.attribution and not any(wanted):
+        raise UsageError("spend.attribution tells what tweaks bring; name some with --tweaks")
     return list(dict.fromkeys(found))
 
 
@@ -163,13 +161,24 @@ def check_keys(recipe: Recipe, *, values: bool = True) -> None:
 
 
 def check_tweaks(recipe: Recipe) -> None:
-    """As `check_keys`; besides, refuse names of `spend.tweaks` that are none. A draw's recipe has both for its spends.
+    """As `check_keys` and `check_courses`, for the `spend.tweaks` of a draw's recipe, which is its spends' too.
 
     Raises:
         UsageError: says the near miss, or what is right.
     """
-    tweak_set(recipe.spend.tweaks)
+    names = tweak_set(recipe.spend.tweaks)
     check_keys(recipe)
+    check_courses(recipe, [names])
+
+
+def check_courses(recipe: Recipe, sets: Sequence[Names]) -> None:
+    """Let tweaks that are spent refuse a course that they cannot change, as one too short. Imports them, and so torch.
+
+    Raises:
+        UsageError: the tweak's, before data are loaded and anything is trained.
+    """
+    for name in dict.fromkeys(name for names in sets for name in names):
+        check_tweak(name, recipe.tweaks.get(name, {}), recipe.train)
 
 
 def without_unspent(

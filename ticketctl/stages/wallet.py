@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import Ticket, open_ticket
-from ticketctl.artifacts.workspace import resolve
-from ticketctl.errors import ArtifactError, UsageError, listed
+from ticketctl.errors import UsageError
 from ticketctl.recipe import Recipe, fingerprint
 from ticketctl.recipe_files import assignments, read_recipe
 from ticketctl.seeds import Seeds
+from ticketctl.stages.fitting import check_fit, check_needs, check_starts, settled_start
 from ticketctl.stages.levels import levels_in
+from ticketctl.stages.meant import meant
 from ticketctl.stages.places import by_content, drawn_tables, with_ids
 from ticketctl.stages.request import Typed, check_trust, spend_recipe
 from ticketctl.stages.tweaking import (
@@ -30,7 +30,6 @@ from ticketctl.stages.tweaking import (
     tweak_set,
     without_unspent,
 )
-from ticketctl.stages.unfinished import remembered
 
 
 @dataclass(frozen=True)
@@ -116,24 +115,26 @@ def prepare_spend(wanted: Wanted) -> Chosen:
         UsageError: no such ticket, level, key; controls that were not drawn.
         ArtifactError: the ticket is damaged.
     """
-    ticket, level, notes = _meant(wanted)
+    ticket, level, notes = meant(wanted.ticket, wanted.workspace, wanted.argv)
     manifest = ticket.manifest
     if level is not None and wanted.levels is not None:
         raise UsageError("the ticket's name says a level, and so does --level; give one of them")
     levels = levels_in(wanted.levels, ticket, wanted.workspace) if level is None else [level]
-    _check_starts(ticket, levels)
     drawn_seed = int(manifest.draw.seeds["root"])
     seeds = wanted.seeds or [drawn_seed]
     drawn = drawn_tables(ticket)
     check_trust(wanted.typed, drawn)
     given, choice = spend_recipe(Typed(), drawn).recipe, spend_recipe(wanted.typed, drawn)
-    recipe = with_ids(choice.recipe, wanted.workspace)
+    check_fit(ticket, choice.recipe)
     tickets = [ticket, *(_controls(ticket) if wanted.controls else [])]
+    recipe, started = settled_start(with_ids(choice.recipe, wanted.workspace), ticket)
+    check_starts(tickets, levels, recipe)
     notes += [f"level {levels[0]}: the deepest"] if level is None and wanted.levels is None else []
     notes += [f"seed {drawn_seed}: the draw's"] if wanted.seeds is None else []
     overrides = {key: value for key, value in manifest.draw.seeds.items() if key != "root"}
     check_keys(recipe)
     sets = sets_of(recipe, wanted.tweaks)
+    check_needs(tickets, sets)
     filed = read_recipe(wanted.typed.recipe) if wanted.typed.recipe else {}
     recipe, unspent = without_unspent(recipe, sets, assignments(wanted.typed.sets), filed)
     todo = jobs(tickets, levels, seeds, recipe, sets, wanted.workspace)
@@ -141,7 +142,7 @@ def prepare_spend(wanted: Wanted) -> Chosen:
         recipe,
         tuple(todo),
         Seeds(drawn_seed, overrides),
-        (*notes, *choice.notes, *unspent),
+        (*notes, *choice.notes, *started, *unspent, *_undressed(sets, recipe)),
         ticket,
         tuple(levels),
         tuple(seeds),
@@ -149,38 +150,6 @@ def prepare_spend(wanted: Wanted) -> Chosen:
         tuple(tweak_set([words]) for words in wanted.tweaks),
         tuple(sets),
     )
-
-
-def _meant(wanted: Wanted) -> tuple[Ticket, int | None, list[str]]:
-    """The ticket, the level that its name says, and what was chosen: unfinished work wins over the newest."""
-    if wanted.ticket:
-        return *resolve(wanted.ticket, wanted.workspace), []
-    begun = remembered(wanted.workspace, wanted.argv) if wanted.argv else None
-    if begun is not None:
-        with suppress(ArtifactError):
-            ticket = open_ticket(begun)
-            return ticket, None, [f"ticket {ticket.folder}: this command's own, which it has not finished"]
-    ticket, level = resolve(None, wanted.workspace)
-    return ticket, level, [f"ticket {ticket.folder}: the newest", *_siblings(ticket)]
-
-
-def _siblings(ticket: Ticket) -> list[str]:
-    """That the same draw has tickets of other seeds, where it has, and how they are spent."""
-    own = ticket.folder.parent
-    others = [path.parent.parent for path in own.parent.glob("seed-*/ticket/ticket.json")]
-    others = sorted((seed for seed in others if seed != own), key=_number)
-    if not others:
-        return []
-    names = listed([seed.name for seed in others])
-    return [
-        f"{own.name} is one of {len(others) + 1} seeds of this draw; the others ({names}) are spent by name: "
-        f"ticketctl spend {others[0]}"
-    ]
-
-
-def _number(folder: Path) -> tuple[int, str]:
-    digits = folder.name.removeprefix("seed-")
-    return (int(digits) if digits.isdecimal() else 0, folder.name)
 
 
 def jobs(
@@ -198,7 +167,7 @@ def jobs(
     """
     dense = recipe.spend.dense or 0 in levels
     plain = [()] if dense else []
-    tweaked = [names for names in sets if dense and names and _with_dense(names, recipe, levels)]
+    tweaked = [names for names in sets if dense and names and _with_dense(names, recipe, levels, sets)]
     pairs = [(tickets[0], 0, names) for names in [*plain, *tweaked]]
     pairs += [(ticket, level, names) for names in sets for ticket in tickets for level in levels if level]
     found: dict[Path, Job] = {}
@@ -222,14 +191,24 @@ def needed_by(job: Job) -> Iterator[Job]:
     yield job
 
 
-def _with_dense(names: Names, recipe: Recipe, levels: Sequence[int]) -> bool:
-    """Whether the dense net is spent with these tweaks too."""
-    asked = 0 in levels or (recipe.spend.attribution and len(names) > 1)
+def _with_dense(names: Names, recipe: Recipe, levels: Sequence[int], sets: Sequence[Names]) -> bool:
+    """Whether the dense net is spent with these tweaks too: for an attribution, with all but the parts of a set."""
+    part = len(names) == 1 and any({*names} < {*other} for other in sets)
+    asked = 0 in levels or (recipe.spend.attribution and not part)
     return asked and not any(needs_mask(name) for name in names)
 
 
+def _undressed(sets: Sequence[Names], recipe: Recipe) -> list[str]:
+    """The tweaks for which an attribution has no dense row."""
+    names = dict.fromkeys(name for names in sets for name in names if needs_mask(name))
+    said = ", ".join(names)
+    return [f"attribution: the dense net has no mask for {said}, so it is not trained with it"] * bool(
+        names and recipe.spend.attribution
+    )
+
+
 def _job(ticket: Ticket, level: int, seed: int, general: Recipe, names: Names, workspace: Path) -> Job:
-    recipe = recipe_with(general, names)
+    recipe = settled_start(recipe_with(general, names), ticket)[0]
     folder = run_folder(ticket, recipe, level, seed)
     drawn = None if names else _drawn(ticket, level, seed, recipe)
     sequel = sequel_of(names)
@@ -259,7 +238,8 @@ def _drawn(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Path | None
     draw, drawn = ticket.manifest.draw, drawn_tables(ticket)
     sections = ("model", "data", "train", "keep", "seeds")
     same = {key: to_record(recipe.record(*sections)).get(key) for key in sections}
-    same["data"]["name"] = drawn["data"]["name"]
+    if recipe.data.name.partition(":")[0] == str(drawn["data"]["name"]).partition(":")[0]:
+        same["data"]["name"] = drawn["data"]["name"]  # of one and the same set, wherever it lies
     own = seed == draw.seeds["root"] and all(
         by_content(drawn.get(key)) == by_content(value) for key, value in same.items()
     )
@@ -272,17 +252,6 @@ def run_folder(ticket: Ticket, recipe: Recipe, level: int, seed: int) -> Path:
     """`spends/<hash>/<level>-seed-<n>` beside the ticket; the hash is over what a spend is a function of."""
     record = by_content(recipe.changed("model", "data", "train", "spend", "keep", "seeds", "tweaks"))
     return ticket.folder.parent / "spends" / fingerprint(record) / f"{level}-seed-{seed}"
-
-
-def _check_starts(ticket: Ticket, levels: Sequence[int]) -> None:
-    """Levels that go on from trained weights have each their own, and the ticket holds those of its level alone."""
-    manifest = ticket.manifest
-    other = [level for level in levels if level not in (0, manifest.level)]
-    if other and manifest.init.role == "trained":
-        raise UsageError(
-            f"{ticket.folder}: level {other[0]} started from other trained weights than the ticket's; "
-            f"spend level {manifest.level}, or draw with draw.retrain=rewind"
-        )
 
 
 def _controls(ticket: Ticket) -> list[Ticket]:

@@ -101,6 +101,8 @@ class Progress:
     best_accuracy: float = -1.0
     ended: bool = False
     """A hook ended the training before its schedule did."""
+    remarks: list[str] = field(default_factory=list)
+    """What hooks said that changes how the result is to be read, each once."""
 
     @classmethod
     def of(cls, notes: Mapping[str, Any], rows: list[list[float]]) -> Progress:
@@ -108,8 +110,9 @@ class Progress:
         best = float.fromhex(notes["best_accuracy"])
         loss, objective = float.fromhex(notes["loss"]), float.fromhex(notes["objective"])
         return cls(
-            notes["step"], loss, objective, notes["seen"], rows, notes["best_epoch"], best, notes["ended"]
-        )
+            notes["step"], loss, objective, notes["seen"], rows, notes["best_epoch"], best, notes["ended"],
+            list(notes.get("remarks", ())),
+        )  # fmt: skip
 
     def notes(self) -> dict[str, Any]:
         """For a checkpoint; floats travel as text, exactly."""
@@ -121,7 +124,13 @@ class Progress:
             "best_epoch": self.best_epoch,
             "best_accuracy": self.best_accuracy.hex(),
             "ended": self.ended,
+            **self.remarked,
         }
+
+    @property
+    def remarked(self) -> dict[str, list[str]]:
+        """The remarks for a checkpoint or a record, if there are any."""
+        return {"remarks": self.remarks} if self.remarks else {}
 
 
 def poll(stop: Callable[[], int | None]) -> None:

@@ -107,6 +107,12 @@ class Course:
         """A copy of the mask."""
         return Mask({name: (held != 0).cpu().contiguous() for name, held in self.masks.items()})
 
+    def remark(self, text: str) -> None:
+        """Say what changes how the result is to be read: heard once in a command, and kept in the run's account."""
+        if text not in self.progress.remarks:
+            self.progress.remarks.append(text)
+            self.bench.reporter.remark(text)
+
     def set_mask(self, mask: Mask) -> None:
         """Replace the mask; weights outside it become zero. Optimizer state is left as it is."""
         assert self.machine.binding is not None

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ticketctl.recipe import TrainSpec
+from ticketctl.train.threads import threads_here
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Place:
 def settle(train: TrainSpec, device: torch.device) -> TrainSpec:
     """Replace `auto` precision and thread count 0 by what they mean on this machine."""
     precision = train.precision if train.precision != "auto" else "bf16" if has_bf16(device) else "f32"
-    threads = train.threads or _cores()
+    threads = train.threads or threads_here().number
     return train.model_copy(update={"precision": precision, "threads": threads})
 
 
@@ -84,11 +85,6 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return any(flag in _cpu_flags() for flag in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
-def _cores() -> int:
-    """The cores this process may use, where the system tells; else all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_flags() -> set[str]:

@@ -27,6 +27,9 @@ from ticketctl.train.state import State
 
 __all__ = ["Cost", "Fit", "Lab", "Level", "Plan", "Target", "Wish", "training_id"]
 
+USUAL = {"sgd": 0.1, "adam": 0.001}
+"""The highest learning rate that is advised, by optimizer: where its trainings usually begin."""
+
 
 @dataclass(frozen=True)
 class Level:
@@ -86,6 +89,16 @@ class Plan:
     def from_start(self) -> Cost:
         """One training from the point that levels start from, and the dense net's up to that point."""
         return Cost(2 if self.rewind else 1, self.rewind + self.epochs - self.skipped)
+
+
+def _advice(train: TrainSpec) -> str:
+    """What to try after a divergence: a tenth of the rate, and no more than is usual.
+
+    >>> _advice(TrainSpec(epochs=1, lr=0.2))
+    'it had train.lr = 0.2; try a lower rate, e.g. --set train.lr=0.02'
+    """
+    rate = min(train.lr / 10, USUAL[train.optimizer])
+    return f"it had train.lr = {train.lr:g}; try a lower rate, e.g. --set train.lr={rate:g}"
 
 
 @dataclass(frozen=True)
@@ -166,8 +179,7 @@ class Lab:
         fit = self.fit_in(files, start, mask, keep=keep, title=title or f"training {self.calls}", wish=wish)
         self.fits.append(fit)
         if fit.diverged:
-            advice = f"try a lower rate, e.g. --set train.lr={self.bench.train.lr / 10:g}"
-            raise DivergedError(f"{title}: {fit.why_diverged} ({files.final}); {advice}")
+            raise DivergedError(f"{title}: {fit.why_diverged} ({files.final}); {_advice(self.bench.train)}")
         return fit
 
     def fit_in(

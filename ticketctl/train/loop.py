@@ -264,6 +264,7 @@ class Loop:
             "cause": self.diverged,
             "best_epoch": self.progress.best_epoch,
             "steps": self.progress.step - self.order.start.step,
+            **self.progress.remarked,
         }
         memory = self.memory.tensors()
         tensors = {"history": as_rows(self.progress.rows, len(self.bench.columns)), **self.company.state()}

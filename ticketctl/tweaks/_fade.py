@@ -81,7 +81,7 @@ class Fading(Hooks):
         last = math.ceil(self.fade * loop.total)
         if not loop.begun and loop.step < loop.end and last - loop.step <= 1:
             part = "a step" if last > loop.step else "nothing"
-            loop.bench.reporter.note(
+            loop.remark(
                 f"{self.place.removeprefix('tweak.')}: what fades is gone after step {last:,} of {loop.total:,}, so "
                 f"this training, from step {loop.step:,} on, has {part} of it; a larger fade leaves more"
             )

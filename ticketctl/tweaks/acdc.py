@@ -124,7 +124,7 @@ class Acdc(Phases):
         if not loop.begun and loop.end > loop.step:
             has, wanted = compressed(phases), compressed(phases_of(self.params, enough(self.params)))
             if has < wanted:
-                loop.bench.reporter.note(
+                loop.remark(
                     f"acdc: of {wanted} compressed phases {epochs} epochs have room for {has}; "
                     f"{enough(self.params)} or more have room for all"
                 )

@@ -68,7 +68,7 @@ class Exponential(Hooks):
         """As the base says; tells of a training too short for the decay."""
         self.average.bind(loop.model)
         if not loop.begun and (note := too_short(self.decay, loop.end - loop.step)):
-            loop.bench.reporter.note(note)
+            loop.remark(note)
 
     def step(self, loop: Course) -> None:
         """As the base says."""

@@ -94,7 +94,7 @@ class ScaledInit(Hooks):
         search = Search(problem, self.params, loop.poll)
         rows = self._searched(loop, search)
         self.log = torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)
-        self._warn(search)
+        self._warn(loop, search)
         self.scales = dict(zip(problem.start, search.scales.float(), strict=True))
         with torch.no_grad():
             for name, value in problem.scaled(search.scales).items():
@@ -116,19 +116,19 @@ class ScaledInit(Hooks):
             rows.append(row)
             if search.lost:
                 what = f"iteration {iteration + 1} left the finite numbers"
-                self.reporter.note(f"scaled-init: {what}; every scale is 1 again")
+                loop.remark(f"scaled-init: {what}; every scale is 1 again")
                 break
         return rows
 
-    def _warn(self, search: Search) -> None:
+    def _warn(self, loop: Course, search: Search) -> None:
         constrained = int((self.log[:, 3] == CONSTRAINT).sum())
         if constrained > _OFTEN * len(self.log):
             what = f"{constrained} of {len(self.log)} iterations only held the gradient's norm down"
-            self.reporter.note(f"scaled-init: {what}; try more tweaks.scaled-init.iterations")
+            loop.remark(f"scaled-init: {what}; try more tweaks.scaled-init.iterations")
         floored = search.floored()
         if floored:
             some = ", ".join(floored[:3]) + (", …" if len(floored) > 3 else "")
-            self.reporter.note(f"scaled-init: {len(floored)} scales lie at their lower bound: {some}")
+            loop.remark(f"scaled-init: {len(floored)} scales lie at their lower bound: {some}")
 
     def state(self) -> dict[str, Tensor]:
         """`scale.<parameter>`, and `log` float64 [iterations, 4]: see `Row`."""

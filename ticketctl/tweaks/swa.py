@@ -112,7 +112,7 @@ class Mean(Hooks):
         if end < first:
             raise UsageError(self._nothing(f"ends after epoch {end}"))
         for note in too_short(self.params, first, begin, end):
-            loop.bench.reporter.note(note)
+            loop.remark(note)
 
     def _nothing(self, what: str) -> str:
         return (

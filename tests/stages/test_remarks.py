@@ -1,0 +1,69 @@
+"""What a tweak says that changes how a result is to be read: it stays with the run, and is said again of one found."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ask
+from tests.stages import tiny
+from ticketctl.errors import StoppedError
+from ticketctl.stages.spent import as_record, table
+
+SAYS = "of the average is the net after the first of 10 steps"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("remarks") / "d"
+    tiny.draw(folder, "draw.rounds=1")
+    return folder
+
+
+def test_it_is_in_the_runs_account_whether_the_run_was_trained_or_found(drawn: Path) -> None:
+    for _ in range(2):
+        heard = tiny.Heard()
+        spent = tiny.spend(drawn, levels="1", tweaks=["ema"], reporter=heard)
+        plain, ema = [one for one in spent if one.level]
+        assert plain.remarks == ()
+        assert [SAYS in text for text in ema.remarks] == [True]
+        assert ema.run.manifest.ext["ticketctl.tweaks"]["remarks"] == list(ema.remarks)
+        assert set(ema.remarks) <= set(heard.notes)
+        records = [as_record(row) for row in table(spent)]
+        assert [record["remarks"] for record in records] == [[], [], list(ema.remarks)]
+
+
+def test_a_training_that_was_stopped_keeps_it(drawn: Path) -> None:
+    kept = []
+    for number, stops in enumerate(((10**9,), (20, 10**9), (20, 30, 10**9))):
+        for polls in stops:
+            left = iter(range(10**9))
+            with suppress(StoppedError):
+                spent = tiny.spend(
+                    drawn, f"tweaks.ema.decay=0.99{5 + number}", levels="1", tweaks=["ema"],
+                    stop=lambda left=left, polls=polls: 75 if next(left) >= polls else None,
+                )  # fmt: skip
+        kept.append(spent[-1].remarks)
+    assert [SAYS in text for remarks in kept for text in remarks] == [True] * 3
+
+
+def test_a_training_that_is_long_enough_has_none(drawn: Path) -> None:
+    spent = tiny.spend(drawn, "tweaks.ema.decay=0.5", levels="1", tweaks=["ema"])
+    assert "remarks" not in spent[-1].run.manifest.ext["ticketctl.tweaks"]
+
+
+def test_it_is_said_once_in_a_command_under_quiet_too_and_inspect_shows_it(tmp_path: Path) -> None:
+    assert ask(tmp_path, "draw", "--epochs", "1", "--rounds", "1", "--quiet").code == 0
+    words = ("spend", "--tweaks", "ema", "--seed", "0-2", "--set", "spend.dense=false")
+    for more in ((), ("--quiet",), ("--json",)):
+        answer = ask(tmp_path, *words, *more)
+        assert answer.code == 0
+        assert answer.err.count("of the average is the net after the first") == 1, more
+    folder = next((tmp_path / "runs").glob("*/*/*/spends/*/1-seed-0"))
+    shown = [
+        ask(tmp_path, "inspect", str(path.parent)).out
+        for path in folder.parents[1].glob("*/1-seed-0/run.json")
+    ]
+    assert sum("remark  ema: " in text for text in shown) == 1

@@ -1,0 +1,132 @@
+"""Whether a ticket fits what is asked of it, as far as that is known before data are there and torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ticketctl.artifacts.ticket import Ticket
+from ticketctl.data.load import form_of
+from ticketctl.errors import UsageError
+from ticketctl.recipe import ModelSpec, Recipe
+from ticketctl.stages.places import drawn_tables
+from ticketctl.stages.tweaking import Names, literal
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def check_fit(ticket: Ticket, recipe: Recipe) -> None:
+    """Refuse a data set of another form than the ticket's net takes, where the form is known without the data.
+
+    Torch is imported only where form or net are not the draw's.
+
+    Raises:
+        UsageError: no such data set, or it does not fit; says the first tensor of another shape.
+    """
+    form, arch = form_of(recipe.data.name), ticket.manifest.arch
+    if form is None:
+        return
+    drawn = ModelSpec.model_validate(drawn_tables(ticket)["model"])
+    same_net = drawn.model_copy(update={"init": recipe.model.init}) == recipe.model
+    if same_net and form == ((arch.in_chans, *arch.size), arch.num_classes):
+        return
+    theirs = {name: tuple(tensor.shape) for name, tensor in ticket.init().items()}
+    refuse_misfit(ticket, theirs, _shapes(recipe.model, *form), f"{recipe.model.name} on {recipe.data.name}")
+
+
+def _shapes(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> Shapes:
+    from ticketctl.nets.build import layout
+
+    net = layout(
+        spec.name,
+        shape=shape,
+        classes=classes,
+        stem=spec.stem,
+        width=spec.width,
+        widths=spec.widths,
+        conv_bias=spec.conv_bias,
+    )
+    return {name: tuple(value.shape) for name, value in net.state_dict().items()}
+
+
+def refuse_misfit(ticket: Ticket, theirs: Shapes, ours: Shapes, where: str) -> None:
+    """Refuse a ticket for another net.
+
+    Args:
+        ticket: the ticket.
+        theirs: shapes of the ticket's tensors, by name.
+        ours: those of the net that the recipe builds.
+        where: the net and its data, in words.
+
+    Raises:
+        UsageError: they differ; says the first tensor that does.
+    """
+    odd = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    if odd:
+        raise UsageError(
+            f"the ticket is for another net: {odd[0]} is {theirs.get(odd[0])} there "
+            f"(drawn on {ticket.manifest.draw.data.name}), {ours.get(odd[0])} in {where}"
+        )
+
+
+def settled_start(recipe: Recipe, ticket: Ticket) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe without a `spend.start` that this ticket begins with anyway, and a line that says so."""
+    if recipe.spend.start != "init" or ticket.manifest.init.role != "init":
+        return recipe, ()
+    spend = recipe.spend.model_copy(update={"start": "ticket"})
+    note = "spend.start init: not used, the ticket begins at its initialisation anyway"
+    return recipe.model_copy(update={"spend": spend}), (note,)
+
+
+def check_starts(tickets: Sequence[Ticket], levels: Sequence[int], recipe: Recipe) -> None:
+    """Refuse levels whose training has no weights to begin from.
+
+    Levels that go on from trained weights have each their own, and the ticket holds those of its level alone.
+
+    Raises:
+        UsageError: says which, and what would do.
+    """
+    manifest = tickets[0].manifest
+    other = [level for level in levels if level not in (0, manifest.level)]
+    if other and manifest.init.role == "trained":
+        raise UsageError(
+            f"{tickets[0].folder}: level {other[0]} started from other trained weights than the ticket's; "
+            f"spend level {manifest.level}, or draw with draw.retrain=rewind"
+        )
+    for ticket in tickets if recipe.spend.start == "trained" else ():
+        for level in filter(None, levels):
+            trained_at(ticket, level)
+
+
+def trained_at(ticket: Ticket, level: int) -> Path:
+    """The run of this level that the draw has trained.
+
+    Raises:
+        UsageError: it does not lie beside the ticket.
+    """
+    for place in ("levels", "search"):
+        folder = ticket.folder.parent / place / str(level)
+        if (folder / "run.json").is_file():
+            return folder
+    wants = f"{ticket.folder}: spend.start=trained wants the weights that the draw trained at level {level}"
+    if ticket.manifest.control:
+        raise UsageError(
+            f"{wants}; controls are drawn untrained and have none: spend them without spend.start, "
+            "or the ticket alone without --controls"
+        )
+    raise UsageError(f"{wants}, and they do not lie beside it: the same draw with draw.keep=all keeps them")
+
+
+def check_needs(tickets: Sequence[Ticket], sets: Sequence[Names]) -> None:
+    """Refuse tweaks that need the nets of a draw's other levels, for controls.
+
+    Raises:
+        UsageError: says the tweak, and what would do.
+    """
+    needing = [name for names in sets for name in names if "levels" in literal(name, "NEEDS", ())]
+    control = next((ticket for ticket in tickets if ticket.manifest.control), None)
+    if needing and control:
+        raise UsageError(
+            f"{control.folder}: {needing[0]} needs the levels that a draw has trained; controls are drawn untrained "
+            f"and have none: spend {needing[0]} without --controls, or the controls without {needing[0]}"
+        )

@@ -1,0 +1,103 @@
+"""What a spend costs: of the runs that are not there the trainings, epochs, steps, and the seconds on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from ticketctl.errors import UnavailableError
+from ticketctl.recipe import Recipe
+from ticketctl.seeds import Seeds
+from ticketctl.stages.beginning import restarts, share_before
+from ticketctl.stages.estimate import START, Speed, fixed, passes, speed_of, timing, work_of
+from ticketctl.stages.outset import setting_of
+from ticketctl.stages.setting import Setting, Surroundings
+from ticketctl.stages.tweaking import epochs_of
+from ticketctl.stages.wallet import Job
+from ticketctl.train.evaluate import passed
+
+
+@dataclass(frozen=True)
+class Price:
+    """The sum over the runs that are not there."""
+
+    trainings: int
+    epochs: float
+    steps: int | None = None
+    """None: the number of images is not known."""
+    seconds: float | None = None
+    """With the machine to itself; None: not timed."""
+    seconds_as_busy: float | None = None
+    """With the machine as busy as it was."""
+    unknown: str = ""
+    """Why it was not timed."""
+
+    def record(self) -> dict[str, Any]:
+        """For `--json`."""
+        names = ("trainings", "epochs", "steps", "seconds", "seconds_as_busy")
+        return {name: getattr(self, name) for name in names}
+
+
+def price(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surroundings) -> Price:
+    """The cost of a spend's jobs, of which there is one or more; a few steps are timed, and nothing is fetched or kept.
+
+    Raises:
+        UsageError: as the spend would, where the data are here.
+        StoppedError: somebody asked to stop.
+    """
+    began = time.process_time()
+    try:
+        setting = setting_of(todo, recipe, draw_seeds, replace(around, offline=True))
+    except UnavailableError as error:
+        name = recipe.data.name
+        why = str(error) if ":" in name else f"{name} is not here, and a dry run fetches nothing"
+        return replace(price_in(todo, None), unknown=why)
+    found, setup = price_in(todo, setting), time.process_time() - began
+    around.reporter.note(timing(recipe))
+    return _timed(found, setting, speed_of(setting), setup)
+
+
+def _timed(found: Price, setting: Setting, speed: Speed, setup: float) -> Price:
+    """With the seconds, `setup` of them until data and net are there."""
+    steps, feed, model = found.steps or 0, setting.bench.feed, setting.bench.model
+    evaluated = passes(steps / feed.steps_per_epoch, setting.recipe, found.trainings) * passed(
+        setting.bench.exams
+    )
+    work = work_of(steps, feed.batch_size, evaluated, speed.share)
+    besides = START + setup + found.trainings * fixed(sum(one.numel() for one in model.parameters()))
+    seconds = besides + work / speed.alone
+    return replace(found, seconds=seconds, seconds_as_busy=seconds * speed.slower)
+
+
+def price_in(todo: Sequence[Job], setting: Setting | None) -> Price:
+    """The cost in trainings, epochs and, in a setting, steps; nothing is timed."""
+    due = [job for job in todo if not job.ready]
+    epochs = float(sum(_epochs(job) for job in due))
+    steps = None if setting is None else round(epochs * setting.bench.feed.steps_per_epoch)
+    return Price(len(due), epochs, steps)
+
+
+def _epochs(job: Job) -> Fraction:
+    """Of one training: what lies before the point at which its ticket enters the schedule is not trained."""
+    recipe, epochs = job.recipe, Fraction(epochs_of(job.recipe))
+    late = job.level and job.after is None and recipe.spend.start == "ticket" and not restarts(recipe)
+    return epochs - (share_before(job.ticket) or 0) * recipe.train.epochs if late else epochs
+
+
+def told(todo: Sequence[Job], cost: Price) -> str:
+    """What a spend is about to do, in one line."""
+    if not cost.trainings:
+        return f"spend: {len(todo)} runs, all there"
+    there = len(todo) - cost.trainings
+    runs = f"{len(todo)} runs, {there} of them there" if there else f"{len(todo)} runs"
+    return f"spend: {runs}; {amount(cost)}; --dry-run says how long that takes"
+
+
+def amount(cost: Price) -> str:
+    """Trainings, epochs and steps in words."""
+    plural = "" if cost.trainings == 1 else "s"
+    steps = "" if cost.steps is None else f" and {cost.steps:,} steps"
+    return f"{cost.trainings} training{plural}, {cost.epochs:g} epochs{steps} in all"
