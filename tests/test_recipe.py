@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from ticketctl.draws._ladder import LadderParams
 from ticketctl.duration import Duration
-from ticketctl.errors import UsageError
+from ticketctl.errors import UsageError, near_miss
 from ticketctl.recipe import (
     DataSpec,
     DrawSpec,
@@ -591,3 +591,17 @@ def test_a_recipe_survives_its_printed_form(name: str) -> None:
         again = parse_recipe(tomllib.loads(toml_text(printed)), where="again")
         assert again.record() == recipe.record()
         assert again.fingerprint == recipe.fingerprint
+
+
+def test_a_typed_rewind_point_that_is_stretched_is_told() -> None:
+    asked = Typed(model="lenet-300-100", data="digits", method="ltr", rewind="2ep")
+    assert not any("rewind" in note for note in draw_recipe(asked).notes)
+    choice = draw_recipe(replace(asked, epochs=4))
+    assert choice.recipe.draw is not None
+    (told,) = [note for note in choice.notes if note.startswith("rewind 2ep: ")]
+    assert told.startswith(f"rewind 2ep: {choice.recipe.draw.rewind} of the stretched training")
+
+
+def test_one_letter_of_two_is_a_near_miss() -> None:
+    assert near_miss("lt", ["lr", "epochs", "batch"]) == "did you mean 'lr'?"
+    assert near_miss("nix", ["snip", "grasp"]) != ""

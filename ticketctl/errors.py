@@ -5,6 +5,7 @@
     ├── ArtifactError            3  damaged, hostile, or not fitting the model; carries an E_ code
     ├── DivergedError            4  a training that left the finite numbers, or did not converge
     ├── UnavailableError         5  data or a model that cannot be had here
+    │   └── OfflineError         5  data that are not here, where they may not be fetched
     ├── MissingExtraError        6  an optional package is not installed
     ├── LockedError              7  another process writes there
     ├── MismatchError            8  recipe, data or version differs from what is being resumed
@@ -63,6 +64,10 @@ class UnavailableError(TicketctlError):
     code = "E_UNAVAILABLE"
 
 
+class OfflineError(UnavailableError):
+    """Data that are not here, where they may not be fetched."""
+
+
 class MissingExtraError(TicketctlError):
     """An optional package; the message is the install command."""
 
@@ -119,7 +124,8 @@ def near_miss(word: str, allowed: Iterable[str], most: int = KNOWN) -> str:
     """Say what was allowed: the nearest (`did you mean 'snip'?`), or the list, cut short after `most`."""
     names = sorted(allowed)
     lowered = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(word.lower(), lowered, n=1)
+    cutoff = 0.5 if len(word) < 4 else 0.6  # one letter of two is near too
+    close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=cutoff)
     if close:
         return f"did you mean {lowered[close[0]]!r}?"
     return f"there is {listed(names, most)}" if names else "there is none"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Answer, ask
-from tests.stages.written import drawn, run
+from tests.stages.written import TICKET, drawn, run
 from tests.test_startup import _loaded
 
 A2 = ("--paper", "001:A2")
@@ -51,12 +51,12 @@ def test_means_and_paired_differences(typed: Any) -> None:
     dense, plain, skip = table_of(typed("runs", "--format", "csv"))
     assert (dense["method"], float(dense["mean"]), dense["n"]) == ("dense", pytest.approx(0.75), "3")
     assert float(dense["deviation"]) == pytest.approx(0.01)
-    assert (plain["density"], float(plain["mean"]), plain["vs_none"]) == ("0.107", pytest.approx(0.71), "")
+    assert (plain["density"], float(plain["mean"]), plain["paired"]) == ("0.107", pytest.approx(0.71), "")
     # differences 1.5, 1.0, 0.5: mean 1, deviation 0.5, t of 2 degrees of freedom 4.302653
     half = 4.302653 * 0.5 / 3**0.5
-    assert (float(skip["vs_none"]), skip["pairs"]) == (pytest.approx(0.01), "3")
-    assert float(skip["low"]) == pytest.approx((1 - half) / 100, rel=1e-5)
-    assert float(skip["high"]) == pytest.approx((1 + half) / 100, rel=1e-5)
+    assert (float(skip["paired"]), skip["pairs"]) == (pytest.approx(0.01), "3")
+    assert float(skip["paired_low"]) == pytest.approx((1 - half) / 100, rel=1e-5)
+    assert float(skip["paired_high"]) == pytest.approx((1 + half) / 100, rel=1e-5)
     assert f"+1.00  {1 - half:+.2f} to {1 + half:+.2f}" in typed("runs").out
 
 
@@ -68,7 +68,7 @@ def test_csv_has_the_numbers_of_json_unrounded_and_nothing_for_what_is_missing(t
             group[key] for key in ("mean", "deviation", "density")
         ]
         paired = group["paired"] or {"mean": None, "low": None, "high": None, "n": None}
-        cells = [row[key] for key in ("vs_none", "low", "high", "pairs")]
+        cells = [row[key] for key in ("paired", "paired_low", "paired_high", "pairs")]
         assert cells == ["" if value is None else str(value) for value in (
             paired["mean"], paired["low"], paired["high"], paired["n"]
         )]  # fmt: skip
@@ -89,10 +89,45 @@ def test_runs_without_tweaks_that_a_spend_left_elsewhere_make_the_pairs_whole(tm
         answer = ask(tmp_path, "compare", str(name), "--json")
         (skip,) = [group for group in answer.json["result"]["groups"] if group["tweaks"]]
         assert (skip["paired"]["n"], skip["paired"]["mean"]) == (2, pytest.approx(0.025)), name
-        assert ("every pair is whole" in answer.err) == (name != here)
+        assert ("as pairs of those with tweaks" in answer.err) == (name != here)
     assert "1 run without tweaks compared too" in ask(tmp_path, "compare", str(here / "spends")).err
     plain = ask(tmp_path, "compare", str(here / "spends/aa"), "--json")
     assert [group["n"] for group in plain.json["result"]["groups"]] == [1]
+
+
+def test_a_damaged_run_that_nobody_named_is_left_out_and_told(tmp_path: Path) -> None:
+    here = tmp_path / "runs/resnet18-cifar100/imp-0123abcd/seed-0"
+    drawn(here / "ticket")
+    for name, seed in (("levels/10", 0), ("spends/aa/10-seed-0", 0), ("spends/aa/10-seed-1", 1)):
+        run(here / name, 0.70, seed=seed)
+    for seed in range(2):
+        run(here / f"spends/bb/10-seed-{seed}", 0.72, seed=seed, tweaks=["skip"])
+    for name in ("levels/10", "spends/aa/10-seed-1"):
+        with open(here / name / "run.json", "a") as file:
+            file.write("x")
+    answer = ask(tmp_path, "compare", str(here / "spends/bb"), "--json")
+    assert answer.code == 0
+    (skip,) = [group for group in answer.json["result"]["groups"] if group["tweaks"]]
+    assert skip["paired"]["n"] == 1, "seed 0 has a sound one beside the damaged one"
+    (line,) = [line for line in answer.err.splitlines() if "damaged" in line]
+    assert line.startswith("2 runs beside them left out as damaged")
+    assert "levels/10" in line
+    assert "spends/aa/10-seed-1" in line
+    assert ask(tmp_path, "compare", str(here / "levels")).code == 3, "one that was named ends it"
+
+
+def test_two_tickets_of_one_setting_have_a_partner_each(tmp_path: Path) -> None:
+    """Draws that differ in threads alone: a partner that was named, or found, of one is none of the other's."""
+    net = tmp_path / "runs/resnet18-cifar100"
+    for draw, ticket in (("imp-0", TICKET), ("imp-1", TICKET[:-1] + "b")):
+        drawn(net / draw / "seed-0/ticket")
+        run(net / draw / "seed-0/levels/10", 0.70, ticket=ticket)
+        run(net / draw / "seed-0/spends/bb/10-seed-0", 0.72, tweaks=["skip"], ticket=ticket)
+    spends = [str(net / draw / "seed-0/spends") for draw in ("imp-0", "imp-1")]
+    assert "2 runs without tweaks compared too" in ask(tmp_path, "compare", *spends).err
+    named = ask(tmp_path, "compare", *spends, str(net / "imp-0/seed-0/levels"))
+    assert "1 run without tweaks compared too" in named.err
+    assert "imp-1/seed-0/levels" in named.err
 
 
 def test_two_formats_are_refused_in_a_line(typed: Any) -> None:

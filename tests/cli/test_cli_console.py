@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ticketctl.cli.console import Bars, Lines, duration, shown, watching
+from ticketctl.cli.console import Bars, Lines, Quiet, duration, shown, watching
 from ticketctl.cli.output import percent, print_json, print_table, visible
-from ticketctl.progress import Silent
 
 
 def test_lines() -> None:
@@ -47,7 +46,7 @@ def test_a_log_that_nobody_reads_stops_nothing() -> None:
 
 def test_quiet() -> None:
     with watching(quiet=True) as reporter:
-        assert isinstance(reporter, Silent)
+        assert type(reporter) is Quiet
 
 
 @pytest.mark.parametrize("quiet", [False, True])

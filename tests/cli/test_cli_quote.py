@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Program, ask
+from ticketctl.stages.pace import PARAMETER, START, TRAINING, Speed
 
 
 def test_a_dry_run_says_what_is_to_train_and_how_long_that_takes_and_the_spend_says_the_first_too(
@@ -21,10 +23,7 @@ def test_a_dry_run_says_what_is_to_train_and_how_long_that_takes_and_the_spend_s
     assert 0 < told["cost"]["seconds"] <= told["cost"]["seconds_as_busy"]
     assert told["unknown"] == []
     real = cli(*words)
-    assert (
-        "spend: 10 runs, 3 of them there; 7 trainings, 7 epochs and 147 steps in all; --dry-run says how long that "
-        "takes" in real.err
-    )
+    assert "\nspend: 10 runs, 3 of them there; 7 trainings, 7 epochs and 147 steps in all\n" in real.err
     assert real.err.count("epoch 1/1 ") == 7
 
 
@@ -83,6 +82,40 @@ def test_a_dry_run_fetches_nothing_and_says_why_the_time_is_not_known(
     ]
     typed = ask(resnet, *words, "--data", "digits", "--set", "data.validation=random:10%")
     assert "data" not in "".join(typed.err.splitlines()[:3] + typed.err.splitlines()[4:-2])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--set data.noise.kind=file --set data.noise.path=/nonesuch.npy", "/nonesuch.npy: cannot be read"),
+        ("--data kmnist --data-dir torn", "torn/train-images-idx3-ubyte.gz: not a sound gzip file"),
+        ("--data kmnist --data-dir other", "other/train-images-idx3-ubyte.gz: not the published file"),
+        ("--data imagefolder:torn", "torn: no images in train"),
+    ],
+)
+def test_what_no_network_would_bring_is_refused_by_a_dry_run_as_by_the_spend(
+    words: str, says: str, resnet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ticketctl.data._network.request", lambda *words: pytest.fail("fetched"))
+    for name, content in (("torn", b"torn"), ("other", gzip.compress(b"other"))):
+        (resnet / name).mkdir()
+        (resnet / name / "train-images-idx3-ubyte.gz").write_bytes(content)
+    planned, real = (ask(resnet, "spend", *words.split(), *more) for more in (["--dry-run"], []))
+    assert (planned.code, planned.out) == (5, "")
+    assert says in planned.complaint
+    assert (real.code, real.complaint) == (5, planned.complaint)
+
+
+def test_a_spend_costs_the_images_that_there_are_however_large_the_batch(
+    cli: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ticketctl.stages.price.speed_of", lambda setting: Speed(1.0, 1.0, 0.25))
+    monkeypatch.setattr("time.process_time", lambda: 0.0)
+    words = ("spend", "--level", "1", "--set", "train.batch=4096", "--seed", "7", "--dry-run", "--json")
+    cost = cli(*words).json["result"]["cost"]
+    assert (cost["trainings"], cost["steps"]) == (2, 2)
+    beside = START + 2 * (TRAINING + PARAMETER * 50_610)
+    assert cost["seconds"] == pytest.approx(beside + 2 * (1295 + 2 * (143 + 359) / 4))
 
 
 def test_other_data_than_the_nets_are_refused_before_they_are_fetched(

@@ -193,6 +193,15 @@ def test_data_that_are_not_here(here: Path) -> None:
     assert "unknown     resnet18 on cifar100: not here" in plan.out
 
 
+def test_labels_that_cannot_be_read_are_refused_by_a_dry_run_too(here: Path) -> None:
+    with open(here / "recipe.toml", "a") as file:
+        file.write('data.noise.kind = "file"\ndata.noise.path = "/nonesuch.npy"\n')
+    for words in (("--dry-run",), ()):
+        answer = ask(here, "reproduce", "mine.toml", *words)
+        assert answer.code == 5
+        assert "/nonesuch.npy: cannot be read" in answer.complaint
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

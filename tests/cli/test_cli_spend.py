@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Program, ask
-from ticketctl.stages.estimate import Speed
+from ticketctl.stages.pace import Speed
 from ticketctl.stages.unfinished import remembered, remembering
 
 
@@ -73,8 +73,8 @@ def test_plan_says_where_the_run_lies(cli: Program) -> None:
         (["NAME@9"], "no level 9; there is 0 (sparsity 0.0000), 1 (sparsity 0.2000), 2 (sparsity 0.3600)"),
         (["NAME@0.9"], "no level at sparsity 0.9"),
         (["NAME@1", "--level", "1"], "says a level, and so does --level"),
-        (["--level", "9"], "this ticket has levels 0 to 2: 0 (sparsity 0.0000), 1 (sparsity 0.2000), 2 ("),
-        (["--level", "1-1000"], "this ticket has levels 0 to 2"),
+        (["--level", "9"], "there is 0 (sparsity 0.0000), 1 (sparsity 0.2000), 2 ("),
+        (["--level", "1-1000"], "there is 0 (sparsity 0.0000)"),
         (["--level", "x"], "write 12, 3,8-10, 0.9648 (a sparsity) or all"),
         (["--level", "0,2-1"], "2-1 runs backwards; write 1-2"),
         (["--level", ""], "write 12"),
@@ -320,7 +320,5 @@ def test_copies_of_a_ticket_are_both_named_and_those_that_differ_refused(home: P
     ident = ask(home, "inspect", str(ticket), "--json").json["result"]["ticket_id"]
     answer = ask(home, "spend", f"{ident[:9]}@1", "--dry-run")
     first, second = ticket.relative_to(home), other.relative_to(home)
-    assert answer.err.splitlines()[0] == (
-        f"ticket {first}: the newest of 2 copies, the same to the byte (also {second})"
-    )
+    assert answer.err.splitlines()[0] == (f"ticket {first}: the newest of 2 copies (also {second})")
     assert f"spend {first} " in answer.repeat

@@ -14,19 +14,10 @@ from tests.stages.test_reproduce import planned, recipe_file, row
 from ticketctl.cli.planned import time_told
 from ticketctl.errors import StoppedError
 from ticketctl.stages import estimate
-from ticketctl.stages.bill import Bill, Item, Pace, bill_of, item_of, key_of, survey
+from ticketctl.stages.bill import Bill, Item, bill_of, item_of, key_of, survey
 from ticketctl.stages.errands import tasks
-from ticketctl.stages.estimate import (
-    ENOUGH,
-    START,
-    Speed,
-    Watch,
-    estimate_draw,
-    fixed,
-    speed_from,
-    speed_of,
-    work_of,
-)
+from ticketctl.stages.estimate import ENOUGH, Watch, estimate_draw, speed_from, speed_of
+from ticketctl.stages.pace import PARAMETER, START, TRAINING, Pace, Speed
 from ticketctl.stages.setting import Setting, prepare, seeds_of
 
 
@@ -95,6 +86,11 @@ def test_timing_leaves_the_net_as_it_was(setting: Setting) -> None:
     assert all((after[name] == value).all() for name, value in before.items())
     assert setting.bench.model.training
     assert setting.bench.feed.batch_size == 256
+
+
+def fixed(parameters: int) -> float:
+    """Seconds that a training takes without a step."""
+    return TRAINING + PARAMETER * parameters
 
 
 def slowed(setting: Setting, seconds: float) -> list[int]:
@@ -177,7 +173,35 @@ def test_a_training_costs_more_than_its_steps() -> None:
     each = 2 * (100 + 10 * 0.25) + 10 * 0.25  # two epochs of a batch, and an evaluation before the first
     assert item_of(recipe, 1, 2.0, slow).seconds == pytest.approx(fixed(0) + each)
     assert item_of(recipe, 1, 2.0, slow).as_busy == pytest.approx(2 * (fixed(0) + each))
-    assert work_of(2, 100, 30) == 210
+
+
+@pytest.mark.parametrize(
+    ("batch", "drop_last", "steps", "images"),  # of an epoch
+    [
+        (64, False, 20, 1238),  # 22 in the last batch
+        (64, True, 19, 1216),
+        (1238, True, 1, 1238),
+        (4096, False, 1, 1238),
+    ],
+)
+def test_an_epoch_has_all_images_but_those_of_a_batch_that_is_dropped(
+    batch: int, drop_last: bool, steps: int, images: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a draw and of a table alike: three trainings of two epochs, at an image a second, evaluations four times as
+    fast; 200 images to validate with and 359 to test with."""
+    recipe = tiny.recipe(f"train.batch={batch}", f"train.drop_last={str(drop_last).lower()}")
+    monkeypatch.setattr(estimate, "speed_of", lambda setting: Speed(1.0, 0.5, 0.25))
+    monkeypatch.setattr(time, "process_time", lambda: 0.0)
+    found = estimate_draw(recipe, 0, tiny.around(tmp_path))
+    assert (found["trainings"], found["epochs"], found["steps"]) == (3, 6, 6 * steps)
+    seconds = 3 * fixed(found["parameters"]) + 6 * images + (6 + 3) * (200 + 359) / 4
+    assert found["seconds"] == pytest.approx(START + seconds)
+    assert found["seconds_as_busy"] == pytest.approx(2 * (START + seconds))
+    pace = Pace(1238, 200 + 359, Speed(1.0, 0.5, 0.25), found["parameters"], 7.0)
+    item = item_of(recipe, 3, 6.0, pace)
+    assert item.steps == 6 * steps
+    assert item.seconds == pytest.approx(seconds)
+    assert item.as_busy == pytest.approx(2 * seconds)
 
 
 def test_data_and_net_are_set_up_once_for_each_draw_and_each_spend(tmp_path: Path) -> None:

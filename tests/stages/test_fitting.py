@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,39 @@ def test_a_control_of_a_rewound_ticket_that_begins_at_an_initialisation_is_train
     assert found == {None: True, "shuffled": True, "reinit": False, "random-erk": True, "inverted": True}
     (one, other) = ([one.run.folder for one in spent if one.control == "reinit"] for spent in (plain, told))
     assert one == other
+
+
+@pytest.mark.parametrize(
+    ("sets", "says"),
+    [
+        (["train.momentum=0"], "this spend has train.momentum = 0, so there is nothing to go on with"),
+        (
+            ["train.optimizer=adam", "train.lr=0.001"],
+            "the draw trained with sgd and this spend trains with adam",
+        ),
+    ],
+)
+def test_an_optimizer_goes_on_only_with_what_its_own_kind_knew(
+    late: Path, sets: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loop, "run", lambda self: pytest.fail("trained"))
+    with pytest.raises(UsageError, match=says):
+        tiny.spend(late, "spend.optimizer=kept", *sets, levels="2", seeds=[4])
+
+
+def test_two_tickets_that_were_copied_into_one_folder_have_runs_of_their_own(tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    for seed in (0, 1):
+        tiny.draw(tmp_path / f"seed-{seed}", seed=seed)
+        shutil.copytree(tmp_path / f"seed-{seed}/ticket", shelf / f"ticket-{seed}")
+    ours, theirs = (
+        {one.run.folder for one in tiny.spend(shelf / f"ticket-{seed}", levels="1", seeds=[5])}
+        for seed in (0, 1)
+    )
+    assert len(ours | theirs) == 4
+    assert {folder.parent.parent for folder in ours | theirs} == {shelf / "spends"}
+
+
+def test_a_draw_into_the_folder_of_a_ticket_is_refused(late: Path) -> None:
+    with pytest.raises(UsageError, match="holds a ticket; a draw wants a folder of its own"):
+        tiny.draw(late / "ticket")

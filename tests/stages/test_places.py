@@ -93,8 +93,10 @@ def test_a_record_that_is_nowhere_is_refused_in_one_line(home: Path, name: str, 
 def test_the_beginning_of_two_ids_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_run(record_of(home)).manifest
     other = first.model_copy(update={"run_id": f"{first.run_id[:8]}zzzz"})
-    monkeypatch.setattr("ticketctl.stages.places.runs", lambda root: [(home, first), (home, other)])
-    with pytest.raises(UsageError, match="is the beginning of 2 run ids"):
+    monkeypatch.setattr("ticketctl.artifacts.workspace.runs", lambda root: [(home, first), (home, other)])
+    with pytest.raises(
+        UsageError, match=r"data\.drop\.record: \w+ is the beginning of rn1.*; give more of it"
+    ):
         run_at(first.run_id[:8], "data.drop.record", home)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from tests.cli.conftest import ask
 from tests.stages import tiny
 from ticketctl.errors import StoppedError
 from ticketctl.stages.spent import as_record, table
+from ticketctl.store.tensors import pack_tensors, parse_tensors
 
 SAYS = "of the average is the net after the first of 10 steps"
 
@@ -47,6 +50,48 @@ def test_a_training_that_was_stopped_keeps_it(drawn: Path) -> None:
                 )  # fmt: skip
         kept.append(spent[-1].remarks)
     assert [SAYS in text for remarks in kept for text in remarks] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("tweak", "sets", "says"),
+    [
+        ("ema", (), SAYS),
+        ("swa", ("tweaks.swa.lr=0.01",), "the last alone is averaged"),
+        ("acdc", (), "of 5 compressed phases"),
+        ("swish", ("tweaks.swish.fade=1/20",), "has a step of it"),
+    ],
+)
+def test_a_checkpoint_of_a_version_that_kept_none_ends_in_the_same_run(
+    tmp_path: Path, drawn: Path, tweak: str, sets: tuple[str, ...], says: str
+) -> None:
+    """Each is said in the process that begins a training and in those that go on with it, in the same words."""
+    old, whole = tmp_path / "old", tmp_path / "whole"
+    for folder in (old, whole):
+        shutil.copytree(drawn, folder, ignore=shutil.ignore_patterns("spends"))
+
+    def after_an_epoch() -> int | None:
+        events = list(old.glob("spends/*/*/work/events.jsonl"))
+        return 75 if events and len(events[0].read_bytes().splitlines()) == 2 else None
+
+    with pytest.raises(StoppedError):
+        tiny.spend(old, *sets, levels="1", tweaks=[tweak], stop=after_an_epoch)
+    (checkpoint,) = old.glob("spends/*/*/work/checkpoint.safetensors")
+    assert _forget_remarks(checkpoint) == tiny.PER_EPOCH + 1
+    heard = tiny.Heard()
+    assert tiny.spend(old, *sets, levels="1", tweaks=[tweak], reporter=heard)[-1].remarks
+    assert any(says in text for text in heard.notes)
+    tiny.spend(whole, *sets, levels="1", tweaks=[tweak])
+    ours, theirs = (tiny.files_below(folder / "spends") for folder in (old, whole))
+    assert ours == theirs
+
+
+def _forget_remarks(checkpoint: Path) -> int:
+    """Makes it one of an older version; the step that it was written at."""
+    tensors, metadata = parse_tensors(checkpoint.read_bytes(), where="checkpoint")
+    notes = json.loads(metadata["ticketctl"])
+    assert notes.pop("remarks")
+    checkpoint.write_bytes(pack_tensors(tensors, {"ticketctl": json.dumps(notes)}))
+    return int(notes["step"])
 
 
 def test_a_training_that_is_long_enough_has_none(drawn: Path) -> None:

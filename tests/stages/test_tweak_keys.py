@@ -12,7 +12,6 @@ from ticketctl.errors import UsageError
 from ticketctl.plugins import plugins
 from ticketctl.stages.params import check_tweak
 from ticketctl.stages.tweaking import (
-    check_courses,
     check_keys,
     check_tweaks,
     sets_of,
@@ -113,22 +112,3 @@ def test_a_list_that_names_no_tweak_is_refused(typed: str) -> None:
     with pytest.raises(UsageError, match="names no tweak; leave it out, or write --tweaks none"):
         sets_of(tiny.recipe(), [typed])
     assert sets_of(tiny.recipe(), ["none"]) == [()]
-
-
-def test_a_training_too_short_for_a_tweak_is_refused_before_data_are_loaded() -> None:
-    """Of a draw's own spend, of a spend; not for keys that wait in a recipe for a longer one."""
-    says = r"acdc: .* a training of train\.epochs = 1 has no dense phase beside its compressed one"
-    short = tiny.recipe("train.epochs=1", "tweaks.acdc.final=0.8")
-    check_tweaks(short)
-    with pytest.raises(UsageError, match=says):
-        check_courses(short, [(), ("acdc",)])
-    with pytest.raises(UsageError, match=says):
-        check_tweaks(tiny.recipe("train.epochs=1", "spend.tweaks=['acdc']"))
-    check_tweaks(tiny.recipe("train.epochs=20", "spend.tweaks=['acdc']"))
-
-
-@pytest.mark.parametrize("epochs", [1, 2, 40])
-def test_no_training_is_too_short_for_swa(epochs: int) -> None:
-    """The last of its epochs completes any share, so there is a net to average; of one alone it tells in training."""
-    for start in ("1/1000", "3/4", "1"):
-        check_courses(tiny.recipe(f"train.epochs={epochs}", f"tweaks.swa.start={start}"), [("swa",)])

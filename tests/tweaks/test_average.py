@@ -250,7 +250,7 @@ def test_the_share_of_the_first_net_is_told_where_it_is_more_than_a_tenth(
     (note,) = told.notes
     assert f"ema: {100 * share:.0f} % of" in note
     assert f"{steps} steps" in note
-    better = float(note.rpartition("; ")[2].split()[0])
+    better = float(note.rpartition("; with ")[2].split()[0])
     assert first_in(better) == pytest.approx(0.01, rel=1e-2)
 
 
@@ -280,16 +280,19 @@ def test_a_mean_of_one_net_and_a_rate_that_is_not_reached_are_told(
         assert (int(fit.hook(0)["nets"]) == 1) == ("the last alone" in words)
 
 
-def test_it_is_told_once_however_often_the_training_is_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["ema", "swa"])
+def test_each_process_of_a_training_tells_the_same_which_is_kept_once(tmp_path: Path, name: str) -> None:
+    keys = {"lr": 0.01, "start": Fraction(1)} if name == "swa" else {}
     told = Told()
     for polls in (4, 9, 10**6):
         left = iter(range(10**6))
         with suppress(StoppedError):
-            alone.train(
-                tmp_path, [("ema", {})], reporter=told, clock=small.Clock(50.0),
+            fit = alone.train(
+                tmp_path, [(name, keys)], reporter=told, clock=small.Clock(50.0),
                 stop=lambda left=left, polls=polls: 75 if next(left) >= polls else None,
             )  # fmt: skip
-    assert len(told.notes) == 1
+    (text,) = fit.notes["remarks"]
+    assert told.notes == [text] * 3
 
 
 def test_a_training_of_no_step_leaves_the_net(tmp_path: Path) -> None:

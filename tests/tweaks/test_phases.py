@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -17,13 +18,14 @@ from torch import nn
 
 from tests.train import small
 from tests.tweaks import alone
-from ticketctl.errors import UsageError
+from ticketctl.errors import StoppedError, UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.plugins import plugins
 from ticketctl.progress import Silent
 from ticketctl.recipe import TrainSpec
 from ticketctl.seeds import Seeds
 from ticketctl.stages.tweaking import tweak_set
+from ticketctl.train.bench import Bench
 from ticketctl.train.fit import Fit
 from ticketctl.train.kit import Kit, equip, started
 from ticketctl.train.state import State
@@ -290,8 +292,16 @@ def test_a_ghost_that_is_gone_at_once_is_told(tmp_path: Path, fade: str, begin: 
     seen = sum(1 - t / (Fraction(fade) * 12) > 0 for t in range(begin, 12))
     assert part == {0: "nothing", 1: "a step"}.get(seen, "")
 
+    train_ghost(tmp_path, bench, Fraction(fade), begin)
+    assert [f"ghost: what fades is gone after step {int(Fraction(fade) * 12)} of 12" in n and part in n
+            for n in told.notes] == ([True] if part else [])  # fmt: skip
+
+
+def train_ghost(folder: Path, bench: Bench, fade: Fraction, begin: int, left: int | None = None) -> None:
+    """A training from step `begin` on of a net with a ghost that does nothing, of which `left` is there."""
+
     class Faded(Fading):
-        place, fade = "tweak.ghost", Fraction(0)
+        place = "tweak.ghost"
 
         def identity(self) -> dict[str, Any]:
             return {"name": "faded"}
@@ -302,12 +312,22 @@ def test_a_ghost_that_is_gone_at_once_is_told(tmp_path: Path, fade: str, begin: 
             added(net).ghost = ghost
 
     hook = Faded()
-    hook.fade = Fraction(fade)
+    hook.fade = fade
     own = equip(replace(bench, model=small.Net(), machines={}), [hook], Seeds(0))
     start = started(State(small.weights().weights, begin), own.model)
-    small.lab(tmp_path, own).fit(start, small.half(), hooks=[hook])
-    assert [f"ghost: what fades is gone after step {int(Fraction(fade) * 12)} of 12" in n and part in n
-            for n in told.notes] == ([True] if part else [])  # fmt: skip
+    if left is not None:
+        start.weights["tweak.ghost.left"].fill_(left)
+    small.lab(folder, own).fit(start, small.half(), hooks=[hook])
+
+
+def test_of_a_ghost_that_was_gone_before_nothing_is_told_whether_stopped_or_not(tmp_path: Path) -> None:
+    """A sequel begins with a net whose ghost has faded; so does a process that goes on with any training."""
+    told, left = Told(), iter(range(10**9))
+    for stop in (lambda: 75 if next(left) >= 6 else None, small.never):
+        bench = small.bench(alone.spec(epochs=4), reporter=told, stop=stop)
+        with suppress(StoppedError):
+            train_ghost(tmp_path, bench, Fraction(1, 12), 0, left=0)
+    assert (told.notes, next(left)) == ([], 7)
 
 
 # ----------------------------------------------------------------------------------------------------------- DSD

@@ -14,7 +14,6 @@ from ticketctl.artifacts.models import RunManifest, TicketManifest
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.errors import SHOWN, ArtifactError, UsageError, listed, near_miss
-from ticketctl.store.files import read_bytes
 
 DRAWN = "*/*/*/ticket"
 CONTROLS = "*/*/*/controls/*/ticket"
@@ -25,7 +24,6 @@ LEAST = 6
 SHORT = 11
 """Signs of an id that are shown."""
 _TICKET_ID, _RUN_ID = re.compile(r"tk1[a-z2-7]{0,29}"), re.compile(r"rn1[a-z2-7]{0,29}")
-_LIMIT = 4 << 20
 _SUFFIX = re.compile(r"(?P<name>.*)@(?:(?P<level>[0-9]{1,3})|(?P<sparsity>[01]?\.[0-9]+))")
 
 
@@ -58,15 +56,14 @@ def resolve(spec: str | None, root: Path) -> tuple[Ticket, int | None]:
         root: the workspace.
 
     Raises:
-        UsageError: nothing of that name, or a run, or no such level; says what there is. Or an id too short, of several
-            tickets, or of folders that differ.
+        UsageError: nothing of that name, or a run, or no such level; says what there is. An id too short.
         ArtifactError: the ticket is damaged.
     """
     folder, wanted = _place(spec or "", root), None
     if folder is None and spec and (match := _SUFFIX.fullmatch(spec)):
         wanted = match
         folder = _place(match["name"], root)
-    if folder is None and spec and (run := _run_place(spec, root)):
+    if folder is None and spec and (run := _run_instead(spec, root)):
         raise UsageError(f"{spec} is a run, not a ticket; {_ticket_of(run, root)}")
     if folder is None:
         raise _unknown("ticket", spec, root, ticket_folders(root))
@@ -77,7 +74,7 @@ def resolve(spec: str | None, root: Path) -> tuple[Ticket, int | None]:
 def copies(spec: str, root: Path) -> list[Path]:
     """The folders below `root` of the ticket whose id `spec` begins, the newest first: that one is taken.
 
-    None where `spec` is no beginning of an id. They are the same to the byte, or `resolve` refuses them.
+    None where `spec` is no beginning of an id. Mask and weights are the same in all; how they were drawn may differ.
     """
     name = match["name"] if (match := _SUFFIX.fullmatch(spec)) else spec
     if not _TICKET_ID.fullmatch(name):
@@ -94,7 +91,7 @@ def resolve_run(spec: str | None, root: Path) -> Run:
     """
     folders = run_folders(root)
     newest = folders[0] if folders else None
-    folder = _run_place(spec, root) if spec else newest
+    folder = run_place(spec, root) if spec else newest
     if folder is None:
         raise _unknown("run", spec, root, folders)
     return open_run(folder)
@@ -112,7 +109,7 @@ def folder_of(spec: str | None, root: Path) -> tuple[Path, str]:
     if folder is not None:
         return folder, "ticket"
     if spec:
-        folder = _run_place(spec, root)
+        folder = run_place(spec, root)
     if folder is not None:
         return folder, "run"
     raise _unknown("ticket", spec, root, [*ticket_folders(root), *run_folders(root)])
@@ -145,19 +142,30 @@ def _place(spec: str, root: Path) -> Path | None:
     if folder is not None or not _TICKET_ID.fullmatch(spec):
         return folder
     found = _by_id(spec, [(path, manifest.ticket_id) for path, manifest in tickets(root)], root)
-    if len({read_bytes(path / tickets_.MANIFEST, limit=_LIMIT) for path in found}) > 1:
-        places = listed([str(path) for path in found])
-        raise UsageError(f"{spec}: several folders hold this ticket and differ: {places}; name one of them")
     return found[0] if found else None
 
 
-def _run_place(spec: str, root: Path) -> Path | None:
-    """The folder of the run that `spec` names."""
+def run_place(spec: str, root: Path) -> Path | None:
+    """The folder of the run that `spec` names, a path, a name below `root` or the beginning of an id; None: no run.
+
+    Raises:
+        UsageError: an id too short, or of several runs; says which there are.
+    """
     folder = _by_path(spec, root, runs_.MANIFEST, ("", "final"))
     if folder is not None or not _RUN_ID.fullmatch(spec):
         return folder
     found = _by_id(spec, [(path, manifest.run_id) for path, manifest in runs(root)], root)
     return found[0] if found else None
+
+
+def _run_instead(spec: str, root: Path) -> Path | None:
+    """The folder of the run that was named where a ticket belongs."""
+    try:
+        return run_place(spec, root)
+    except UsageError as error:
+        raise UsageError(
+            f"{spec} names runs, and a ticket is wanted, whose id begins with tk1: {error}"
+        ) from None
 
 
 def _ticket_of(run: Path, root: Path) -> str:
@@ -250,8 +258,10 @@ def _unknown(kind: str, spec: str | None, root: Path, folders: Iterable[Path]) -
         return UsageError(f"no drawn ticket below {root}; {near_miss('', names, SHOWN)}")
     parts = [name for name in names if f"/{spec.strip('/')}/" in f"/{name}/"]
     if len(parts) > 1:
-        which = listed([f"{_id_at(places[name])} ({name})" for name in sorted(parts)])
-        return UsageError(f"{spec} is a part of the names of several: {which}; give a whole name, or an id")
+        ids = [_id_at(places[name]) for name in sorted(parts)]
+        which = listed([f"{known} ({name})" for known, name in zip(ids, sorted(parts), strict=True)])
+        way = "a whole name, or an id" if len({*ids}) == len(ids) else "a whole name"
+        return UsageError(f"{spec} is a part of the names of several: {which}; give {way}")
     hint = f"did you mean {parts[0]!r}?" if parts else near_miss(spec, names, SHOWN)
     return UsageError(f"no {kind} {spec!r} here or below {root}; {hint}")
 

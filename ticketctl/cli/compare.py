@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,17 +123,25 @@ def _with_partners(subjects: Sequence[Subject]) -> list[Subject]:
     """The runs, and those without tweaks that the same spends left elsewhere, so that no pair is lost."""
     from ticketctl.stages.partners import partners
 
-    found = partners(subjects)
+    found, damaged = partners(subjects)
     if found:
-        places = listed(sorted({_from_here(run.folder.parent) for run in found}))
-        runs = "1 run" if len(found) == 1 else f"{len(found)} runs"
-        note(f"{runs} without tweaks compared too, so that every pair is whole: in {places}")
+        places = _places({run.folder.parent for run in found})
+        note(f"{_runs(found)} without tweaks compared too, as pairs of those with tweaks: in {places}")
+    if damaged:
+        note(f"{_runs(damaged)} beside them left out as damaged (ticketctl verify): {_places(damaged)}")
     return [*subjects, *found]
 
 
-def _from_here(folder: Path) -> str:
+def _runs(some: Sequence[object]) -> str:
+    return "1 run" if len(some) == 1 else f"{len(some)} runs"
+
+
+def _places(folders: Iterable[Path]) -> str:
+    """Folders as seen from here."""
     here = Path.cwd()
-    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+    return listed(
+        sorted(str(path.relative_to(here) if path.is_relative_to(here) else path) for path in folders)
+    )
 
 
 def _kind(format_: str | None, json: bool) -> str:

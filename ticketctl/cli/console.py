@@ -33,7 +33,7 @@ def watching(quiet: bool) -> Iterator[Reporter]:
 
 
 class Quiet(Silent):
-    """Says nothing but what changes how a result is to be read."""
+    """Says nothing but what changes how a result is to be read, of each text once."""
 
     def __init__(self) -> None:
         self.remarked: set[str] = set()
@@ -42,17 +42,23 @@ class Quiet(Silent):
         """Print what was not said yet."""
         if text not in self.remarked:
             self.remarked.add(text)
-            note(text)
+            self.print(text)
+
+    def print(self, text: str) -> None:
+        """A line on stderr."""
+        note(text)
 
 
-class _Job:
+class _Job(Quiet):
     """What both reporters count: trainings of one job, epochs of one training."""
 
     def __init__(self) -> None:
-        self.remarked: set[str] = set()
-        self.fits, self.fit, self.total, self.base = 1, 0, 1.0, 0.0
+        super().__init__()
+        self.fits, self.fit, self.total = 1, 0, 1.0
         self.name, self.began, self.start = "", time.monotonic(), 0.0
         self.worked = 0.0
+        self.ended = False
+        """Whether the end of this training was told: a loop may say so more than once."""
         self.values: dict[str, float] = {}
 
     def job(self, title: str, fits: int) -> None:
@@ -64,19 +70,23 @@ class _Job:
         """One training begins."""
         self.fit += 1
         self.name, self.total, self.start = name, epochs, done
-        self.values = {}
+        self.values, self.ended = {}, False
+
+    @property
+    def head(self) -> str:
+        """Which training this is: of how many, as long as no more came than were announced."""
+        return f"[{self.fit}{f'/{self.fits}' if self.fit <= self.fits else ''}] {self.name}"
+
+    def ends(self, done: float) -> bool:
+        """Whether `done` epochs are all of them; what was worked is then counted."""
+        if done < self.total:
+            return False
+        self.worked += done - self.start
+        return True
 
     def note(self, text: str) -> None:
-        """A line for the log."""
-
-    def remark(self, text: str) -> None:
-        """The same, of each text once."""
-        if text not in self.remarked:
-            self.remarked.add(text)
-            self.note(text)
-
-    def alive(self) -> None:
-        """Nothing to show."""
+        """Print."""
+        self.print(text)
 
     def eta(self, done: float) -> float:
         """Seconds to the end of the job, at the speed so far; trainings answered from disk cost nothing."""
@@ -94,20 +104,15 @@ class Lines(_Job):
 
     def epochs(self, done: float, values: Mapping[str, float]) -> None:
         """Print when it is time."""
+        if self.ended:
+            return
         self.values |= values
-        over = done >= self.total
+        over = self.ends(done)
         if over or time.monotonic() - self.last >= LINE_EVERY:
             self.last = time.monotonic()
             left = "" if over else f", {duration(self.eta(done))} left"
-            self.note(
-                f"[{self.fit}/{self.fits}] {self.name}: epoch {done:.4g}/{self.total:g}{shown(self.values)}{left}"
-            )
-        if over:
-            self.worked += done - self.start
-
-    def note(self, text: str) -> None:
-        """Print."""
-        note(text)
+            self.note(f"{self.head}: epoch {done:.4g}/{self.total:g}{shown(self.values)}{left}")
+        self.ended = over
 
     def download(self, name: str, done: int, total: int | None) -> None:
         """Print when it is time."""
@@ -132,21 +137,22 @@ class Bars(_Job):
 
     def epochs(self, done: float, values: Mapping[str, float]) -> None:
         """Redraw."""
+        if self.ended:
+            return
         self.values |= values
-        over = done >= self.total
-        if over:
-            self.worked += done - self.start
+        self.ended = self.ends(done)
+        if self.ended:
             self.live.stop()
-            self.note(f"[{self.fit}/{self.fits}] {self.name}:{shown(self.values)}")
+            self.note(f"{self.head}:{shown(self.values)}")
             return
         filled = int(24 * done / self.total)
         full, tip, rest = self.signs
         bar = full * filled + tip + rest * (23 - filled)
-        self._draw(f"[{self.fit}/{self.fits}] {self.name} {bar} {done:.4g}/{self.total:g}{shown(self.values)}, "
+        self._draw(f"{self.head} {bar} {done:.4g}/{self.total:g}{shown(self.values)}, "
                    f"{duration(self.eta(done))} left")  # fmt: skip
 
-    def note(self, text: str) -> None:
-        """Print above the bar."""
+    def print(self, text: str) -> None:
+        """A line above the bar."""
         self.console.print(text, markup=False)
 
     def download(self, name: str, done: int, total: int | None) -> None:

@@ -44,9 +44,9 @@ SHEET = [
     "mean",
     "deviation",
     "equal",
-    "vs_none",
-    "low",
-    "high",
+    "paired",
+    "paired_low",
+    "paired_high",
     "pairs",
 ]
 """Columns of CSV: the names and the numbers of `--json`, in the metric's own unit."""
@@ -86,8 +86,8 @@ def _sheet(one: Compared, metric: str) -> dict[str, Any]:
     record = as_record(one, metric)
     gap = record["paired"] or {}
     paired = {
-        "vs_none": gap.get("mean"),
-        **{key: gap.get(key) for key in ("low", "high")},
+        "paired": gap.get("mean"),
+        **{f"paired_{key}": gap.get(key) for key in ("low", "high")},
         "pairs": gap.get("n"),
     }
     return {**record, **paired, "metric": metric, "otherwise": told(one.changes)}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def show_plan(planned: Planned, todo: list[Task], bill: Bill) -> None:
     """The draws, each with its own trainings and those that are spent of it."""
-    heads = ["draw", "seed", "its trainings", "epochs", "spends", "epochs", "there"]
+    heads = ["draw", "seed", "its trainings", "its epochs", "spends", "their epochs", "there"]
     rows = []
     for draw, item in bill.draws.items():
         mine = [one for task, one in bill.spends if task.draw == draw]

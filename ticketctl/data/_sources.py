@@ -48,8 +48,6 @@ def obtain(remote: Remote, set_name: str, source: Source) -> Path:
         UnavailableError: it cannot be had.
     """
     target = source.cache / "downloads" / set_name / remote.name
-    if source.folder is not None and not target.exists():
-        source.reporter.note(f"{remote.name} is not in {source.folder}")
     return fetch(
         remote.url,
         target,
@@ -58,6 +56,14 @@ def obtain(remote: Remote, set_name: str, source: Source) -> Path:
         offline=source.offline,
         reporter=source.reporter,
     )
+
+
+def say_where(name: str, source: Source, found: object) -> None:
+    """Tell a user who named a folder that it has nothing of the set, which is then taken from the cache or fetched."""
+    if source.folder is not None and not found:
+        source.reporter.note(
+            f"{source.folder} has no files of {name}: those fetched before, or fetched now, are read"
+        )
 
 
 def first_file(places: Iterable[Path], name: str) -> Path | None:

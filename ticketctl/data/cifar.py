@@ -17,7 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ticketctl.data._sources import Remote, first_file, matches, no_target, obtain, read_whole, stat_identity
+from ticketctl.data._sources import (
+    Remote,
+    first_file,
+    matches,
+    no_target,
+    obtain,
+    read_whole,
+    say_where,
+    stat_identity,
+)
 from ticketctl.data.sets import Decoded, Found, Source, Split
 from ticketctl.errors import UnavailableError
 
@@ -108,6 +117,7 @@ def find(name: str, source: Source) -> Found:
         return Found(stat_identity(root, layout.sizes()), lambda: _decode(layout, _unpacked(root, layout)))
     if not archive and any((place / layout.pickled).is_dir() for place in places):
         source.reporter.note(f"{layout.pickled} in {source.folder} is not read: a pickle can run code")
+    say_where(name, source, archive)
     return Found(layout.remote.checksum, partial(_read_archive, name, archive, source))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ticketctl.data._images import decode_all
 from ticketctl.data._members import FolderMembers, Members, ZipMembers
-from ticketctl.data._sources import Remote, first_file, no_target, obtain, stat_identity
+from ticketctl.data._sources import Remote, first_file, no_target, obtain, say_where, stat_identity
 from ticketctl.data.fetch import digest
 from ticketctl.data.sets import Decoded, Found, Source, Split
 from ticketctl.errors import UnavailableError
@@ -39,6 +39,7 @@ def find(name: str, source: Source) -> Found:
     no_target(name, source)
     root = _folder(source.folder)
     if root is None:
+        say_where(name, source, source.folder and first_file(_places(source.folder), REMOTE.name))
         return Found(REMOTE.checksum, partial(_read_zip, name, source))
     members = FolderMembers(root)
     identity = stat_identity(root, filter(_NAME.fullmatch, members.names))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ticketctl.data import _network
 from ticketctl.data._network import BrokenError, RefusedError, reason, request
-from ticketctl.errors import ResourceError, UnavailableError
+from ticketctl.errors import OfflineError, ResourceError, UnavailableError
 from ticketctl.progress import Reporter
 from ticketctl.store.files import make_folder, sync_folder
 
@@ -60,6 +60,7 @@ def fetch(
         reporter: told how much has arrived.
 
     Raises:
+        OfflineError: it is not here, and `offline` forbids to fetch it.
         UnavailableError: it cannot be had; the line says why and where to put which file.
         ResourceError: it cannot be written.
     """
@@ -94,9 +95,7 @@ def _way_out(name: str, offline: bool = False) -> str:
 def _download(order: _Order, offline: bool) -> None:
     if offline:
         name = order.target.name
-        raise UnavailableError(
-            f"{name} is not here and --offline forbids to fetch it; {_way_out(name, True)}"
-        )
+        raise OfflineError(f"{name} is not here and --offline forbids to fetch it; {_way_out(name, True)}")
     make_folder(order.target.parent)
     order.reporter.note(f"fetching {order.target.name} from {order.url}")
     for attempt in range(_ATTEMPTS):

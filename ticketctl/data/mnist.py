@@ -18,7 +18,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ticketctl.data._sources import Remote, first_file, matches, no_target, obtain, read_whole, stat_identity
+from ticketctl.data._sources import (
+    Remote,
+    first_file,
+    matches,
+    no_target,
+    obtain,
+    read_whole,
+    say_where,
+    stat_identity,
+)
 from ticketctl.data.sets import Decoded, Found, Source, Split
 from ticketctl.errors import UnavailableError
 
@@ -86,6 +95,7 @@ def find(name: str, source: Source) -> Found:
     """Published content has one identity wherever it lies; files without an MD5 go by name, size and time."""
     no_target(name, source)
     local = {file: _local(name, file, source.folder) for file in FILES}
+    say_where(name, source, any(local.values()))
     unknown = [path for path in local.values() if path and path.suffix != ".gz" and name not in UNPACKED]
     identity = stat_identity(Path("/"), [str(path.resolve()) for path in unknown]) if unknown else "published"
     return Found(identity, partial(_read, name, local, source))

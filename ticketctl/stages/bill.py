@@ -9,50 +9,19 @@ from typing import Any
 import torch
 
 from ticketctl.duration import Duration
-from ticketctl.errors import UnavailableError
+from ticketctl.errors import OfflineError
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
 from ticketctl.stages.beginning import restarts
 from ticketctl.stages.dressing import dress
 from ticketctl.stages.errands import OTHERWISE, Task
-from ticketctl.stages.estimate import (
-    START,
-    Speed,
-    Watch,
-    fixed,
-    passes,
-    prepared,
-    work_of,
-)
+from ticketctl.stages.estimate import Watch, prepared
 from ticketctl.stages.finished import drawn
 from ticketctl.stages.method import plan
+from ticketctl.stages.pace import START, Pace, pace_of
 from ticketctl.stages.reproduce import Draw, Planned
 from ticketctl.stages.setting import Setting, Surroundings, seeds_of
 from ticketctl.stages.tweaking import epochs_of, literal
-from ticketctl.train.evaluate import passed
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How many images an epoch has and how fast they go by."""
-
-    images: int
-    evaluated: int
-    """After each epoch that is evaluated."""
-    speed: Speed | None
-    """None: not timed."""
-    parameters: int = 0
-    """Of the net: how long each training takes besides its steps."""
-    setup: float = 0.0
-    """Seconds, with the machine to itself, until data and net are there: once for each draw, and each spend of it."""
-
-    def per_epoch(self, recipe: Recipe) -> int:
-        """Steps, for the recipe's batch and its part of the images (to a few steps: classes round it)."""
-        part, batch = recipe.data.subset, recipe.train.batch
-        images = self.images
-        if part is not None and part.fraction is not None:
-            images = max(1, round(images * part.fraction))
-        return max(1, images // batch if recipe.train.drop_last else -(-images // batch))
 
 
 @dataclass(frozen=True)
@@ -122,15 +91,23 @@ def bill_of(planned: Planned, todo: Sequence[Task], paces: Mapping[str, Pace]) -
     Raises:
         UsageError: a method's keys or target cannot be.
     """
-    draws = {draw: _of_draw(draw, paces.get(key_of(draw.recipe))) for draw in planned.draws}
+    draws = {draw: _of_draw(draw, _part_of(paces, draw.recipe)) for draw in planned.draws}
     left = [task for task in todo if not task.there]
     first = {(task.draw, task.use.control, task.use.sets): task for task in reversed(left)}
     begun = [any(task is one for one in first.values()) for task in left]
     spends = [
-        (task, _of_task(task, paces.get(key_of(task.recipe)), begins))
+        (task, _of_task(task, _part_of(paces, task.recipe), begins))
         for task, begins in zip(left, begun, strict=True)
     ]
     return Bill(draws, spends)
+
+
+def _part_of(paces: Mapping[str, Pace], recipe: Recipe) -> Pace | None:
+    """The pace on the recipe's part of the images (to a few of them: classes round it)."""
+    pace, part = paces.get(key_of(recipe)), recipe.data.subset
+    if pace is None or part is None or part.fraction is None:
+        return pace
+    return replace(pace, images=max(1, round(pace.images * part.fraction)))
 
 
 def _of_draw(draw: Draw, pace: Pace | None) -> Item:
@@ -176,21 +153,18 @@ def item_of(
         recipe: of all of them.
         trainings: how many, at least 1.
         epochs: of all together, at least 0.
-        pace: of the recipe; None: not known.
+        pace: on the recipe's images; None: not known.
         at_most: whether it may be less.
         begins: whether data and net are set up for them, as once for each draw and each spend.
     """
     if pace is None:
         return Item(trainings, epochs, None, None, None, at_most)
-    per_epoch = pace.per_epoch(recipe)
-    steps = round(epochs * per_epoch)
+    steps = round(epochs * pace.per_epoch(recipe))
     if pace.speed is None:
         return Item(trainings, epochs, steps, None, None, at_most)
-    speed, batch = pace.speed, min(recipe.train.batch, pace.images)
-    evaluated = passes(steps / per_epoch, recipe, trainings) * pace.evaluated
-    beside = trainings * fixed(pace.parameters) + (pace.setup if begins else 0.0)
-    seconds = beside + work_of(steps, batch, evaluated, speed.share) / speed.alone
-    return Item(trainings, epochs, steps, seconds, seconds * speed.slower, at_most)
+    begun = pace if begins else replace(pace, setup=0.0)
+    seconds, busy = begun.seconds(recipe, steps, trainings)
+    return Item(trainings, epochs, steps, seconds, busy, at_most)
 
 
 # ----------------------------------------------------------------------------------------------------------- survey
@@ -227,11 +201,12 @@ def survey(
         todo: its tasks.
         around: where it runs; its reporter is told which net is timed.
         timed: also train a few steps of each, a few seconds for all together; nothing is kept of them.
-        faults: takes the lines on data and nets that cannot be had; None: the first is raised.
+        faults: takes the lines on data that would have to be fetched; None: the first is raised.
 
     Raises:
         UsageError: a recipe, tweak or key that does not fit net or data.
-        UnavailableError: data or a net that cannot be had, with `faults` None.
+        OfflineError: data that would have to be fetched, with `faults` None.
+        UnavailableError: data or labels that cannot be had otherwise.
         StoppedError: somebody asked to stop.
     """
     paces: dict[str, Pace] = {}
@@ -243,14 +218,14 @@ def survey(
         recipe, seed = recipes[0]
         try:
             setting, setup = prepared(_whole(recipe), seed, around)
-        except UnavailableError:
+        except OfflineError:
             if faults is None:
                 raise
             faults.append(f"{recipe.model.name} on {recipe.data.name}: not here, and this fetches nothing")
             continue
         _try_on(setting, recipes)
         speed = watch.speed(_alike(recipe), setting) if timed else None
-        paces[key] = _pace(setting, setup, speed)
+        paces[key] = pace_of(setting, setup, speed)
     return paces
 
 
@@ -260,11 +235,6 @@ def _open(planned: Planned, todo: Sequence[Task]) -> Iterable[tuple[Recipe, int]
         if not draw.done:
             yield draw.recipe, draw.seed
     yield from ((task.recipe, task.draw.seed) for task in todo if not task.there)
-
-
-def _pace(setting: Setting, setup: float, speed: Speed | None) -> Pace:
-    parameters = sum(parameter.numel() for parameter in setting.bench.model.parameters())
-    return Pace(setting.counts["train"], passed(setting.bench.exams), speed, parameters, setup)
 
 
 def _try_on(setting: Setting, recipes: Iterable[tuple[Recipe, int]]) -> None:

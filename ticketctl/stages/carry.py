@@ -28,7 +28,7 @@ class Whole:
 
     def job(self, title: str, fits: int) -> None:  # noqa: D102
         del fits
-        self.reporter.note(title.partition("; --dry-run")[0])
+        self.reporter.note(title)
 
     def phase(self, name: str, epochs: float, done: float) -> None:  # noqa: D102
         self.reporter.phase(name, epochs, done)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from ticketctl.artifacts.models import RunManifest, TicketManifest
 from ticketctl.artifacts.ticket import MANIFEST, open_ticket
 from ticketctl.errors import ArtifactError
-from ticketctl.stages.otherwise import changes
-from ticketctl.stages.recorded import Settings, settings_of, worn
-
-
-@dataclass(frozen=True)
-class _Side:
-    """A run, or the draw that it is told from."""
-
-    net: str
-    data: str
-    method: str
-    tweaks: tuple[str, ...]
-    settings: Settings
+from ticketctl.stages.otherwise import departed
+from ticketctl.stages.recorded import settings_of
 
 
 def departures(found: Sequence[tuple[Path, RunManifest]]) -> list[dict[str, str]]:
@@ -33,18 +21,11 @@ def departures(found: Sequence[tuple[Path, RunManifest]]) -> list[dict[str, str]
     Args:
         found: folders of runs and their manifests.
     """
-    ticket, told = cache(_ticket_in), dict[tuple[object, ...], dict[str, str]]()
+    ticket = cache(_ticket_in)
     said = []
-    for folder, manifest in found:
+    for folder, run in found:
         drawn = ticket(folder.parents[2] / "ticket") if folder.parent.parent.name == "spends" else None
-        if drawn is None:
-            said.append(dict[str, str]())
-            continue
-        run, draw = _sides(manifest, drawn)
-        key = (run.method, run.tweaks, *(tuple(sorted(side.settings.items())) for side in (run, draw)))
-        if key not in told:
-            told[key] = {} if run.settings == draw.settings else changes([run, draw])[0]
-        said.append(told[key])
+        said.append({} if drawn is None else _departed(run, drawn))
     return said
 
 
@@ -55,10 +36,7 @@ def _ticket_in(folder: Path) -> TicketManifest | None:
         return None  # verify says what is wrong with it
 
 
-def _sides(run: RunManifest, drawn: TicketManifest) -> tuple[_Side, _Side]:
+def _departed(run: RunManifest, drawn: TicketManifest) -> dict[str, str]:
     dense = run.ticket == "dense"
-    method = "dense" if dense else drawn.draw.method
-    tweaks = tuple(sorted(run.arch.tweaks))
-    ours = {key: value for key, value in settings_of(run.recipe, dense=dense).items() if worn(key, tweaks)}
-    theirs: Mapping[str, str] = settings_of(drawn.draw.recipe, dense=dense)
-    return _Side("", "", method, tweaks, ours), _Side("", "", method, (), theirs)
+    ours, theirs = (settings_of(recipe, dense=dense) for recipe in (run.recipe, drawn.draw.recipe))
+    return departed(ours, theirs, "dense" if dense else drawn.draw.method)

@@ -30,6 +30,7 @@ from ticketctl.stages.records import RunOf, cost_of, level_record, paths_of, sav
 from ticketctl.stages.samples import samples_of
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
+from ticketctl.stages.several import refuse_artifact
 from ticketctl.store.files import make_folder
 from ticketctl.store.locks import locked
 from ticketctl.store.tensors import Tensor
@@ -62,6 +63,7 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
         LockedError: another process draws there.
         DivergedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
     """
+    refuse_artifact(folder)
     setting = _settled(recipe, seed, folder, around)
     given: dict[str, Input] = {}
     if drawn(recipe, seed, folder) is None:
@@ -129,7 +131,7 @@ def _levels(setting: Setting, lab: Lab) -> Iterator[Level]:
     most = "at most " if cost.at_most else ""
     plural = "" if cost.trainings == 1 else "s"
     told = f"{cost.trainings} training{plural}, {most}{cost.epochs:g} epochs and {steps:,} steps in all"
-    setting.bench.reporter.job(f"{what}: {told}; --dry-run says how long that takes", cost.trainings)
+    setting.bench.reporter.job(f"{what}: {told}", cost.trainings)
     levels: Iterator[Level] = method.draw(lab, target=target, params=params)
     return levels
 

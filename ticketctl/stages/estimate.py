@@ -1,4 +1,4 @@
-"""What a draw would cost, from the recipe and a few steps on this machine. Writes nothing."""
+"""What a draw would cost, from the recipe and a few steps on this machine. Only decoded data stay, in the cache."""
 
 from __future__ import annotations
 
@@ -15,24 +15,14 @@ from ticketctl.masks.select import kept_count
 from ticketctl.progress import Reporter
 from ticketctl.recipe import Recipe
 from ticketctl.stages.method import cost_in, inputs, method_of, target_of
+from ticketctl.stages.pace import START, Speed, pace_of
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.train.bench import Progress
 from ticketctl.train.course import Course
-from ticketctl.train.evaluate import BATCH, passed
+from ticketctl.train.evaluate import BATCH
 from ticketctl.train.feed import Feed
 from ticketctl.train.machine import machine_for
 from ticketctl.train.stepper import SMALL_RATE, stepper_for
-
-START = 4.0
-"""Seconds until a command that trains has loaded what it needs, torch above all."""
-TRAINING = 0.05
-"""Seconds that each training takes besides its steps and evaluations: set-up, checkpoints, its run and level."""
-PARAMETER = 3e-7
-"""Seconds more for each parameter of the net: weights are written, read back, and hashed; paths are searched.
-
-These three are of an AMD EPYC (2 cores) with a local disk; docs/how-to/reproduce-a-table.md has what they were checked
-against.
-"""
 
 ENOUGH = 3.0
 """Seconds for timing one net, about."""
@@ -56,15 +46,15 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
     setting, setup = prepared(recipe, seed, around)
     cost = cost_in(setting)
     inputs(setting.recipe, around.workspace)
-    per_epoch = setting.bench.feed.steps_per_epoch
-    steps = round(cost.epochs * per_epoch)
+    steps = round(cost.epochs * setting.bench.feed.steps_per_epoch)
     around.reporter.note(timing(recipe))
     speed = speed_of(setting)
-    evaluated = passes(steps / per_epoch, recipe, cost.trainings) * passed(setting.bench.exams)
-    work = work_of(steps, setting.bench.feed.batch_size, evaluated, speed.share)
-    parameters = sum(parameter.numel() for parameter in setting.bench.model.parameters())
-    seconds = START + setup + cost.trainings * fixed(parameters) + work / speed.alone
+    pace = pace_of(setting, START + setup, speed)
+    seconds, busy = pace.seconds(recipe, steps, cost.trainings)
     size = sum(value.numel() * value.element_size() for value in setting.initial.weights.values())
+    each = (
+        2 if "val" in setting.bench.exams else 1
+    )  # the last weights, and those with the best validation accuracy
     return {
         "recipe": setting.recipe.record(),
         "trainings": cost.trainings,
@@ -72,12 +62,12 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
         "at_most": cost.at_most,
         "steps": steps,
         "prunable": sum(shape.numel() for shape in setting.shapes.values()),
-        "parameters": parameters,
+        "parameters": pace.parameters,
         "kept": _kept(setting),
         "images_per_second": speed.alone,
         "seconds": seconds,
-        "seconds_as_busy": seconds * speed.slower,
-        "bytes": size * (1 + (cost.trainings if recipe.draw and recipe.draw.keep == "all" else 0)),
+        "seconds_as_busy": busy,
+        "bytes": size * (1 + each * (cost.trainings if recipe.draw and recipe.draw.keep == "all" else 0)),
     }
 
 
@@ -92,45 +82,12 @@ def prepared(recipe: Recipe, seed: int, around: Surroundings) -> tuple[Setting, 
     return setting, time.process_time() - began
 
 
-def passes(epochs: float, recipe: Recipe, trainings: int) -> float:
-    """How often nets are evaluated: after epochs, and once before the first step of each training."""
-    return epochs / recipe.train.eval_every + trainings
-
-
-def work_of(steps: int, batch: int, evaluated: float, share: float = 1 / 3) -> float:
-    """Training images that take as long; an evaluated one takes `share` of one (forward alone, but in float32)."""
-    return steps * batch + evaluated * share
-
-
-def fixed(parameters: int) -> float:
-    """Seconds that a training takes besides its steps and evaluations, with the machine to itself."""
-    return TRAINING + PARAMETER * parameters
-
-
 def timing(recipe: Recipe) -> str:
     """What is said before a net is timed."""
     return f"timing {recipe.model.name} on {recipe.data.name.partition(':')[0]} …"
 
 
 # ------------------------------------------------------------------------------------------------------------ speed
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Training images a second."""
-
-    alone: float
-    """With the machine to itself: the fastest lap; under one thread by the processor's time, which others take none of.
-    """
-    now: float
-    """As it went, beside whatever else is running."""
-    share: float = 1 / 3
-    """Of the time of a training image, what an evaluated one takes."""
-
-    @property
-    def slower(self) -> float:
-        """How many times as long everything takes beside what else is running, at least 1."""
-        return self.alone / self.now
 
 
 def speed_of(setting: Setting, seconds: float = ENOUGH) -> Speed:

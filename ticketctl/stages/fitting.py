@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.data.load import form_of
 from ticketctl.errors import UsageError
-from ticketctl.recipe import ModelSpec, Recipe
+from ticketctl.recipe import ModelSpec, Recipe, TrainSpec
 from ticketctl.stages.places import drawn_tables
 from ticketctl.stages.tweaking import Names, literal
 
@@ -93,9 +94,28 @@ def check_starts(tickets: Sequence[Ticket], levels: Sequence[int], recipe: Recip
             f"{tickets[0].folder}: level {other[0]} started from other trained weights than the ticket's; "
             f"spend level {manifest.level}, or draw with draw.retrain=rewind"
         )
+    if recipe.spend.optimizer == "kept":
+        _check_kept(manifest.draw.recipe.get("train"), recipe.train)
     for ticket in tickets if recipe.spend.start == "trained" else ():
         for level in filter(None, levels):
             trained_at(ticket, level)
+
+
+def _check_kept(drawn: Any, train: TrainSpec) -> None:
+    """What one optimizer knows means nothing to another kind of optimizer, nor to one that knows nothing."""
+    before = {"optimizer": "sgd", "momentum": 0.0, **(drawn if isinstance(drawn, dict) else {})}
+    kind = str(before["optimizer"])
+    if kind != train.optimizer:
+        raise UsageError(
+            f"spend.optimizer = kept: the draw trained with {kind} and this spend trains with {train.optimizer}, which "
+            f"cannot go on with what {kind} knew; spend with train.optimizer={kind}, or spend.optimizer=fresh"
+        )
+    if kind == "sgd" and not (train.momentum and float(before["momentum"])):
+        whose = "this spend" if float(before["momentum"]) else "the draw"
+        raise UsageError(
+            f"spend.optimizer = kept: {whose} has train.momentum = 0, so there is nothing to go on with; "
+            "spend.optimizer=fresh is the same then"
+        )
 
 
 def trained_at(ticket: Ticket, level: int) -> Path:

@@ -36,10 +36,6 @@ def levels_in(text: str | None, ticket: Ticket, workspace: Path) -> list[int]:
             raise UsageError(f"--level {text!r}: {part.strip()} runs backwards; write {end}-{first}")
         found += range(first, min(end, last + 1) + 1) or [first]
     if any(level > last for level in found):
-        raise UsageError(f"--level {text!r}: this ticket has levels 0 to {last}{_sparsities(ticket)}")
+        told = levels_told(ticket.kept_by_level(), ticket.manifest.mask.prunable)
+        raise UsageError(f"--level {text!r}: there is {told}")
     return list(dict.fromkeys(found))
-
-
-def _sparsities(ticket: Ticket) -> str:
-    kept = ticket.kept_by_level()
-    return f": {levels_told(kept, ticket.manifest.mask.prunable)}" if len(kept) > 1 else ""

@@ -42,7 +42,9 @@ def _copies(name: str, workspace: Path) -> list[str]:
     if not others:
         return []
     rest = listed([str(folder) for folder in others])
-    return [f"ticket {taken}: the newest of {len(others) + 1} copies, the same to the byte (also {rest})"]
+    drawn = {open_ticket(folder).manifest.draw.recipe_digest for folder in (taken, *others)}
+    which = "copies" if len(drawn) == 1 else "with this mask and these weights, drawn under other recipes"
+    return [f"ticket {taken}: the newest of {len(others) + 1} {which} (also {rest})"]
 
 
 def _siblings(ticket: Ticket) -> list[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache, partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticUndefined
 
@@ -15,6 +15,9 @@ from ticketctl.recipe import DrawSpec, ModelSpec, SpendSpec, TrainSpec
 from ticketctl.recipe_base import Spec
 from ticketctl.recipe_data import DataSpec, DropSpec, NoiseSpec, SubsetSpec
 from ticketctl.stages.recorded import Settings, read_by, same, shown
+
+if TYPE_CHECKING:
+    from ticketctl.stages.compare import Group
 
 DRAWN = "drawn with"
 """Begins keys of the training that found the mask."""
@@ -35,24 +38,7 @@ Usual = Callable[[str, str], str]
 """The default of a key, under a draw method."""
 
 
-class Row(Protocol):
-    """What is told apart: a group of runs, a run, a draw."""
-
-    # as `stages.compare.Group` has them, hence no docstrings (D102)
-
-    @property
-    def net(self) -> str: ...  # noqa: D102
-    @property
-    def data(self) -> str: ...  # noqa: D102
-    @property
-    def method(self) -> str: ...  # noqa: D102
-    @property
-    def tweaks(self) -> Sequence[str]: ...  # noqa: D102
-    @property
-    def settings(self) -> Settings: ...  # noqa: D102
-
-
-def changes(groups: Sequence[Row]) -> list[dict[str, str]]:
+def changes(groups: Sequence[Group]) -> list[dict[str, str]]:
     """Of each group the recipe keys by which it is told from others of its net and data, with what took effect.
 
     Keys of the draw are told apart within its method; keys of a tweak among the groups that have it. `drawn with
@@ -63,14 +49,18 @@ def changes(groups: Sequence[Row]) -> list[dict[str, str]]:
     for group in groups:
         known.setdefault((group.net, group.data), set()).update(group.settings)
     usual = cache(_usual)
-    words = [_words(group, known[group.net, group.data], usual) for group in groups]
+    words = [
+        _words(group.settings, group.method, group.tweaks, known[group.net, group.data], usual)
+        for group in groups
+    ]
     scopes: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for group, word in zip(groups, words, strict=True):
         for scope in ("", group.method, *([DRAWN] if group.method != "dense" else [])):
             scopes.setdefault((group.net, group.data, scope), []).append(word)
-    apart, shared = cache(partial(_apart, scopes)), cache(partial(_shared, scopes))
+    apart = cache(lambda scope, key, own: _apart(scopes[scope], key, own))
+    shared = cache(lambda scope, key, own: _shared(scopes[scope], key, own))
 
-    def told_by(group: Row, word: Mapping[str, str]) -> dict[str, str]:
+    def told_by(group: Group, word: Mapping[str, str]) -> dict[str, str]:
         scope = partial(_scope, group=group)
         keys = [key for key in word if apart(scope(key), key, word[key])]
         # a table shows the first few: those that the fewest others have, or rows would look alike
@@ -80,24 +70,34 @@ def changes(groups: Sequence[Row]) -> list[dict[str, str]]:
     return [told_by(group, word) for group, word in zip(groups, words, strict=True)]
 
 
-def _scope(key: str, group: Row) -> tuple[str, str, str]:
+def departed(ours: Settings, theirs: Settings, method: str) -> dict[str, str]:
+    """The keys by which settings differ from those of a draw by `method` ("dense": none), with what took effect.
+
+    Keys of tweaks aside: a draw has none.
+    """
+    known, usual = {**theirs, **ours}, cache(_usual)
+    run, draw = (_words(said, method, (), known, usual) for said in (ours, theirs))
+    return {key: run[key] for key in sorted(run, key=_place) if _apart([draw], key, run[key])}
+
+
+def _scope(key: str, group: Group) -> tuple[str, str, str]:
     """The groups among which a key is told apart."""
     own = group.method if key.startswith(("draw.", f"{DRAWN} ")) else DRAWN if key == DRAWN else ""
     return group.net, group.data, own
 
 
-def _apart(scopes: Mapping[Any, Sequence[Mapping[str, str]]], scope: Any, key: str, own: str) -> bool:
-    if any(key not in word for word in scopes[scope]) and _lacks_table(key, own):
+def _apart(among: Sequence[Mapping[str, str]], key: str, own: str) -> bool:
+    if any(key not in word for word in among) and _lacks_table(key, own):
         return True
-    values = {word[key] for word in scopes[scope] if key in word}
+    values = {word[key] for word in among if key in word}
     if key == "data.noise.kind" and own == _text(NoiseSpec.model_fields["kind"].default):
         values -= {NONE}  # the rate tells such a row from those
     return any(not same(own, value) for value in values)
 
 
-def _shared(scopes: Mapping[Any, Sequence[Mapping[str, str]]], scope: Any, key: str, own: str) -> int:
+def _shared(among: Sequence[Mapping[str, str]], key: str, own: str) -> int:
     """How many groups have a value."""
-    return sum(key in word and same(own, word[key]) for word in scopes[scope])
+    return sum(key in word and same(own, word[key]) for word in among)
 
 
 def _lacks_table(key: str, own: str) -> bool:
@@ -121,15 +121,18 @@ def _place(key: str) -> tuple[int, str]:
 # ------------------------------------------------------------------------------------------------------- the words
 
 
-def _words(group: Row, known: Iterable[str], usual: Usual) -> dict[str, str]:
-    """All keys that the group's training reads, of those that some group has said, in a user's words."""
-    said = group.settings
+def _words(
+    said: Settings, method: str, tweaks: Sequence[str], known: Iterable[str], usual: Usual
+) -> dict[str, str]:
+    """All keys that a training of these settings reads, of those that some group has said, in a user's words."""
     words = {
-        key: said.get(key) or usual(key, group.method) or NONE for key in known if _read(key, group, usual)
+        key: said.get(key) or usual(key, method) or NONE
+        for key in known
+        if _read(key, said, method, tweaks, usual)
     }
     for table in {_table_of(key) for key in known} - {"", *map(_table_of, said)}:
         words |= _without(table)
-    if group.method == "dense":
+    if method == "dense":
         return words
     if "search" in said:
         return words | {DRAWN: said["search"]}
@@ -140,19 +143,19 @@ def _words(group: Row, known: Iterable[str], usual: Usual) -> dict[str, str]:
     }
 
 
-def _read(key: str, group: Row, usual: Usual) -> bool:
-    """Whether the group's training has the key, said or not."""
+def _read(key: str, said: Settings, method: str, tweaks: Sequence[str], usual: Usual) -> bool:
+    """Whether the training has the key, said or not."""
     section, _, rest = key.partition(".")
     if key.startswith("search") or key == "draw.method":
         return False
     if section == "tweaks":
-        return rest.partition(".")[0] in group.tweaks
+        return rest.partition(".")[0] in tweaks
     if section in ("draw", "spend"):
-        own = group.method != "dense" and (key in group.settings or usual(key, group.method) != "")
-        return own and read_by(key, group.settings)
+        own = method != "dense" and (key in said or usual(key, method) != "")
+        return own and read_by(key, said)
     if _table_of(key):
-        return key in group.settings
-    return key in group.settings or read_by(key, group.settings)
+        return key in said
+    return key in said or read_by(key, said)
 
 
 def _without(table: str) -> dict[str, str]:

@@ -12,7 +12,6 @@ from ticketctl.seeds import Seeds
 from ticketctl.stages.beginning import beginning
 from ticketctl.stages.dressing import dress, teacher_of
 from ticketctl.stages.setting import Setting, Surroundings, prepare
-from ticketctl.stages.tweaking import check_courses
 from ticketctl.stages.wallet import Job
 
 
@@ -27,7 +26,6 @@ def setting_of(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: S
         UnavailableError: the data cannot be had.
         UsageError: a ticket or tweak does not fit the data or the net.
     """
-    check_courses(recipe, [job.tweaks for job in todo if not job.ready])
     seeds = seeds_for(recipe, todo[0].seed, draw_seeds)
     setting = prepare(recipe, seeds, around, todo[0].ticket)
     for job in {job.ticket.folder: job for job in todo}.values():

@@ -10,7 +10,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from ticketctl import plugins
 from ticketctl.errors import UsageError
-from ticketctl.recipe import TrainSpec
 from ticketctl.recipe_base import fault, no_number, others
 
 
@@ -35,30 +34,25 @@ class _Looked(Exception):  # noqa: N818  # no error: the tweak wants to see what
 
 
 class _Unseen:
-    """Stands for the kit of a spend that is not there yet, or for its bench; what is known of it can be looked at."""
+    """Stands for the kit of a spend that is not there yet."""
 
-    def __init__(self, **known: Any) -> None:
-        self.__dict__.update(known)
-
-    def __getattr__(self, name: str) -> Any:
+    def __getattribute__(self, name: str) -> Any:
         raise _Looked(name)
 
 
-def check_tweak(name: str, table: Mapping[str, Any], train: TrainSpec | None = None) -> None:
-    """Let the tweak refuse its keys, by asking it for its hooks as far as it needs nothing but them and the course.
+def check_tweak(name: str, table: Mapping[str, Any]) -> None:
+    """Let the tweak refuse its keys, by asking it for its hooks as far as it needs nothing but them.
 
     Whether it fits the net and the data is seen when these are there. Imports the tweak's module, and so torch.
 
     Args:
         name: the tweak.
         table: `[tweaks.<name>]`, of keys that it has.
-        train: the course that it is to be spent on (`kit.bench.train`); None: not known yet.
 
     Raises:
-        UsageError: a value of the wrong kind or out of its range, or a course that it cannot change.
+        UsageError: a value of the wrong kind or out of its range.
     """
     module = plugins.load("tweaks", name)
     params = checked(module.Params, table, f"tweaks.{name}")
-    kit = _Unseen(bench=_Unseen(train=train)) if train is not None else _Unseen()
     with suppress(_Looked):
-        module.tweak(kit, params=params)
+        module.tweak(_Unseen(), params=params)

@@ -6,7 +6,6 @@ drawn by such a record needs neither: the ticket has the list of its images.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.run import MANIFEST, open_run
 from ticketctl.artifacts.ticket import Ticket, open_ticket
-from ticketctl.artifacts.workspace import runs
+from ticketctl.artifacts.workspace import run_place
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_data import places, streams_of
@@ -34,8 +33,6 @@ RECORDED = ("drop", "subset")
 INDEX = "subset.index"
 """The tensor of a ticket's record that has the images it was drawn on."""
 
-_ID = re.compile(r"rn1[a-z2-7]{3,29}")
-
 
 def run_at(name: str, key: str, workspace: Path) -> Path:
     """The folder of the run that `name` means: a folder, a name below the workspace, or the beginning of an id.
@@ -43,22 +40,18 @@ def run_at(name: str, key: str, workspace: Path) -> Path:
     Raises:
         UsageError: none, or several; names the recipe's `key`.
     """
-    folder = next((place for place in _folders(name, workspace) if (place / MANIFEST).is_file()), None)
+    try:
+        folder = run_place(name, workspace)
+    except UsageError as error:
+        raise UsageError(f"{key}: {error}") from None
     if folder is not None:
         return folder
-    if not _ID.fullmatch(name):
-        refuse_draw(name, key, _folders(name, workspace))
-        raise UsageError(f"{key}: {name}: there is no run; name its folder, one with {MANIFEST}, or its id")
-    known = {
-        manifest.run_id: place for place, manifest in runs(workspace) if manifest.run_id.startswith(name)
-    }
-    if len(known) > 1:
-        raise UsageError(f"{key}: {name} is the beginning of {len(known)} run ids; give more of it")
-    if not known:
+    if name.startswith("rn1"):
         raise UsageError(
             f"{key}: no run {name} below {workspace}; if it lies elsewhere, say where: --set {key}=FOLDER"
         )
-    return known.popitem()[1]
+    refuse_draw(name, key, _folders(name, workspace))
+    raise UsageError(f"{key}: {name}: there is no run; name its folder, one with {MANIFEST}, or its id")
 
 
 def _folders(name: str, workspace: Path) -> tuple[Path, Path]:

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from ticketctl.errors import UnavailableError
+from ticketctl.errors import OfflineError
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
 from ticketctl.stages.beginning import restarts, share_before
-from ticketctl.stages.estimate import START, Speed, fixed, passes, speed_of, timing, work_of
+from ticketctl.stages.estimate import speed_of, timing
 from ticketctl.stages.outset import setting_of
+from ticketctl.stages.pace import START, pace_of
 from ticketctl.stages.setting import Setting, Surroundings
 from ticketctl.stages.tweaking import epochs_of
 from ticketctl.stages.wallet import Job
-from ticketctl.train.evaluate import passed
 
 
 @dataclass(frozen=True)
@@ -42,34 +42,26 @@ class Price:
 
 
 def price(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surroundings) -> Price:
-    """The cost of a spend's jobs, of which there is one or more; a few steps are timed, and nothing is fetched or kept.
+    """The cost of a spend's jobs, of which there is one or more; a few steps are timed, and nothing is kept of them.
+
+    Decoded data stay in the cache, as those of the spend do. Where `around` is offline and the data would have to be
+    fetched, the price has no seconds and says why.
 
     Raises:
-        UsageError: as the spend would, where the data are here.
+        UsageError, UnavailableError: as the spend would, where nothing has to be fetched.
         StoppedError: somebody asked to stop.
     """
     began = time.process_time()
     try:
-        setting = setting_of(todo, recipe, draw_seeds, replace(around, offline=True))
-    except UnavailableError as error:
-        name = recipe.data.name
-        why = str(error) if ":" in name else f"{name} is not here, and a dry run fetches nothing"
+        setting = setting_of(todo, recipe, draw_seeds, around)
+    except OfflineError:
+        why = f"{recipe.data.name} is not here, and a dry run fetches nothing"
         return replace(price_in(todo, None), unknown=why)
     found, setup = price_in(todo, setting), time.process_time() - began
     around.reporter.note(timing(recipe))
-    return _timed(found, setting, speed_of(setting), setup)
-
-
-def _timed(found: Price, setting: Setting, speed: Speed, setup: float) -> Price:
-    """With the seconds, `setup` of them until data and net are there."""
-    steps, feed, model = found.steps or 0, setting.bench.feed, setting.bench.model
-    evaluated = passes(steps / feed.steps_per_epoch, setting.recipe, found.trainings) * passed(
-        setting.bench.exams
-    )
-    work = work_of(steps, feed.batch_size, evaluated, speed.share)
-    besides = START + setup + found.trainings * fixed(sum(one.numel() for one in model.parameters()))
-    seconds = besides + work / speed.alone
-    return replace(found, seconds=seconds, seconds_as_busy=seconds * speed.slower)
+    pace = pace_of(setting, START + setup, speed_of(setting))
+    seconds, busy = pace.seconds(recipe, found.steps or 0, found.trainings)
+    return replace(found, seconds=seconds, seconds_as_busy=busy)
 
 
 def price_in(todo: Sequence[Job], setting: Setting | None) -> Price:
@@ -93,7 +85,7 @@ def told(todo: Sequence[Job], cost: Price) -> str:
         return f"spend: {len(todo)} runs, all there"
     there = len(todo) - cost.trainings
     runs = f"{len(todo)} runs, {there} of them there" if there else f"{len(todo)} runs"
-    return f"spend: {runs}; {amount(cost)}; --dry-run says how long that takes"
+    return f"spend: {runs}; {amount(cost)}"
 
 
 def amount(cost: Price) -> str:

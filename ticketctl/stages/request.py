@@ -69,7 +69,8 @@ def draw_recipe(typed: Typed) -> Choice:
     for layer in (own, typed_tables):
         tables = lay(tables, layer)
     recipe = parse_recipe(tables, where=typed.recipe or "recipe")
-    return Choice(recipe.scaled(epochs=typed.epochs, scale=typed.scale), (*notes, *unused))
+    stretched = recipe.scaled(epochs=typed.epochs, scale=typed.scale)
+    return Choice(stretched, (*notes, *unused, *_moved_rewind(typed_tables, stretched)))
 
 
 def spend_recipe(typed: Typed, drawn: Mapping[str, Any]) -> Choice:
@@ -176,6 +177,17 @@ def _unused_rounds(*layers: Mapping[str, Any]) -> list[str]:
     if not {"density", "rounds"} <= last.keys():
         return []
     return [f"rounds {last['rounds']}: not used, the density says how far to prune"]
+
+
+def _moved_rewind(said: Mapping[str, Any], stretched: Recipe) -> list[str]:
+    """That a rewind point that was typed is stretched with all the rest."""
+    typed = (said.get("draw") or {}).get("rewind") if isinstance(said.get("draw"), Mapping) else None
+    if typed is None or stretched.draw is None or str(typed) == stretched.draw.rewind:
+        return []
+    return [
+        f"rewind {typed}: {stretched.draw.rewind} of the stretched training; --set train.epochs=N instead of --epochs "
+        "or --scale leaves it where it is"
+    ]
 
 
 def _name(tables: Mapping[str, Any], section: str, key: str) -> str | None:

@@ -109,6 +109,7 @@ class Setting:
         record = self.recipe.record("data", "train", "keep")
         for name in ("name", *PLACES):  # digests name the content, wherever it lies
             record["data"].pop(name, None)
+        record["train"]["deterministic"] &= self.bench.place.device.type != "cpu"  # where all is
         found = {**record, "arch": self.arch, "fingerprint": self.data.fingerprint}
         return {**found, **self.samples.identity}
 
@@ -251,9 +252,7 @@ def _bench(
     padding = recipe.data.padding if recipe.data.augment == "crop-flip" else None
     resident = _needed(data, padding) < room(around.device)
     if not resident:
-        around.reporter.note(
-            "the data do not fit in memory beside the training: they are read batch by batch"
-        )
+        around.reporter.note("the data do not fit in memory beside the training and are read in batches")
     source, chosen = samples.split(data.train), train if len(train) < len(data.train) else None
     images = Images(source, chosen, scaling, around.device, resident=resident)
     exams: dict[str, Exam] = {}
@@ -261,6 +260,8 @@ def _bench(
         exams["val"] = Images(source, held, scaling, around.device, resident=resident)
     exams["test"] = Images(data.test, None, scaling, around.device, resident=resident)
     exams |= memory_exams(samples.labels, images, train)
+    if recipe.train.batch > len(images) and not recipe.train.drop_last:
+        around.reporter.note(f"batch {recipe.train.batch:,}: all {len(images):,} images in one step an epoch")
     feed = Feed(images, batch=recipe.train.batch, padding=padding, drop_last=recipe.train.drop_last)
     if feed.steps_per_epoch == 0:
         raise UsageError(f"batch {recipe.train.batch} is larger than the {len(images)} training images")

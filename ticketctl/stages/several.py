@@ -12,6 +12,17 @@ LEVELS, SEARCH = "levels", "search"
 """Folders of a draw with a run for each level, by number; 0 is the dense net."""
 
 
+def refuse_artifact(folder: Path) -> None:
+    """Refuse to draw into the folder of a ticket or a run.
+
+    Raises:
+        UsageError: names what lies there.
+    """
+    for manifest, kind in (("ticket.json", "ticket"), ("run.json", "run")):
+        if (folder / manifest).exists():
+            raise UsageError(f"{folder}: holds a {kind}; a draw wants a folder of its own: another --out")
+
+
 def refuse_draw(name: str, key: str, places: Iterable[Path]) -> None:
     """Refuse a draw's folder, with the exact name of a run in it: the dense one, if there is one.
 

@@ -62,9 +62,8 @@ def spend(
             continue
         spent = _one(job, task, around)
         done[job.folder] = spent.run
-        for (
-            text
-        ) in spent.remarks:  # a training that lay there, or went on here, has not said them in this command
+        # a training that lay there has not said them in this command
+        for text in spent.remarks:
             around.reporter.remark(text)
         yield spent
 

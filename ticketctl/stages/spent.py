@@ -239,7 +239,7 @@ def as_record(row: Row) -> dict[str, Any]:
         "equal": list(row.equal),
         "gap": row.gap,
         "winning": row.winning,
-        "gain": row.gain.record() if row.gain else None,
+        "paired": row.gain.record() if row.gain else None,
         "added": row.added,
         "remarks": list(row.remarks),
         "runs": list(row.folders),

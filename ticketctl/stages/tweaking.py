@@ -78,10 +78,7 @@ def sets_of(recipe: Recipe, typed: Sequence[str]) -> list[Names]:
     Raises:
         UsageError: as `tweak_set`; or attribution of nothing.
     """
-    for words in typed:
-        if not words.strip(" ,"):
-            raise UsageError(f"--tweaks {words!r} names no tweak; leave it out, or write --tweaks none")
-    wanted = [tweak_set([words]) for words in typed] or [tweak_set(recipe.spend.tweaks)]
+    wanted = asked_sets(recipe, typed)
     found: list[Names] = [()] if recipe.spend.vanilla or recipe.spend.attribution else []
     for names in wanted:
         if recipe.spend.attribution:
@@ -90,6 +87,14 @@ def sets_of(recipe: Recipe, typed: Sequence[str]) -> list[Names]:
     if recipe.spend.attribution and not any(wanted):
         raise UsageError("spend.attribution tells what tweaks bring; name some with --tweaks")
     return list(dict.fromkeys(found))
+
+
+def asked_sets(recipe: Recipe, typed: Sequence[str]) -> list[Names]:
+    """The tweak sets that were asked for by name; see `sets_of`, which adds what an attribution wants beside them."""
+    for words in typed:
+        if not words.strip(" ,"):
+            raise UsageError(f"--tweaks {words!r} names no tweak; leave it out, or write --tweaks none")
+    return [tweak_set([words]) for words in typed] or [tweak_set(recipe.spend.tweaks)]
 
 
 def recipe_with(recipe: Recipe, names: Names) -> Recipe:
@@ -161,24 +166,13 @@ def check_keys(recipe: Recipe, *, values: bool = True) -> None:
 
 
 def check_tweaks(recipe: Recipe) -> None:
-    """As `check_keys` and `check_courses`, for the `spend.tweaks` of a draw's recipe, which is its spends' too.
+    """As `check_keys`, for the `spend.tweaks` of a draw's recipe, which is its spends' too.
 
     Raises:
         UsageError: says the near miss, or what is right.
     """
-    names = tweak_set(recipe.spend.tweaks)
+    tweak_set(recipe.spend.tweaks)
     check_keys(recipe)
-    check_courses(recipe, [names])
-
-
-def check_courses(recipe: Recipe, sets: Sequence[Names]) -> None:
-    """Let tweaks that are spent refuse a course that they cannot change, as one too short. Imports them, and so torch.
-
-    Raises:
-        UsageError: the tweak's, before data are loaded and anything is trained.
-    """
-    for name in dict.fromkeys(name for names in sets for name in names):
-        check_tweak(name, recipe.tweaks.get(name, {}), recipe.train)
 
 
 def without_unspent(

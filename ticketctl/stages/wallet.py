@@ -21,6 +21,7 @@ from ticketctl.stages.request import Typed, check_trust, spend_recipe
 from ticketctl.stages.tweaking import (
     DENSE,
     Names,
+    asked_sets,
     check_keys,
     literal,
     needs_mask,
@@ -137,7 +138,8 @@ def prepare_spend(wanted: Wanted) -> Chosen:
     check_needs(tickets, sets)
     filed = read_recipe(wanted.typed.recipe) if wanted.typed.recipe else {}
     recipe, unspent = without_unspent(recipe, sets, assignments(wanted.typed.sets), filed)
-    todo = jobs(tickets, levels, seeds, recipe, sets, wanted.workspace)
+    asked = asked_sets(recipe, wanted.tweaks)
+    todo = jobs(tickets, levels, seeds, recipe, sets, wanted.workspace, asked)
     return Chosen(
         recipe,
         tuple(todo),
@@ -159,15 +161,18 @@ def jobs(
     recipe: Recipe,
     sets: Sequence[Names] = ((),),
     workspace: Path = Path("runs"),
+    asked: Sequence[Names] | None = None,
 ) -> list[Job]:
     """Every run of a spend: the dense net first, then each ticket's levels, under each tweak set; with what they need.
 
-    The dense net is trained without tweaks, and for an attribution also with all of them; work that several jobs
-    share stands there once.
+    The dense net is trained without tweaks, and for an attribution also with those of each set that was `asked` for
+    (None: with all `sets`); work that several jobs share stands there once.
     """
     dense = recipe.spend.dense or 0 in levels
     plain = [()] if dense else []
-    tweaked = [names for names in sets if dense and names and _with_dense(names, recipe, levels, sets)]
+    tweaked = [
+        names for names in sets if dense and names and _with_dense(names, recipe, levels, asked or sets)
+    ]
     pairs = [(tickets[0], 0, names) for names in [*plain, *tweaked]]
     pairs += [(ticket, level, names) for names in sets for ticket in tickets for level in levels if level]
     found: dict[Path, Job] = {}
@@ -191,11 +196,10 @@ def needed_by(job: Job) -> Iterator[Job]:
     yield job
 
 
-def _with_dense(names: Names, recipe: Recipe, levels: Sequence[int], sets: Sequence[Names]) -> bool:
-    """Whether the dense net is spent with these tweaks too: for an attribution, with all but the parts of a set."""
-    part = len(names) == 1 and any({*names} < {*other} for other in sets)
-    asked = 0 in levels or (recipe.spend.attribution and not part)
-    return asked and not any(needs_mask(name) for name in names)
+def _with_dense(names: Names, recipe: Recipe, levels: Sequence[int], asked: Sequence[Names]) -> bool:
+    """Whether the dense net is spent with these tweaks too: level 0 is, and for an attribution what was asked for."""
+    wanted = 0 in levels or (recipe.spend.attribution and names in asked)
+    return wanted and not any(needs_mask(name) for name in names)
 
 
 def _undressed(sets: Sequence[Names], recipe: Recipe) -> list[str]:
@@ -249,8 +253,13 @@ def _drawn(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Path | None
 
 
 def run_folder(ticket: Ticket, recipe: Recipe, level: int, seed: int) -> Path:
-    """`spends/<hash>/<level>-seed-<n>` beside the ticket; the hash is over what a spend is a function of."""
+    """`spends/<hash>/<level>-seed-<n>` beside the ticket; the hash is over what a spend is a function of.
+
+    A ticket that was copied out of its draw may have others beside it: there its id belongs to the hash.
+    """
     record = by_content(recipe.changed("model", "data", "train", "spend", "keep", "seeds", "tweaks"))
+    if ticket.folder.name != "ticket":
+        record["ticket"] = ticket.manifest.ticket_id
     return ticket.folder.parent / "spends" / fingerprint(record) / f"{level}-seed-{seed}"
 
 

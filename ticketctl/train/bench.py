@@ -101,8 +101,8 @@ class Progress:
     best_accuracy: float = -1.0
     ended: bool = False
     """A hook ended the training before its schedule did."""
-    remarks: list[str] = field(default_factory=list)
-    """What hooks said that changes how the result is to be read, each once."""
+    remarks: dict[str, None] = field(default_factory=dict)
+    """What hooks said that changes how the result is to be read: a set in the order in which it was said."""
 
     @classmethod
     def of(cls, notes: Mapping[str, Any], rows: list[list[float]]) -> Progress:
@@ -111,7 +111,7 @@ class Progress:
         loss, objective = float.fromhex(notes["loss"]), float.fromhex(notes["objective"])
         return cls(
             notes["step"], loss, objective, notes["seen"], rows, notes["best_epoch"], best, notes["ended"],
-            list(notes.get("remarks", ())),
+            dict.fromkeys(notes.get("remarks", ())),
         )  # fmt: skip
 
     def notes(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class Progress:
     @property
     def remarked(self) -> dict[str, list[str]]:
         """The remarks for a checkpoint or a record, if there are any."""
-        return {"remarks": self.remarks} if self.remarks else {}
+        return {"remarks": list(self.remarks)} if self.remarks else {}
 
 
 def poll(stop: Callable[[], int | None]) -> None:

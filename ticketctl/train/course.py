@@ -13,6 +13,7 @@ from ticketctl.train.bench import Bench, Progress
 from ticketctl.train.feed import Feed
 from ticketctl.train.hooks import Batch
 from ticketctl.train.machine import Machine
+from ticketctl.train.state import State
 
 
 @dataclass
@@ -42,6 +43,11 @@ class Course:
     def parameters(self) -> dict[str, nn.Parameter]:
         """Its parameters by state_dict name."""
         return dict(self.bench.model.named_parameters())
+
+    @property
+    def start(self) -> State:
+        """Where the whole training began, in whatever process; its `step` is of the schedule."""
+        return self.machine.start
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -108,10 +114,12 @@ class Course:
         return Mask({name: (held != 0).cpu().contiguous() for name, held in self.masks.items()})
 
     def remark(self, text: str) -> None:
-        """Say what changes how the result is to be read: heard once in a command, and kept in the run's account."""
-        if text not in self.progress.remarks:
-            self.progress.remarks.append(text)
-            self.bench.reporter.remark(text)
+        """Say what changes how the result is to be read: shown once in a command, and kept in the run's account.
+
+        It is to be said in every process of a training, and to be a function of the whole training: see `start`.
+        """
+        self.progress.remarks[text] = None
+        self.bench.reporter.remark(text)
 
     def set_mask(self, mask: Mask) -> None:
         """Replace the mask; weights outside it become zero. Optimizer state is left as it is."""

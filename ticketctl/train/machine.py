@@ -69,7 +69,7 @@ class Machine:
         leaders = [hook for hook in hooks if overrides(hook, "forward")]
         if len(leaders) > 1:
             raise ValueError("two hooks want to run the net; their forward passes cannot be combined")
-        self.hooks, self.leader = hooks, leaders[0] if leaders else None
+        self.start, self.hooks, self.leader = start, hooks, leaders[0] if leaders else None
         self.model.requires_grad_(True)
         start.load_into(self.model)
         self.model.train()

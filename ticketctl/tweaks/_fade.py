@@ -74,16 +74,21 @@ class Fading(Hooks):
     def start(self, loop: Course) -> None:
         """The share of this moment."""
         self.every = 1
+        self._tell(loop)
         if bool(self._left(loop) == 0):
             self._rest(loop)
-            return
-        self._write(loop, loop.step)
-        last = math.ceil(self.fade * loop.total)
-        if not loop.begun and loop.step < loop.end and last - loop.step <= 1:
-            part = "a step" if last > loop.step else "nothing"
+        else:
+            self._write(loop, loop.step)
+
+    def _tell(self, loop: Course) -> None:
+        """Say of a share that was there when the training began that it is gone at once."""
+        first, last = loop.start.step, math.ceil(self.fade * loop.total)
+        there = bool(loop.start.weights[f"{self.place}.left"] != 0)
+        if there and first < loop.end and last - first <= 1:
+            part = "a step" if last > first else "nothing"
             loop.remark(
                 f"{self.place.removeprefix('tweak.')}: what fades is gone after step {last:,} of {loop.total:,}, so "
-                f"this training, from step {loop.step:,} on, has {part} of it; a larger fade leaves more"
+                f"this training, from step {first:,} on, has {part} of it; a larger fade leaves more"
             )
 
     def step(self, loop: Course) -> None:

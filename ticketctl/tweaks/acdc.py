@@ -121,7 +121,7 @@ class Acdc(Phases):
         """As the base says; tells of phases that have no room."""
         epochs = loop.total // loop.steps_per_epoch
         phases = self.phases(epochs)
-        if not loop.begun and loop.end > loop.step:
+        if loop.end > loop.start.step:
             has, wanted = compressed(phases), compressed(phases_of(self.params, enough(self.params)))
             if has < wanted:
                 loop.remark(

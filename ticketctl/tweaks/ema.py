@@ -67,7 +67,7 @@ class Exponential(Hooks):
     def start(self, loop: Course) -> None:
         """As the base says; tells of a training too short for the decay."""
         self.average.bind(loop.model)
-        if not loop.begun and (note := too_short(self.decay, loop.end - loop.step)):
+        if note := too_short(self.decay, loop.end - loop.start.step):
             loop.remark(note)
 
     def step(self, loop: Course) -> None:
@@ -104,6 +104,6 @@ def too_short(decay: float, steps: int) -> str:
         return ""
     share, better = share_of_first(decay, steps), LITTLE ** (1 / (steps - 1))
     return (
-        f"ema: {100 * share:.0f} % of the average is the net after the first of {steps:,} steps, for "
-        f"tweaks.ema.decay = {decay:g} looks back further; {better:.4g} leaves it {100 * LITTLE:g} %"
+        f"ema: {100 * share:.0f} % of what is measured is the net after the first of {steps:,} steps: too few for "
+        f"tweaks.ema.decay = {decay:g}; with {better:.4g} it would be {100 * LITTLE:g} %"
     )

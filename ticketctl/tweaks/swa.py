@@ -105,10 +105,10 @@ class Mean(Hooks):
             UsageError: it is to end before the first epoch that is averaged.
         """
         self.average.bind(loop.model)
-        begin, end = loop.epochs_done, loop.end // loop.steps_per_epoch
-        first = first_epoch(self.params.start, loop.total // loop.steps_per_epoch)
-        if loop.begun or loop.end == loop.step:
+        if loop.end == loop.start.step:
             return
+        begin, end = loop.start.step // loop.steps_per_epoch, loop.end // loop.steps_per_epoch
+        first = first_epoch(self.params.start, loop.total // loop.steps_per_epoch)
         if end < first:
             raise UsageError(self._nothing(f"ends after epoch {end}"))
         for note in too_short(self.params, first, begin, end):
