@@ -260,7 +260,7 @@ def _bench(
         exams["val"] = Images(source, held, scaling, around.device, resident=resident)
     exams["test"] = Images(data.test, None, scaling, around.device, resident=resident)
     exams |= memory_exams(samples.labels, images, train)
-    if recipe.train.batch > len(images) and not recipe.train.drop_last:
+    if recipe.train.batch > len(data.train) and not recipe.train.drop_last:
         around.reporter.note(f"batch {recipe.train.batch:,}: all {len(images):,} images in one step an epoch")
     feed = Feed(images, batch=recipe.train.batch, padding=padding, drop_last=recipe.train.drop_last)
     if feed.steps_per_epoch == 0:

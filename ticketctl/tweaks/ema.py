@@ -104,6 +104,6 @@ def too_short(decay: float, steps: int) -> str:
         return ""
     share, better = share_of_first(decay, steps), LITTLE ** (1 / (steps - 1))
     return (
-        f"ema: {100 * share:.0f} % of what is measured is the net after the first of {steps:,} steps: too few for "
+        f"ema: {100 * share:.0f} % of the average is the net after the first of {steps:,} steps: too few for "
         f"tweaks.ema.decay = {decay:g}; with {better:.4g} it would be {100 * LITTLE:g} %"
     )
