@@ -70,12 +70,12 @@ def test_a_checkpoint_of_a_version_that_kept_none_ends_in_the_same_run(
         shutil.copytree(drawn, folder, ignore=shutil.ignore_patterns("spends"))
 
     def after_an_epoch() -> int | None:
-        events = list(old.glob("spends/*/*/work/events.jsonl"))
+        events = list(old.glob("spends/**/events.jsonl"))
         return 75 if events and len(events[0].read_bytes().splitlines()) == 2 else None
 
     with pytest.raises(StoppedError):
         tiny.spend(old, *sets, levels="1", tweaks=[tweak], stop=after_an_epoch)
-    (checkpoint,) = old.glob("spends/*/*/work/checkpoint.safetensors")
+    (checkpoint,) = old.glob("spends/**/checkpoint.safetensors")
     assert _forget_remarks(checkpoint) == tiny.PER_EPOCH + 1
     heard = tiny.Heard()
     assert tiny.spend(old, *sets, levels="1", tweaks=[tweak], reporter=heard)[-1].remarks
