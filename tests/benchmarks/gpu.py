@@ -13,12 +13,12 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -161,23 +161,13 @@ def training(site: Site, case: Case, peak: float, must: float) -> dict[str, Any]
         "one graph": captured,
     }
     if site.device.type == "cuda":
-        with eager():
+        with patch.object(Ahead, "capture", lambda self: None):  # steps one by one
             loop = site.loop(rig)
             result["graph over eager"] = (
                 rates["engine"] * site.seconds(lambda: rig.turn(loop, rig.case.steps)) / images
             )
         result["G11 idle share"] = idle(site, lambda: rig.turn(loops["engine"], min(50, rig.case.steps)))
     return result
-
-
-@contextmanager
-def eager() -> Iterator[None]:
-    """Steps that are not captured."""
-    capture, Ahead.capture = Ahead.capture, lambda self: None  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Ahead.capture = capture  # type: ignore[method-assign]
 
 
 def idle(site: Site, run: Callable[[], object]) -> float:

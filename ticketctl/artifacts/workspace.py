@@ -141,8 +141,7 @@ def _place(spec: str, root: Path) -> Path | None:
     folder = _by_path(spec, root, tickets_.MANIFEST, ("", "ticket"))
     if folder is not None or not _TICKET_ID.fullmatch(spec):
         return folder
-    found = _by_id(spec, [(path, manifest.ticket_id) for path, manifest in tickets(root)], root)
-    return found[0] if found else None
+    return _by_id(spec, [(path, manifest.ticket_id) for path, manifest in tickets(root)], root)
 
 
 def run_place(spec: str, root: Path) -> Path | None:
@@ -154,8 +153,7 @@ def run_place(spec: str, root: Path) -> Path | None:
     folder = _by_path(spec, root, runs_.MANIFEST, ("", "final"))
     if folder is not None or not _RUN_ID.fullmatch(spec):
         return folder
-    found = _by_id(spec, [(path, manifest.run_id) for path, manifest in runs(root)], root)
-    return found[0] if found else None
+    return _by_id(spec, [(path, manifest.run_id) for path, manifest in runs(root)], root)
 
 
 def _run_instead(spec: str, root: Path) -> Path | None:
@@ -189,8 +187,8 @@ def _by_path(spec: str, root: Path, manifest: str, inside: Iterable[str]) -> Pat
     return None
 
 
-def _by_id(prefix: str, known: Iterable[tuple[Path, str]], root: Path) -> list[Path]:
-    """The folders of the one id that begins so, in the order of `known`.
+def _by_id(prefix: str, known: Iterable[tuple[Path, str]], root: Path) -> Path | None:
+    """The first folder in `known` of the one id that begins so; None: no id does.
 
     Raises:
         UsageError: several ids begin so, or too little of one is given; says which there are.
@@ -205,7 +203,7 @@ def _by_id(prefix: str, known: Iterable[tuple[Path, str]], root: Path) -> list[P
         )
     if len(ids) > 1:
         raise UsageError(f"{prefix} is the beginning of {which}; give more of it")
-    return [path for path, _ in found]
+    return found[0][0] if found else None
 
 
 def _name(folder: Path, root: Path) -> str:
