@@ -13,6 +13,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,24 @@ import numpy as np
 import pytest
 
 from tests.artifacts import make_corpus
+from ticketctl.artifacts.compact import decode_compact, encode_compact
 from ticketctl.artifacts.ladder import decode_ladder, encode_ladder
 from ticketctl.artifacts.manifest import parse_manifest
 from ticketctl.artifacts.masks import decode_mask, encode_mask
 from ticketctl.artifacts.models import RunManifest, TicketManifest
 from ticketctl.artifacts.records import FormatWarning
+from ticketctl.artifacts.report import decode_report, encode_report
 from ticketctl.artifacts.run import open_run
+from ticketctl.artifacts.samples import decode_samples, encode_samples
 from ticketctl.artifacts.series import decode_series, encode_series
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.artifacts.trajectory import decode_trajectory, encode_trajectory
+from ticketctl.artifacts.verdict import open_verdict, parse_verdict
 from ticketctl.artifacts.verify import verify_run, verify_ticket
 from ticketctl.artifacts.weights import decode_weights, encode_weights
 from ticketctl.errors import ArtifactError
 from ticketctl.shipped import room
+from ticketctl.stages import verdict_check
 from ticketctl.store.tensors import parse_tensors
 from ticketctl.store.zips import unpack_zip
 
@@ -44,10 +50,19 @@ FILES = {
     "ladder": (decode_ladder, encode_ladder, make_corpus.ladder_truth),
     "series": (decode_series, encode_series, make_corpus.series_truth),
     "trajectory": (decode_trajectory, encode_trajectory, make_corpus.trajectory_truth),
+    "samples": (decode_samples, encode_samples, make_corpus.samples_truth),
+    "compact": (decode_compact, encode_compact, make_corpus.compact_truth),
+    "report": (decode_report, encode_report, make_corpus.report_truth),
 }
 FOLDERS = {
     "ticket": (open_ticket, verify_ticket, make_corpus.ticket_truth),
     "run": (open_run, verify_run, make_corpus.run_truth),
+    "verdict": (open_verdict, verdict_check.verify, make_corpus.verdict_truth),
+}
+PARSERS: dict[str, Any] = {
+    "ticket": partial(parse_manifest, model=TicketManifest),
+    "run": partial(parse_manifest, model=RunManifest),
+    "verdict": parse_verdict,
 }
 KINDS = [*FILES, *FOLDERS]
 
@@ -120,7 +135,7 @@ def test_schema_and_parser_agree(kind: str, artifact: Path, truth: Path) -> None
     judge.check_schema(schema)
 
 
-@pytest.mark.parametrize(("kind", "artifact", "why"), found("invalid", ".why.txt", ["ticket", "run"]))
+@pytest.mark.parametrize(("kind", "artifact", "why"), found("invalid", ".why.txt", [*FOLDERS]))
 def test_what_the_schema_refuses_the_parser_refuses(kind: str, artifact: Path, why: Path) -> None:
     schema = json.loads((ROOT / kind / "v1" / "schema.json").read_text())
     try:
@@ -128,9 +143,9 @@ def test_what_the_schema_refuses_the_parser_refuses(kind: str, artifact: Path, w
     except (ValueError, FileNotFoundError, RecursionError):
         return  # not even JSON
     if not valid:
-        model = TicketManifest if kind == "ticket" else RunManifest
+        data = (artifact / f"{kind}.json").read_bytes()
         with pytest.raises(ArtifactError):
-            parse_manifest((artifact / f"{kind}.json").read_bytes(), model, where="")
+            PARSERS[kind](data, where="")
 
 
 def judged(kind: str, artifact: Path) -> Any:
@@ -138,12 +153,15 @@ def judged(kind: str, artifact: Path) -> Any:
     if kind in FOLDERS:
         return json.loads((artifact / f"{kind}.json").read_bytes())
     data = artifact.read_bytes()
-    if kind in ("ladder", "series", "trajectory"):
+    if make_corpus.ENDS[kind] == ".zarr.zip":
         return json.loads(unpack_zip(data, where="")["zarr.json"])["attributes"]
     metadata: dict[str, Any] = parse_tensors(data, where="")[1]
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     del header["__metadata__"]
-    return {"header": header, "metadata": json.loads(metadata["ticketctl"]) if kind == "mask" else metadata}
+    return {
+        "header": header,
+        "metadata": json.loads(metadata["ticketctl"]) if kind != "weights" else metadata,
+    }
 
 
 def test_the_corpus_is_what_the_generator_makes(tmp_path: Path) -> None:
@@ -170,9 +188,19 @@ def test_every_code_of_the_readme_is_raised_and_no_other() -> None:
 
 @pytest.fixture(scope="module")
 def second_reader() -> Any:
-    path = Path(__file__).parents[1] / "docs" / "read_ticket.py"
+    return imported("read_ticket")
+
+
+@pytest.fixture(scope="module")
+def second_report_reader() -> Any:
+    return imported("read_report")
+
+
+def imported(name: str) -> Any:
+    """A short reader below docs/."""
+    path = Path(__file__).parents[1] / "docs" / f"{name}.py"
     assert len(path.read_text().splitlines()) <= 80
-    spec = importlib.util.spec_from_file_location("read_ticket", path)
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -199,6 +227,41 @@ def test_second_reader_agrees_on_manifests(
 ) -> None:
     manifest = second_reader.read_manifest(artifact / f"{kind}.json")
     assert manifest[f"{kind}_id"] == json.loads(truth.read_text())[f"{kind}_id"]
+
+
+@pytest.mark.parametrize(("kind", "artifact", "truth"), found("golden", ".truth.json", ["samples"]))
+def test_second_reader_agrees_on_samples(
+    second_report_reader: Any, kind: str, artifact: Path, truth: Path
+) -> None:
+    told = json.loads(truth.read_text())
+    about, arrays = second_report_reader.read_samples(artifact)
+    assert {key: about[key] for key in ("set", "subject", "data", "protocol", "digest")} == {
+        key: told[key] for key in ("set", "subject", "data", "protocol", "digest")
+    }
+    assert [[repr(value) for value in row] for row in arrays["logits"].tolist()] == told["logits"]
+    assert arrays["labels"].tolist() == told["labels"]
+    assert ("index" in arrays and arrays["index"].tolist()) == (told["index"] or False)
+
+
+@pytest.mark.parametrize(("kind", "artifact", "truth"), found("golden", ".truth.json", ["report"]))
+def test_second_reader_agrees_on_reports(
+    second_report_reader: Any, kind: str, artifact: Path, truth: Path
+) -> None:
+    told = json.loads(truth.read_text())
+    about, arrays = second_report_reader.read_report(artifact)
+    assert about["report_id"] == told["id"]
+    said = {True: repr, False: lambda value: "None"}
+    for entry, value, error, row in zip(
+        about["metrics"], arrays["value"].tolist(), arrays["error"].tolist(), told["metrics"], strict=True
+    ):
+        assert {key: entry[key] for key in row.keys() & entry.keys()} == {
+            key: row[key] for key in row.keys() & entry.keys()
+        }
+        assert [said[number == number](number) for number in (value, error)] == [row["value"], row["error"]]
+    others = {path.removeprefix("array/"): array for path, array in arrays.items() if "/" in path}
+    assert others.keys() == told["arrays"].keys()
+    for name, array in others.items():
+        assert [repr(value) for value in array.reshape(-1).tolist()] == told["arrays"][name]["values"]
 
 
 def decode_ladder_quietly(artifact: Path) -> Any:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,142 +17,49 @@ from typing import Any
 import numpy as np
 
 from tests.artifacts import (
+    hostile_compacts,
     hostile_folders,
     hostile_records,
+    hostile_reports,
+    hostile_samples,
     hostile_stores,
     hostile_tensors,
     hostile_trajectories,
+    hostile_verdicts,
     samples,
+    verdicts,
 )
 from tests.artifacts.schemas import schemas
-from ticketctl.artifacts.ladder import Ladder, encode_ladder, ladder_digest
+from tests.artifacts.truths import (
+    compact_truth,
+    ladder_truth,
+    mask_truth,
+    report_truth,
+    run_truth,
+    samples_truth,
+    series_truth,
+    ticket_truth,
+    trajectory_truth,
+    verdict_truth,
+    weights_truth,
+)
+from ticketctl.artifacts.compact import decode_compact
+from ticketctl.artifacts.ladder import encode_ladder
 from ticketctl.artifacts.manifest import RunManifest, TicketManifest, parse_manifest
-from ticketctl.artifacts.masks import encode_mask, mask_digest
-from ticketctl.artifacts.run import Run
-from ticketctl.artifacts.series import Series, encode_series
-from ticketctl.artifacts.ticket import Ticket
-from ticketctl.artifacts.trajectory import Trajectory, decode_trajectory, encode_trajectory
-from ticketctl.artifacts.weights import encode_weights, weights_digest
+from ticketctl.artifacts.masks import encode_mask
+from ticketctl.artifacts.records import FormatWarning
+from ticketctl.artifacts.report import decode_report
+from ticketctl.artifacts.samples import decode_samples
+from ticketctl.artifacts.series import encode_series
+from ticketctl.artifacts.trajectory import decode_trajectory, encode_trajectory
+from ticketctl.artifacts.verdict import open_verdict, parse_verdict
+from ticketctl.artifacts.weights import encode_weights
 from ticketctl.errors import ArtifactError
 from ticketctl.shipped import room
-from ticketctl.store.files import sha256
 from ticketctl.store.tensors import Tensor
 
-ENDS = {"mask": ".safetensors", "weights": ".safetensors"}
-ENDS |= dict.fromkeys(("ladder", "series", "trajectory"), ".zarr.zip")
-
-
-def mask_truth(keep: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Every bit, in C order."""
-    tensors = {
-        name: {
-            "shape": list(array.shape),
-            "bits": "".join("01"[bit] for bit in array.reshape(-1).astype(int)),
-        }
-        for name, array in keep.items()
-    }
-    return {"digest": mask_digest(keep), "tensors": tensors}
-
-
-def weights_truth(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Every byte."""
-    made = {
-        name: {"dtype": tensor.dtype, "shape": list(tensor.shape), "hex": bytes(tensor.data).hex()}
-        for name, tensor in tensors.items()
-    }
-    return {"digest": weights_digest(tensors), "tensors": made}
-
-
-def ladder_truth(ladder: Ladder) -> dict[str, Any]:
-    """Every round of death, in C order; of long arrays the hash of their bytes."""
-    death: dict[str, Any] = {}
-    for name, array in ladder.death.items():
-        long = {"sha256": sha256(array.tobytes())}
-        death[name] = {
-            "shape": list(array.shape),
-            **(long if array.size > 1000 else {"values": array.reshape(-1).tolist()}),
-        }
-    return {
-        "rounds": ladder.rounds,
-        "kept": list(ladder.kept),
-        "ticket_ids": list(ladder.ticket_ids),
-        "accuracy": [None if value is None else repr(value) for value in ladder.accuracy],
-        "digest": ladder_digest(ladder.death, ladder.rounds),
-        "death": death,
-    }
-
-
-def series_truth(series: Series) -> dict[str, Any]:
-    """Every number, floats as decimal strings."""
-    return {
-        "columns": list(series.columns),
-        "scalars": [[repr(value) for value in row] for row in series.scalars.tolist()],
-        "epoch": series.epoch.tolist(),
-        "step": series.step.tolist(),
-        "forget_count": None if series.forget_count is None else series.forget_count.tolist(),
-        "correct_bits": None if series.correct_bits is None else series.correct_bits.tolist(),
-        "samples": series.samples,
-        "sample_digest": series.sample_digest,
-    }
-
-
-def trajectory_truth(trajectory: Trajectory) -> dict[str, Any]:
-    """Every bit of every mask, in C order; of many bits their hash."""
-    masks = []
-    for t in range(len(trajectory.step)):
-        found = {name: array.reshape(-1).tobytes() for name, array in trajectory.rows(t).items()}
-        masks.append(
-            {
-                name: sha256(bits) if len(bits) > 1000 else "".join("01"[bit] for bit in bits)
-                for name, bits in found.items()
-            }
-        )
-    shapes = {name: list(shape) for name, shape in trajectory.shapes.items()}
-    return {"step": trajectory.step.tolist(), "shapes": shapes, "masks": masks, "digest": trajectory.digest}
-
-
-def ticket_truth(ticket: Ticket) -> dict[str, Any]:
-    """The id and what its files hold."""
-    ladder = ticket.ladder()
-    return {
-        "ticket_id": ticket.manifest.ticket_id,
-        "mask": mask_truth(ticket.mask()),
-        "init": weights_truth(ticket.init()),
-        "ladder": ladder_truth(ladder) if ladder else None,
-        **extras_truth(ticket),
-    }
-
-
-def extras_truth(ticket: Ticket) -> dict[str, Any]:
-    """Scores and record, where a ticket has them."""
-    scores = ticket.scores()
-    found: dict[str, Any] = {}
-    if scores is not None:
-        found["scores"] = {name: array.tolist() for name, array in sorted(scores.items())}
-    return found | record_truth(ticket)
-
-
-def record_truth(artifact: Ticket | Run) -> dict[str, Any]:
-    """What was written down, where anything was."""
-    record = artifact.record()
-    if record is None:
-        return {}
-    return {"record": {name: tensor.array().tolist() for name, tensor in sorted(record.items())}}
-
-
-def run_truth(run: Run) -> dict[str, Any]:
-    """The id and what its files hold."""
-    keep, series, trajectory = run.mask(), run.series(), run.trajectory()
-    moved = {"trajectory": trajectory_truth(trajectory)} if trajectory else {}
-    return {
-        **moved,
-        **record_truth(run),
-        "run_id": run.manifest.run_id,
-        "mask": mask_truth(keep) if keep else None,
-        "weights": weights_truth(run.weights()),
-        "states": {state.name: weights_truth(run.state(state.name)) for state in run.manifest.states},
-        "series": series_truth(series) if series else None,
-    }
+ENDS = dict.fromkeys(("mask", "weights", "samples", "compact"), ".safetensors")
+ENDS |= dict.fromkeys(("ladder", "series", "trajectory", "report"), ".zarr.zip")
 
 
 def golden_files() -> Iterable[tuple[str, str, bytes, dict[str, Any]]]:
@@ -190,6 +98,13 @@ def golden_files() -> Iterable[tuple[str, str, bytes, dict[str, Any]]]:
     newer = hostile_stores.attributes(encode_trajectory(moves), format_version="1.7", later="ignored")
     truth = trajectory_truth(decode_trajectory(encode_trajectory(moves), where=""))
     yield "trajectory", "newer-minor", newer, truth
+    with warnings.catch_warnings(action="ignore", category=FormatWarning):
+        for name, data in hostile_compacts.golden():
+            yield "compact", name, data, compact_truth(decode_compact(data, where=name))
+        for name, data in hostile_samples.golden():
+            yield "samples", name, data, samples_truth(decode_samples(data, where=name))
+        for name, data in hostile_reports.golden():
+            yield "report", name, data, report_truth(decode_report(data, where=name))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -219,6 +134,7 @@ def write_golden(root: Path) -> None:
     scored = samples.ticket(tickets / "scored", scores=samples.scores(), record=samples.record())
     write_json(tickets / "scored.truth.json", ticket_truth(scored))
     write_golden_runs(runs, drawn.manifest.ticket_id)
+    write_golden_verdicts(root / "verdict/v1/golden")
 
 
 def write_golden_runs(runs: Path, ticket_id: str) -> None:
@@ -238,6 +154,18 @@ def write_golden_runs(runs: Path, ticket_id: str) -> None:
     write_json(runs / "newer-minor.truth.json", run_truth(newer_run))
 
 
+def write_golden_verdicts(folder: Path) -> None:
+    """Golden verdicts, each with its truth beside it."""
+    made = {"pass": verdicts.passing, "fail": verdicts.ladder, "indicative": verdicts.single}
+    for name, nets in made.items():
+        hostile_verdicts.sound(folder / name, nets())
+        write_json(folder / f"{name}.truth.json", verdict_truth(open_verdict(folder / name)))
+    hostile_verdicts.sound(folder / "newer-minor")
+    hostile_verdicts.newer(folder / "newer-minor")
+    with warnings.catch_warnings(action="ignore", category=FormatWarning):
+        write_json(folder / "newer-minor.truth.json", verdict_truth(open_verdict(folder / "newer-minor")))
+
+
 def write_invalid(root: Path) -> None:
     """Hostile files and folders, each with its .why.txt beside it."""
     files = {
@@ -246,6 +174,9 @@ def write_invalid(root: Path) -> None:
         "ladder": hostile_stores.ladder_cases,
         "series": hostile_stores.series_cases,
         "trajectory": hostile_trajectories.trajectory_cases,
+        "samples": hostile_samples.samples_cases,
+        "compact": hostile_compacts.compact_cases,
+        "report": hostile_reports.report_cases,
     }
     for kind, cases in files.items():
         folder = root / kind / "v1" / "invalid"
@@ -256,6 +187,7 @@ def write_invalid(root: Path) -> None:
     folders: dict[str, tuple[Any, Callable[[Path], Any]]] = {
         "ticket": (hostile_folders.ticket_cases, samples.ticket),
         "run": (hostile_folders.run_cases, samples.run),
+        "verdict": (hostile_verdicts.verdict_cases, hostile_verdicts.sound),
     }
     for kind, (spoilers, sound) in folders.items():
         cases = [(*case, sound) for case in spoilers()]
@@ -282,6 +214,11 @@ def drop_idle_payload(folder: Path) -> None:
                     if path.is_file() and path.name != name:
                         path.unlink()
                 shutil.rmtree(folder / "states", ignore_errors=True)
+    if (folder / "verdict.json").exists():
+        try:
+            parse_verdict((folder / "verdict.json").read_bytes(), where="")
+        except ArtifactError:
+            shutil.rmtree(folder / "reports", ignore_errors=True)
 
 
 def write_all(root: Path) -> None:

@@ -76,8 +76,15 @@ def text_of(value: Any) -> bytes:
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
+def flipped(tensor: Tensor, rng: np.random.Generator) -> Tensor:
+    """One bit of a tensor flipped."""
+    data = bytearray(tensor.data)
+    data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
+    return Tensor(tensor.dtype, tensor.shape, bytes(data))
+
+
 def mask_of(data: bytes, rng: np.random.Generator) -> bytes:
-    """A mask file with its header, its bits or its container changed."""
+    """A mask or samples file with its header, its bits or its container changed."""
     tensors, metadata = parse_tensors(data, where="")
     kind = rng.integers(0, 4)
     if kind == 0:
@@ -89,9 +96,7 @@ def mask_of(data: bytes, rng: np.random.Generator) -> bytes:
         return pack_tensors(tensors, metadata)
     if kind == 2:
         name = sorted(tensors)[int(rng.integers(len(tensors)))]
-        array = tensors[name].array().copy()
-        array.reshape(-1)[int(rng.integers(array.size))] ^= 1 << int(rng.integers(8))
-        tensors[name] = Tensor.of(array)
+        tensors[name] = flipped(tensors[name], rng)
         return pack_tensors(tensors, metadata)
     start = 8 + struct.unpack_from("<Q", data)[0]
     text = text_of(json_of(json.loads(data[8:start]), rng))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ticketctl.artifacts.compact import CompactHeader
 from ticketctl.artifacts.ladder import LadderAttributes
 from ticketctl.artifacts.masks import MaskHeader
 from ticketctl.artifacts.models import RunManifest, TicketManifest
+from ticketctl.artifacts.report_models import ReportAttributes
+from ticketctl.artifacts.samples import SamplesHeader
 from ticketctl.artifacts.series import SeriesAttributes
 from ticketctl.artifacts.trajectory import TrajectoryAttributes
+from ticketctl.artifacts.verdict_models import Verdict
 from ticketctl.artifacts.weights import DTYPES
 from ticketctl.store.tensors import MAX_DIM, MAX_DIMS, NAME
 
@@ -21,6 +25,12 @@ def schemas() -> dict[str, dict[str, Any]]:
     definitions = mask.pop("$defs")
     names = NAME.pattern.replace("(:bits)?", "")
     parts = {"header": header(["U8"], f"^{names}:bits$"), "metadata": mask}
+    answers = SamplesHeader.model_json_schema()
+    shared = answers.pop("$defs")
+    named = {"header": header(["F32", "I64"], "^(index|labels|logits)$"), "metadata": answers}
+    smaller = CompactHeader.model_json_schema()
+    kinds = smaller.pop("$defs", {})
+    inside = {"header": header(list(DTYPES), f"^(net|rows|columns)\\.{names}$"), "metadata": smaller}
     made = {
         "ticket": TicketManifest.model_json_schema(),
         "run": RunManifest.model_json_schema(),
@@ -28,6 +38,10 @@ def schemas() -> dict[str, dict[str, Any]]:
         "weights": closed(
             {"header": header(list(DTYPES), f"^{names}$"), "metadata": {"const": {"format": "pt"}}}
         ),
+        "samples": {**closed(named), "$defs": shared},
+        "compact": {**closed(inside), **({"$defs": kinds} if kinds else {})},
+        "report": ReportAttributes.model_json_schema(),
+        "verdict": Verdict.model_json_schema(),
         "ladder": LadderAttributes.model_json_schema(),
         "series": SeriesAttributes.model_json_schema(),
         "trajectory": TrajectoryAttributes.model_json_schema(),

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.artifacts import hostile_trajectories, make_corpus, samples
+from tests.artifacts import hostile_samples, hostile_trajectories, make_corpus, reports, samples
 from ticketctl.artifacts.ladder import decode_ladder, encode_ladder
 from ticketctl.artifacts.masks import decode_mask, encode_mask
+from ticketctl.artifacts.report import decode_report, encode_report
+from ticketctl.artifacts.samples import decode_samples, encode_samples
 from ticketctl.artifacts.series import decode_series, encode_series
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.trajectory import decode_trajectory, encode_trajectory
@@ -87,6 +89,12 @@ ALONE = {
         decode_trajectory,
         make_corpus.trajectory_truth,
     ),
+    "samples": (
+        lambda: encode_samples(hostile_samples.elsewhere()),
+        decode_samples,
+        make_corpus.samples_truth,
+    ),
+    "report": (lambda: encode_report(reports.small()), decode_report, make_corpus.report_truth),
 }
 
 
@@ -106,6 +114,15 @@ def accepted_otherwise(kind: str, mutants: Iterator[bytes]) -> int:
 @pytest.mark.parametrize("kind", ["mask", "ladder", "trajectory"])
 def test_no_flipped_bit_of_a_lone_file_changes_its_meaning(kind: str) -> None:
     assert accepted_otherwise(kind, flips(ALONE[kind][0]())) == 0
+
+
+@pytest.mark.filterwarnings("ignore::ticketctl.artifacts.records.FormatWarning")
+@pytest.mark.parametrize("kind", ["samples", "report"])
+def test_every_flipped_bit_of_what_was_measured_is_seen(kind: str) -> None:
+    encode, decode, _ = ALONE[kind]
+    for mutant in flips(encode()):
+        with pytest.raises(ArtifactError):
+            decode(mutant, where="")
 
 
 @pytest.mark.parametrize("kind", ALONE)

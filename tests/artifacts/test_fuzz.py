@@ -9,6 +9,7 @@ import json
 import os
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ import pytest
 
 from tests.artifacts import (
     hostile_folders,
+    hostile_reports,
+    hostile_samples,
     hostile_stores,
     hostile_trajectories,
     make_corpus,
     mutate,
+    reports,
     samples,
 )
 from ticketctl.artifacts.ladder import decode_ladder, encode_ladder
@@ -29,6 +33,8 @@ from ticketctl.artifacts.manifest import SEAL, parse_manifest
 from ticketctl.artifacts.masks import decode_mask, encode_mask
 from ticketctl.artifacts.models import RunManifest, TicketManifest
 from ticketctl.artifacts.records import FormatWarning, seal
+from ticketctl.artifacts.report import decode_report, encode_report
+from ticketctl.artifacts.samples import decode_samples, encode_samples
 from ticketctl.artifacts.series import decode_series, encode_series
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.artifacts.trajectory import decode_trajectory, encode_trajectory
@@ -36,6 +42,7 @@ from ticketctl.artifacts.verify import verify_run, verify_ticket
 from ticketctl.artifacts.weights import decode_weights
 from ticketctl.errors import ArtifactError
 from ticketctl.store.documents import canonical_json
+from ticketctl.store.tensors import Tensor
 
 ASKED = int(os.environ.get("TICKETCTL_FUZZ", "0"))
 SLOWEST = 0.5
@@ -55,6 +62,13 @@ FILES: dict[str, tuple[Any, ...]] = {
     "trajectory": (
         lambda: encode_trajectory(hostile_trajectories.walk(17)), mutate.store_of, decode_trajectory,
         make_corpus.trajectory_truth, 400,
+    ),
+    "samples": (
+        lambda: encode_samples(hostile_samples.elsewhere()), mutate.mask_of, decode_samples, make_corpus.samples_truth,
+        1200,
+    ),
+    "report": (
+        lambda: encode_report(reports.audit()), mutate.store_of, decode_report, make_corpus.report_truth, 800,
     ),
 }  # fmt: skip
 
@@ -108,6 +122,56 @@ def test_forged_manifests_are_refused_or_sound(tmp_path: Path, kind: str, model:
     assert accepted  # another licence, say, makes another sound manifest
 
 
+def forged_samples(rng: np.random.Generator) -> bytes:
+    """Samples with words or a bit of an array changed, under a sound digest."""
+    tensors, header = hostile_samples.opened(encode_samples(hostile_samples.elsewhere()))
+    if rng.integers(2):
+        name = sorted(tensors)[int(rng.integers(len(tensors)))]
+        tensors[name] = mutate.flipped(tensors[name], rng)
+    else:
+        header = mutate.json_of(header, rng)
+    return hostile_samples.pack(tensors, header)
+
+
+def forged_report(rng: np.random.Generator) -> bytes:
+    """A report with words or a bit of an array changed, under a sound digest, id and seal."""
+    report = reports.audit()
+    arrays = dict(hostile_reports.kind._arrays(report))
+    if rng.integers(2):
+        path = sorted(arrays)[int(rng.integers(len(arrays)))]
+        arrays[path] = mutate.flipped(Tensor.of(arrays[path]), rng).array()
+        return hostile_reports.forged(arrays=arrays)
+
+    def change(root: dict[str, Any]) -> None:
+        fields = mutate.json_of(root, rng)
+        root.clear()
+        root.update(fields)
+
+    return hostile_reports.forged(change)
+
+
+@pytest.mark.parametrize(
+    ("make", "decode", "encode"),
+    [(forged_samples, decode_samples, encode_samples), (forged_report, decode_report, encode_report)],
+)
+def test_forged_measurements_are_refused_or_sound(make: Any, decode: Any, encode: Any) -> None:
+    rng, accepted = np.random.Generator(np.random.Philox(11)), 0
+    for _ in range(ASKED or 600):
+        try:
+            data = make(rng)
+        except (TypeError, ValueError):
+            continue  # nothing that JSON has a form for
+        with warnings.catch_warnings(record=True) as newer:
+            warnings.simplefilter("always", FormatWarning)
+            try:
+                found = decode(data, where="")
+            except ArtifactError:
+                continue
+        accepted += 1
+        assert newer or encode(found) == data
+    assert accepted  # another logit or seed, say, is sound too
+
+
 def test_forged_tickets_do_not_pass_as_another_content(tmp_path: Path) -> None:
     ticket = samples.ticket(tmp_path)
     told, rng = make_corpus.ticket_truth(ticket), np.random.Generator(np.random.Philox(9))
@@ -155,6 +219,8 @@ def bombs() -> dict[str, tuple[Callable[..., Any], bytes]]:
         "deep-manifest": (lambda data, where: parse_manifest(data, TicketManifest, where=where), deep),
         "deflated": (decode_ladder, hostile_stores.zipped(zeros, deflate=True)),
         "dimensions": (decode_ladder, huge),
+        "values": (decode_report, hostile_reports.claiming("value", (1 << 31,), hostile_reports.kind._FLOAT)),
+        "logits": (decode_samples, len(many).to_bytes(8, "little") + many),
     }
 
 

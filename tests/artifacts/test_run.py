@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.artifacts import hostile_folders, hostile_trajectories, make_corpus, samples
+from tests.artifacts import hostile_folders, hostile_trajectories, make_corpus, reports, samples
+from ticketctl.artifacts.report import Subject, encode_report, report_id
 from ticketctl.artifacts.run import ReportFile, Run, StateFile, open_run
 from ticketctl.artifacts.verify import verify_run
 from ticketctl.artifacts.weights import encode_weights, weights_digest
@@ -79,10 +81,20 @@ def test_the_id_is_not_of_what_was_measured(tmp_path: Path) -> None:
 
 
 def test_reports_are_listed(tmp_path: Path) -> None:
-    report = ReportFile("audit-1", "audit", "sha256:" + "0" * 64, b"PK")
-    run = samples.run(tmp_path, reports=[report])
-    assert run.manifest.reports[0].file == "reports/audit-1.zarr.zip"
-    assert failed(tmp_path) == []
+    plain = samples.run(tmp_path / "plain").manifest
+    subject = Subject(
+        run_id=plain.run_id,
+        ticket=plain.ticket,
+        level=plain.level,
+        weights=plain.weights.digest,
+        status="done",
+    )
+    audit = replace(reports.audit(), subject=subject)
+    name = f"audit-{report_id(audit)}"
+    listed = ReportFile(name, "audit", "sha256:" + "0" * 64, encode_report(audit))
+    run = samples.run(tmp_path / "listed", reports=[listed])
+    assert run.manifest.reports[0].file == f"reports/{name}.zarr.zip"
+    assert failed(tmp_path / "listed") == []
 
 
 def test_states_have_names(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ticketctl.artifacts.codecs import MAX_CHUNK, Form, chunk_shape, decode_chunk, encode_chunk
+from ticketctl.artifacts.codecs import MAX_CHUNK, Form, chunk_shape, decode_chunk, encode_chunk, padded
 from ticketctl.artifacts.records import PARAMETER
 from ticketctl.errors import ArtifactError
 from ticketctl.store.documents import canonical_json, parse_json
@@ -24,7 +24,7 @@ from ticketctl.store.zips import pack_zip, unpack_zip
 
 __all__ = [
     "MAX_CHUNK", "Form", "Group", "Stored", "array_members", "chunk_member", "chunk_shape", "is_parameter",
-    "pack_group", "read_array", "refuse_unread", "stored_array", "unpack_group",
+    "pack_group", "read_array", "read_folders", "refuse_unread", "stored_array", "unpack_group",
 ]  # fmt: skip
 
 DOCUMENT = "zarr.json"
@@ -79,7 +79,7 @@ class Stored:
         if not self.shape:
             return part
         rows = self.shape[0] - start
-        if part[rows:].any():
+        if part[rows:].view("u1").any():
             raise ArtifactError("E_STORE", f"{where}: its padding beyond the last row is not zero")
         return part[:rows]
 
@@ -131,7 +131,7 @@ def chunk_member(
     """The member that holds chunk `index` of an array, for whoever cannot make its chunks in one go."""
     chunk = form.chunk(shape)
     key, _ = _chunk_key(index, shape, chunk)
-    return {f"{path}/{key}": encode_chunk(_padded(part, chunk), form)}
+    return {f"{path}/{key}": encode_chunk(padded(part, chunk), form)}
 
 
 def unpack_group(data: bytes, *, where: str, folders: Iterable[str] = ()) -> Group:
@@ -148,12 +148,21 @@ def unpack_group(data: bytes, *, where: str, folders: Iterable[str] = ()) -> Gro
     if root != _GROUP or not isinstance(attributes, dict):
         raise ArtifactError("E_STORE", f"{where}: its root is not a plain zarr v3 group")
     group = Group(where, attributes, members, {DOCUMENT})
+    read_folders(group, folders)
+    return group
+
+
+def read_folders(group: Group, folders: Iterable[str]) -> None:
+    """Judge the documents of the groups on the way to arrays.
+
+    Raises:
+        ArtifactError: E_STORE if one is missing, or says more than a plain group does.
+    """
     for folder in folders:
         name = f"{folder}/{DOCUMENT}"
-        if members.get(name) != canonical_json({**_GROUP, "attributes": {}}):
-            raise ArtifactError("E_STORE", f"{where}: {name} is not the document of a plain group")
+        if group.members.get(name) != canonical_json({**_GROUP, "attributes": {}}):
+            raise ArtifactError("E_STORE", f"{group.where}: {name} is not the document of a plain group")
         group.read.add(name)
-    return group
 
 
 def read_array(group: Group, path: str, form: Form, *, limit: int) -> NDArray[Any]:
@@ -285,12 +294,3 @@ def _checked_chunk(shape: tuple[int, ...], form: Form, path: str) -> tuple[int, 
     if math.prod(chunk) * np.dtype(form.dtype).itemsize > MAX_CHUNK:
         raise ValueError(f"{path}: a row of {chunk} is more than a chunk holds ({MAX_CHUNK} bytes)")
     return chunk
-
-
-def _padded(part: NDArray[Any], chunk: tuple[int, ...]) -> NDArray[Any]:
-    """Chunks of a regular grid are all of one size: the last one ends in zeros."""
-    if part.shape == chunk:
-        return part
-    whole = np.zeros(chunk, dtype=part.dtype)
-    whole[: len(part)] = part
-    return whole

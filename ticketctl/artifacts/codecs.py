@@ -52,6 +52,15 @@ def chunk_shape(shape: tuple[int, ...], item: int) -> tuple[int, ...]:
     return (max(1, CHUNK_BYTES // (math.prod(whole[1:]) * item)), *whole[1:])
 
 
+def padded(part: NDArray[Any], chunk: tuple[int, ...]) -> NDArray[Any]:
+    """Chunks of a regular grid are all of one size: the last one ends in zeros."""
+    if part.shape == chunk:
+        return part
+    whole = np.zeros(chunk, dtype=part.dtype)
+    whole[: len(part)] = part
+    return whole
+
+
 def encode_chunk(part: NDArray[Any], form: Form) -> bytes:
     """A chunk as a member of the archive: compressed, and its CRC-32C behind it."""
     from numcodecs import blosc, zstd

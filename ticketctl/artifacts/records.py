@@ -32,6 +32,7 @@ MAX_VALUES = 60_000
 DECIMAL = r"^(-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?|nan|-?inf)$"
 NUMBER = r"^(-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?|(0|[1-9][0-9]*)/[1-9][0-9]*|nan|-?inf)$"
 PARAMETER = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
+WORD = r"^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,79}$"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 _VERSION = re.compile(r"(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})")
 
@@ -43,10 +44,11 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 TicketId = Annotated[str, Field(pattern=r"^tk1[a-z2-7]{29}$")]
 RunId = Annotated[str, Field(pattern=r"^rn1[a-z2-7]{29}$")]
+ReportId = Annotated[str, Field(pattern=r"^rp1[a-z2-7]{29}$")]
 Parent = Annotated[str, Field(pattern=r"^(dense|tk1[a-z2-7]{29})$")]
 Decimal = Annotated[str, Field(pattern=DECIMAL, max_length=40)]
 Number = Annotated[str, Field(pattern=NUMBER, max_length=400)]
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,79}$")]
+Word = Annotated[str, Field(pattern=WORD)]
 Metric = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./@:+-]{1,100}$")]
 Parameter = Annotated[str, Field(pattern=PARAMETER, max_length=200)]
 Text = Annotated[str, Field(max_length=10_000)]

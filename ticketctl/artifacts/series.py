@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ticketctl.artifacts.arrays import Form, Group, pack_group, read_array, refuse_unread, unpack_group
 from ticketctl.artifacts.digests import content_digest
+from ticketctl.artifacts.floats import is_quiet, quieted
 from ticketctl.artifacts.records import Count, Digest, Metric, Part, Version, read_document, seal
 from ticketctl.errors import ArtifactError
 
@@ -24,7 +25,6 @@ _FORMS = {
     "forget_count": Form("uint16", "<u2", "zstd"),
     "correct_bits": Form("uint8", "u1", "zstd"),
 }
-_NAN = np.uint32(0x7FC00000)
 
 
 @dataclass(frozen=True)
@@ -131,17 +131,14 @@ def _read_arrays(group: Group) -> dict[str, NDArray[Any]]:
         )
     arrays = {path: read_array(group, path, _FORMS[path], limit=MAX_BYTES) for path in paths}
     refuse_unread(group)
-    bits = arrays["scalars"].view("<u4")
-    if (bits[np.isnan(arrays["scalars"])] != _NAN).any():
+    if not is_quiet(arrays["scalars"]):
         raise ArtifactError("E_STORE", f"{group.where}: a NaN other than 0x7fc00000")
     return arrays
 
 
 def _arrays(series: Series) -> dict[str, NDArray[Any]]:
-    scalars = np.array(series.scalars, dtype="<f4")
-    scalars[np.isnan(scalars)] = _NAN.view(np.float32)
     found: Mapping[str, NDArray[Any] | None] = {
-        "scalars": scalars,
+        "scalars": quieted(np.asarray(series.scalars, dtype="<f4")),
         "epoch": series.epoch,
         "step": series.step,
         "forget_count": series.forget_count,

@@ -7,17 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from ticketctl.artifacts.folder import Check, get, has, run_check
+from ticketctl.artifacts.compact import decode_compact
+from ticketctl.artifacts.folder import MAX_FILE, Check, get, has, run_check
 from ticketctl.artifacts.ladder import Ladder
+from ticketctl.artifacts.lone import compact_words, report_words, samples_words
 from ticketctl.artifacts.manifest import read_manifest
 from ticketctl.artifacts.masks import Keep, mask_digest
 from ticketctl.artifacts.models import RunManifest, TicketManifest, ticket_id
+from ticketctl.artifacts.report import decode_report
 from ticketctl.artifacts.run import MANIFEST as RUN
 from ticketctl.artifacts.run import Run, open_run
+from ticketctl.artifacts.samples import decode_samples
 from ticketctl.artifacts.ticket import MANIFEST as TICKET
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.artifacts.weights import zero_where
 from ticketctl.errors import ArtifactError
+from ticketctl.store.files import read_bytes
 from ticketctl.store.tensors import Tensor
 
 __all__ = ["Check", "verify_run", "verify_ticket"]
@@ -70,6 +75,18 @@ def verify_run(folder: Path) -> list[Check]:
             [run_check("record", lambda: f"{len(run.record() or {})} tensors")]
             if has(run.manifest.files, "record")
             else []
+        ),
+        *(
+            run_check(path.name, lambda path=path: _samples(run, path))  # type: ignore[misc]  # as above
+            for path in sorted(folder.glob("samples/*.safetensors"))
+        ),
+        *(
+            run_check(f"compact/{path.name}", lambda path=path: _compact(run, path))  # type: ignore[misc]  # as above
+            for path in sorted(folder.glob("compact/*.safetensors"))
+        ),
+        *(
+            run_check(path.name, lambda path=path: _report(run, path))  # type: ignore[misc]  # as above
+            for path in sorted(folder.glob("reports/*.zarr.zip"))
         ),
     ]
 
@@ -172,6 +189,47 @@ def _trajectory(run: Run) -> str:
             "E_MASK_DIGEST", f"{run.folder}: the last mask of the trajectory is not the mask beside it"
         )
     return f"{len(trajectory.step)} masks, the last as beside it"
+
+
+def _samples(run: Run, path: Path) -> str:
+    """Answers of this net, to the set that the file is named after."""
+    samples = decode_samples(read_bytes(path, limit=MAX_FILE), where=str(path))
+    if path.name != f"{samples.set}.safetensors":
+        raise ArtifactError("E_SAMPLES", f"{path}: holds the answers to {samples.set}")
+    if samples.subject not in _measurable(run):
+        raise ArtifactError("E_WEIGHTS_DIGEST", f"{path}: answers of another net, {samples.subject}")
+    return samples_words(samples)
+
+
+def _compact(run: Run, path: Path) -> str:
+    """This net with fewer channels."""
+    compact = decode_compact(read_bytes(path, limit=MAX_FILE), where=str(path))
+    if (compact.run, compact.subject) != (run.manifest.run_id, run.manifest.weights.digest):
+        raise ArtifactError(
+            "E_WEIGHTS_DIGEST", f"{path}: made of another net, {compact.subject} of {compact.run}"
+        )
+    return compact_words(compact)
+
+
+def _report(run: Run, path: Path) -> str:
+    """A report on this run, in the file that is named after it."""
+    report = decode_report(read_bytes(path, limit=MAX_FILE), where=str(path))
+    if path.name != f"{report.kind}-{report.id}.zarr.zip":
+        raise ArtifactError("E_REPORT_ID", f"{path}: holds {report.kind} {report.id}")
+    said, manifest = report.subject, run.manifest
+    told = (manifest.run_id, manifest.ticket, manifest.level, manifest.status)
+    if (said.run_id, said.ticket, said.level, said.status) != told:
+        raise ArtifactError(
+            "E_RUN_ID", f"{path}: a report on {said.run_id}, or it says another ticket or status"
+        )
+    if said.weights not in _measurable(run):
+        raise ArtifactError("E_WEIGHTS_DIGEST", f"{path}: a report on other weights, {said.weights}")
+    return report_words(report)
+
+
+def _measurable(run: Run) -> set[str]:
+    """Digests of the weights that a run has."""
+    return {run.manifest.weights.digest, *(state.digest for state in run.manifest.states)}
 
 
 def _series(run: Run) -> str:
