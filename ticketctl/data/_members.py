@@ -5,13 +5,16 @@ Both have `where`; `names`, sorted, with `/` between folders; and `read(name)`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from ticketctl.data._sources import read_whole
 from ticketctl.errors import UnavailableError
+from ticketctl.store.documents import canonical_json
 
 MAX_FILE = 64 << 20
 """Bytes that one image or list may have."""
@@ -39,6 +42,14 @@ class FolderMembers:
     def read(self, name: str) -> bytes:
         """The content of `name`."""
         return read_whole(self.where / name, MAX_FILE)
+
+    def content(self, tick: Callable[[], None]) -> str:
+        """A digest of all names and of what is in the files; `tick` is called before each of them."""
+        found = hashlib.sha256()
+        for name in self.names:
+            tick()
+            found.update(canonical_json([name, hashlib.sha256(self.read(name)).hexdigest()]))
+        return f"sha256:{found.hexdigest()}"
 
 
 class ZipMembers:
