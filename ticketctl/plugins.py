@@ -1,9 +1,9 @@
 """Plug-ins are modules found by their file name. Listing them reads their source and imports nothing.
 
-A kind (`draws`, `tweaks`, `nets`, `data`) is a folder of the package plus the entry-point group `ticketctl.<kind>`. A
-draw or a tweak is one module and answers to its file name with dashes. A net or data module serves several names,
-listed in a literal dictionary `NAMES` that gives each its one-line help. A draw or tweak says more of itself in literal
-constants, `FACTS` and others. Built-ins win a clash of names.
+A kind (`draws`, `tweaks`, `metrics`, `nets`, `data`) is a folder of the package plus the entry-point group
+`ticketctl.<kind>`. A draw, tweak or metric is one module and answers to its file name with dashes. A net or data module
+serves several names, listed in a literal dictionary `NAMES` that gives each its one-line help. A draw, tweak or metric
+says more of itself in literal constants, `FACTS` and others. Built-ins win a clash of names.
 
 A name with a colon stands for many: `torchvision:NAME` in `NAMES` serves `torchvision:resnet101` and all its like, and
 `MODULE:FUNCTION` serves whatever else has a module before its colon and a function behind it.
@@ -30,7 +30,7 @@ from ticketctl.errors import UsageError, near_miss
 OWN = "MODULE:FUNCTION"
 """The name, in a module's `NAMES`, under which a user's own code is reached."""
 
-_ENTRIES = {"draws": "draw", "tweaks": "tweak"}
+_ENTRIES = {"draws": "draw", "tweaks": "tweak", "metrics": "measure"}
 """The function that makes a module a plug-in of its kind."""
 
 FACTS_TITLE = "Facts (E epochs of one training, n rounds, k epochs before the rewind point):"
@@ -90,7 +90,13 @@ def load(kind: str, name: str) -> ModuleType:
     """
     found = serving(kind, name)
     if found is None:
-        noun = {"draws": "method", "tweaks": "tweak", "nets": "model", "data": "data set"}.get(kind, kind)
+        noun = {
+            "draws": "method",
+            "tweaks": "tweak",
+            "nets": "model",
+            "data": "data set",
+            "metrics": "metric",
+        }.get(kind, kind)
         raise UsageError(f"no {noun} named {name!r}; {near_miss(name, plugins(kind))}")
     return import_module(found.module)
 
@@ -152,7 +158,7 @@ def describe(kind: str, name: str) -> str:
     path = _source(found)
     text = [ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""]
     facts = [f"  {key:<9} {fact}" for key, fact in found.facts.items()]
-    titles = ("Facts:", f"Keys of [tweaks.{name}]:") if kind == "tweaks" else (FACTS_TITLE, "Keys of [draw]:")
+    titles = (FACTS_TITLE, "Keys of [draw]:") if kind == "draws" else ("Facts:", f"Keys of [{kind}.{name}]:")
     for title, lines in zip(titles, (facts, _keys(path)), strict=True):
         text += ["", title, *lines] if lines else []
     return "\n".join(text)

@@ -27,6 +27,9 @@ class Reporter(Protocol):
     def download(self, name: str, done: int, total: int | None) -> None:
         """`done` of `total` bytes (None: not told) of the file `name` have arrived."""
 
+    def work(self, name: str, done: float, total: float) -> None:
+        """Of long work that is no training `done` seconds of about `total` are over; `name` is what is at it now."""
+
     def alive(self) -> None:
         """Long work that has nothing to tell is still at it; whoever listens may raise to end it here."""
 
@@ -44,6 +47,7 @@ class Silent:
         self.note(text)
 
     def download(self, name: str, done: int, total: int | None) -> None: ...  # noqa: D102
+    def work(self, name: str, done: float, total: float) -> None: ...  # noqa: D102
     def alive(self) -> None: ...  # noqa: D102
 
 
@@ -64,6 +68,10 @@ class Attentive(Silent):
     def download(self, name: str, done: int, total: int | None) -> None:  # noqa: D102
         self.poll()
         self.reporter.download(name, done, total)
+
+    def work(self, name: str, done: float, total: float) -> None:  # noqa: D102
+        self.poll()
+        self.reporter.work(name, done, total)
 
     def alive(self) -> None:  # noqa: D102
         self.poll()

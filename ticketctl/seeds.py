@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-STREAMS = ("init", "order", "augment", "split", "labels", "subset", "draw", "shuffle")
+STREAMS = (
+    "init", "order", "augment", "split", "labels", "subset", "draw", "shuffle", "resample", "noise",
+    "corrupt", "attack", "explain", "hessian", "perturb",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ falls into, not on the device, not on where a training was resumed.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,15 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def pick(self, places: NDArray[np.int64]) -> Images:
+        """Those of these images that are at `places` int64 [n], in that order."""
+        found, index = copy(self), torch.from_numpy(places).to(self.labels.device)
+        found.rows = places if self.rows is None else self.rows[places]
+        found.labels = self.labels.index_select(0, index)
+        if self.resident:
+            found.pixels = self.pixels.index_select(0, index)
+        return found
 
     def take(self, index: Tensor) -> Tensor:
         """The pixels of the images `index` [B], uint8 [B, C, H, W] on the device."""
