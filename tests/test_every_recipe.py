@@ -37,6 +37,8 @@ NAMES = sorted(
     for p in room("recipes").rglob("*.toml")
     if not p.name.startswith(("table-", "figure-"))  # no recipes: tests/test_every_table.py
 )
+OF_TRAINING = [name for name in NAMES if not name.startswith("audit/")]
+"""All but those of audits: tests/test_every_audit_recipe.py."""
 BASES = [name for name in NAMES if name.startswith("base/")]
 PAPERS = [name for name in NAMES if name.startswith("papers/")]
 PARTS = [name for name in NAMES if name.startswith(("draw/", "spend/"))]
@@ -124,7 +126,7 @@ def test_all_are_seen() -> None:
     assert count == {"000": 56, "001": 78, "002": 48, "003": 132, "004": 79}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_TRAINING)
 def test_it_parses_and_says_what_it_is(name: str) -> None:
     recipe = parsed(name)
     tables = own(name)
@@ -144,7 +146,7 @@ def test_it_can_be_copied_out(name: str) -> None:
     assert tomllib.loads(toml_text(tables)) == tables
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_TRAINING)
 def test_what_it_names_exists(name: str) -> None:
     recipe = parsed(name)
     assert recipe.model.name in plugins("nets")
@@ -170,7 +172,7 @@ def check_tweaks(recipe: Recipe) -> None:
         TypeAdapter(load("tweaks", name).Params).validate_python(table)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_TRAINING)
 def test_its_points_lie_inside_the_training(name: str) -> None:
     recipe = parsed(name)
     train, per_epoch = recipe.train, steps_per_epoch(recipe)
@@ -212,7 +214,7 @@ def test_bases_are_found_by_model_and_data(name: str) -> None:
 # Sets that lie class by class: the first or last N would hold whole classes out.
 @pytest.mark.parametrize("data", ["tinyimagenet", "eurosat", "imagefolder", "tensors"])
 def test_sets_sorted_by_class_are_split_at_random(data: str) -> None:
-    for name in NAMES:
+    for name in OF_TRAINING:
         recipe = parsed(name)
         if recipe.data.name == data:
             assert recipe.data.validation.startswith(("random:", "none")), name

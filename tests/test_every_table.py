@@ -17,15 +17,19 @@ from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.errors import UsageError
 from ticketctl.recipe_files import read_recipe, recipe_names, table_names
 from ticketctl.shipped import room
+from ticketctl.stages.audit_wants import check_audit, wants_of
+from ticketctl.stages.measured import needs_audit
 from ticketctl.stages.papers import Cell, Table, find_table, table_in, tables
 from ticketctl.stages.targets import targets_of, telling
+from ticketctl.stages.verdict_values import MODULES
 
 ALL = {table.spec: table for table in tables()}
 TWEAKS = {"skip", "swish", "mish", "ls", "kd", "scaled-init", "redense"}
 WANTED = (
-    "000:1 001:A2 001:A3 001:A4 001:fig1 001:fig5 001:fig7 001:fig9 001:figa12 "
+    "000:1 001:A2 001:A3 001:A4 001:fig1 001:fig2 001:fig5 001:fig7 001:fig9 001:figa11 001:figa12 001:figa13 "
     "002:fig1 002:fig2 002:fig3 002:fig4 002:fig8 002:fig9 002:fig10 002:fig11 002:fig12 002:fig13 "
     "003:fig7 003:2 003:3 003:4 003:7 003:11 003:12 003:13 003:14 003:16 003:21 003:22 003:23 "
+    "004:fig1 004:fig2 004:fig3 004:fig4 004:fig5 004:fig6 004:fig7 004:fig8 004:fig9 004:fig10 004:fig11 "
     "004:text4.1 004:text4.2 004:text4.5"
 )
 beside = pytest.mark.skipif(
@@ -104,7 +108,7 @@ def test_rows_differ_in_what_their_names_say(spec: str) -> None:
     """Keys that only come along (a milestone, a mean) would keep scaled runs out of every cell."""
     allowed = {
         "train.momentum", "train.batch", "search.train.momentum", "search.train.batch",
-        "draw.share", "draw.regulariser", "data.noise.rate", "data.subset.fraction", "data.subset.pick",
+        "draw.share", "draw.regulariser", "model.widths", "data.noise.rate", "data.subset.fraction", "data.subset.pick",
     }  # fmt: skip
     for keys in telling(targets_of(ALL[spec].cells)).values():
         assert keys <= allowed
@@ -113,11 +117,37 @@ def test_rows_differ_in_what_their_names_say(spec: str) -> None:
 @pytest.mark.parametrize("spec", ALL)
 def test_figures_have_no_values_and_tables_have(spec: str) -> None:
     has = [cell.value is not None for cell in ALL[spec].cells]
-    if "fig" in spec:
+    if spec == "004:fig7":  # its caption prints them
+        assert all(has)
+    elif "fig" in spec:
         assert not any(has)
         assert "no numbers are printed" in ALL[spec].note
     else:
         assert has.count(False) == (1 if spec == "000:1" else 0)
+
+
+@pytest.mark.parametrize("spec", ALL)
+def test_what_is_read_from_audits_says_from_which_and_it_measures_that(spec: str) -> None:
+    for cell in ALL[spec].cells:
+        check_audit(cell)
+        audited = needs_audit(cell.metric) or cell.metric == "winning_sparsity.accuracy"
+        assert audited == (cell.audit is not None)
+        if cell.metric.startswith("winning_sparsity"):
+            assert {*MODULES.values()} - {"compositional"} == {*wants_of(str(cell.audit)).recipe.chosen}
+
+
+def test_a_batch_of_the_eigenvalues_of_paper_001_is_one_of_its_trainings() -> None:
+    tables = read_recipe("audit/top-eigenvalue")["metrics"]["hessian"]
+    assert tables["batches"] == 10
+    for spec in ("001:fig2", "001:figa13"):
+        batches = {target.recipe.train.batch for target in targets_of(ALL[spec].cells)}
+        assert batches == {tables["images"]}
+
+
+@beside
+def test_figure_7_of_paper_004_is_printed_so() -> None:
+    found = {row["network"].split()[0]: row["mean_iou"] for row in printed_rows("004", "Fig 7 caption")}
+    assert {cell.row: float(cell.value or 0) for cell in ALL["004:fig7"].cells} == found
 
 
 @pytest.mark.parametrize("spec", [spec for spec in ALL if ALL[spec].cells[0].unit == "percent"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -114,6 +114,15 @@ class KeepSpec(Spec):
     """Epochs after which the weights are kept beside the final ones."""
     lambda_max: Annotated[int, Field(ge=1)] | None = None
     """Spends: training batches on which the largest eigenvalue of the Hessian is measured after each epoch."""
+    metrics: tuple[str, ...] = ()
+    """Spends: what is measured of the net that is trained, along the training, as in `ticketctl list metrics`."""
+    every: Annotated[int, Field(ge=1)] = 1
+    """Epochs between the measurements of `metrics`; the first, before training, and the last always take place."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _in_any_order(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(value)))
 
 
 class DrawSpec(Spec):
@@ -196,6 +205,8 @@ class SpendSpec(Spec):
     """Beside a tweaked ticket also train it without tweaks, to compare with."""
     attribution: bool = False
     """Of several tweaks also train with each alone; and the dense net with all of a set."""
+    small: bool = False
+    """Also train a small dense net, of the same depth, that has as many weights as each level keeps."""
 
 
 Root = Annotated[int, Field(ge=0, lt=2**53)]
@@ -238,26 +249,36 @@ class Recipe(Spec):
     seeds: SeedSpec = SeedSpec()
     tweaks: dict[str, dict[str, Any]] = {}
     """Keys of single tweaks, in a table for each: `[tweaks.skip]`."""
+    metrics: dict[str, dict[str, Any]] = {}
+    """Keys of single metrics among `keep.metrics`, in a table for each: `[metrics.ece]`."""
     sources: dict[str, str] = {}
     """For each key, where its value was read."""
     expected: dict[str, Any] = {}
     """What the paper reports, for comparison."""
 
     def record(self, *sections: str) -> dict[str, Any]:
-        """The recipe as plain data, without its prose; `sections` limits it to some tables."""
-        names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds", "tweaks"}
-        found = self.model_dump(mode="json", include=names, exclude_none=True)
-        return {key: value for key, value in found.items() if key != "tweaks" or value}
+        """The recipe as plain data, without its prose; `sections` limits it to some tables: `[metrics]` to `keep`."""
+        return self._dumped(sections, defaults=True)
 
     def changed(self, *sections: str) -> dict[str, Any]:
         """As `record`, without what stands at its default: a key that is added later changes no old record.
 
         Controls are left out as well: they are made beside a draw, before or after, and are no part of it.
         """
-        names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds", "tweaks"}
-        found = self.model_dump(mode="json", include=names, exclude_defaults=True, exclude_none=True)
+        found = self._dumped(sections, defaults=False)
         found.get("draw", {}).pop("controls", None)
         return found
+
+    def _dumped(self, sections: Collection[str], *, defaults: bool) -> dict[str, Any]:
+        """Without tables and keys that nobody reads: what came later than the first records changes none of them."""
+        names = set(sections) or {"model", "data", "train", "draw", "spend", "keep", "seeds", "tweaks"}
+        names |= {"metrics"} if "keep" in names else set()
+        found = self.model_dump(mode="json", include=names, exclude_defaults=not defaults, exclude_none=True)
+        asked, kept = self.keep.metrics, found.get("keep", {})
+        for key in () if asked else ("metrics", "every"):
+            kept.pop(key, None)
+        found["metrics"] = {key: own for key, own in found.get("metrics", {}).items() if own and key in asked}
+        return {key: own for key, own in found.items() if own or key not in ("keep", "metrics", "tweaks")}
 
     @property
     def fingerprint(self) -> str:
@@ -269,11 +290,9 @@ class Recipe(Spec):
         factor = Fraction(epochs, self.train.epochs) if epochs else scale or Fraction(1)
         if factor == 1:
             return self
-        train = self.train.scaled(factor)
         kept = tuple(sorted({stretched(e, factor) if e else 0 for e in self.keep.epochs}))
-        keep = self.keep.model_copy(update={"epochs": kept})
-        draw = self.draw and self.draw.scaled(factor)
-        return self.model_copy(update={"train": train, "keep": keep, "draw": draw})
+        found = {"train": self.train.scaled(factor), "draw": self.draw and self.draw.scaled(factor)}
+        return self.model_copy(update={**found, "keep": self.keep.model_copy(update={"epochs": kept})})
 
 
 def fingerprint(record: Mapping[str, Any]) -> str:

@@ -67,7 +67,7 @@ def test_callbacks_offer_nothing_odd(tmp_path: Path) -> None:
     assert complete.models("torchvision:none") == []
     assert complete.data("digi")[0][0] == "digits"
     assert complete.devices("c") == [("cpu", ""), ("cuda", "the first GPU")]
-    assert [name for name, _ in complete.listed("m")] == ["methods", "models"]
+    assert [name for name, _ in complete.listed("m")] == ["methods", "metrics", "models"]
     assert complete.recipes("/nowhere/nope/") == []
     (tmp_path / "mine.toml").touch()
     assert complete.recipes(f"{tmp_path}/m") == [(f"{tmp_path}/mine.toml", "a file")]

@@ -90,16 +90,13 @@ def test_levels_are_numbers_or_sparsities(levels: str, tmp_path: Path) -> None:
 
 
 def test_a_row_that_cannot_be_run_is_left_out_or_refused_when_asked_for(tmp_path: Path) -> None:
-    plan = plan_table(Asked(ALL["004:text4.5"], workspace=tmp_path))
-    assert {cell.column for cell in plan.cells} == {"accuracy"}
-    assert all("needs an audit" in line for line in plan.refused)
     recipe = recipe_file(tmp_path)
-    rows = (row("one", recipe, "50"), row("two", recipe, "50", metric="audit.ece"), row("far", recipe, "99"))
+    rows = (row("one", recipe, "50"), row("two", recipe, "50", metric="probe.top"), row("far", recipe, "99"))
     plan = planned(tmp_path, *rows)
     assert [cell.row for cell in plan.cells] == ["one"]
-    assert "needs an audit (audit.ece)" in plan.refused[0]
+    assert "needs a probe (probe.top)" in plan.refused[0]
     assert "no level" in plan.refused[1]
-    with pytest.raises(UsageError, match="row 'two': needs an audit"):
+    with pytest.raises(UsageError, match="row 'two': needs a probe"):
         planned(tmp_path, *rows, rows=["two"])
 
 

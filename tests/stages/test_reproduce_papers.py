@@ -10,24 +10,31 @@ import pytest
 from ticketctl.errors import UsageError
 from ticketctl.stages.against import HALF_LEVEL
 from ticketctl.stages.cells import is_ladder, ladder_of
+from ticketctl.stages.measured import needs_audit
 from ticketctl.stages.papers import tables
 from ticketctl.stages.reproduce import Asked, plan_table
 
-REFUSED = {"000:1": "a draw, which no run records", "004:text4.1": "an audit", "004:text4.2": "an audit"}
+REFUSED = {"000:1": "a draw, which no run records"}
 """Tables of which nothing can be run yet."""
+LONG = {f"004:fig{number}" for number in (2, 3, 4, 5, 6, 8, 9)}
+"""Tables with hundreds of draws: of these the planning takes seconds, and one row of each kind says as much."""
 ALL = {table.spec: table for table in tables()}
 
 
 @pytest.mark.parametrize("spec", ALL)
 def test_every_shipped_table_is_planned_or_says_why_not(spec: str, tmp_path: Path) -> None:
-    asked = Asked(ALL[spec], workspace=tmp_path)
+    kinds = ("LTH, C10-R18", "OMP, C10-R18") if spec == "004:fig2" else ("LTH, C10-R18",)
+    rows = sorted({cell.row for cell in ALL[spec].cells if cell.row.startswith(kinds)})
+    asked = Asked(ALL[spec], rows if spec in LONG else (), workspace=tmp_path)
     if spec in REFUSED:
         with pytest.raises(UsageError, match=REFUSED[spec]):
             plan_table(asked)
         return
     plan = plan_table(asked)
     left = sum(line.partition(", left out ")[2].partition(": ")[0].count(",") + 1 for line in plan.refused)
-    assert len(plan.cells) + left == len(ALL[spec].cells)
+    assert len(plan.cells) + left == sum(not asked.rows or cell.row in rows for cell in ALL[spec].cells)
+    assert bool(plan.audits) == any(needs_audit(cell.metric) for cell in plan.cells)
+    assert {use for _, use in plan.audits} <= set(plan.uses)
     assert {use.draw for use in plan.uses} == set(plan.draws)
     assert len(plan.seeds) == (ALL[spec].seeds or 1)
     assert {draw.seed for draw in plan.draws} == set(plan.seeds)
@@ -78,3 +85,23 @@ def test_rows_go_to_draw_or_spend_as_the_papers_tell(tmp_path: Path) -> None:
     dense = plan_table(Asked(ALL["003:21"], rows=["dense"], seeds=[0], workspace=tmp_path))
     fractions = [draw.recipe.data.subset and draw.recipe.data.subset.fraction for draw in dense.draws]
     assert fractions == [Fraction(1, 100), Fraction(1, 50), Fraction(1, 20), Fraction(1, 10)]
+
+
+def test_a_value_over_the_dense_nets_takes_the_dense_net_of_the_ladder_as_well(tmp_path: Path) -> None:
+    plan = plan_table(Asked(ALL["004:fig3"], rows=["LTH, C10-R20s"], levels="0.8926", workspace=tmp_path))
+    assert sorted(use.level or 0 for use in plan.uses) == [0, 10]
+    assert [audit for audit, _ in plan.audits] == ["audit/lth-pass"] * 2
+    alone = plan_table(Asked(ALL["004:fig5"], rows=["LTH, C10-R20s"], levels="0.8926", workspace=tmp_path))
+    assert [use.level for use in alone.uses] == [10]
+
+
+def test_a_winning_sparsity_takes_audits_of_the_whole_ladder_but_in_accuracy(tmp_path: Path) -> None:
+    plan = plan_table(Asked(ALL["004:text4.5"], rows=["VGG-11 CIFAR-10"], workspace=tmp_path))
+    assert [use.level for _, use in plan.audits] == list(range(25))
+    assert len(plan.cells) == 10
+
+
+def test_the_course_of_the_eigenvalue_is_kept_by_spends(tmp_path: Path) -> None:
+    plan = plan_table(Asked(ALL["001:figa11"], rows=["LTH"], levels="0.8926", seeds=[0], workspace=tmp_path))
+    assert [use.sets for use in plan.uses] == [("keep.lambda_max=3",)]
+    assert not plan.audits

@@ -15,6 +15,7 @@ from typing import TextIO
 import typer
 
 from ticketctl import __version__
+from ticketctl.cli.audit import audit
 from ticketctl.cli.compare import compare
 from ticketctl.cli.demo import demo
 from ticketctl.cli.diff import diff
@@ -41,6 +42,7 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     "draw": draw,
     "spend": spend,
+    "audit": audit,
     "inspect": inspect,
     "verify": verify,
     "diff": diff,

@@ -38,7 +38,10 @@ Within = Annotated[
     typer.Option(help="Exit 1 if a mean lies more than this many points from the paper's."),
 ]
 Metric = Annotated[
-    str | None, typer.Option(help="What is compared. Default: test.accuracy; with --paper the table says.")
+    str | None,
+    typer.Option(
+        help="What is compared: audit.ece, ratio.nll. Default: test.accuracy; with --paper the table says."
+    ),
 ]
 Data = Annotated[str | None, typer.Option(help="With --paper: runs on this data set stand for the paper's.")]
 Format = Annotated[
@@ -91,8 +94,23 @@ def compare(
 def _compare_groups(subjects: Sequence[Subject], metric: str, kind: str) -> None:
     from ticketctl.stages.compare import compare as compared
     from ticketctl.stages.compare import grouped
+    from ticketctl.stages.measured import AUDITED
 
+    if metric.partition(".")[0] in AUDITED:
+        subjects = _read(subjects, metric)
     show_groups(compared(grouped(subjects), metric), metric, kind)
+
+
+def _read(subjects: Sequence[Subject], metric: str) -> Sequence[Subject]:
+    """The runs with their audits, and a note on those that have no such value."""
+    from ticketctl.stages.audits import refuse_mixed, with_audits
+
+    found = with_audits(subjects)
+    refuse_mixed(found, metric)
+    without = [run.audits for run in found if run.audits and run.value(metric) is None]
+    if without:
+        note(f"{_runs(without)} of {len(found)} without {metric}; the first: {without[0].why(metric)}")
+    return found
 
 
 def _compare_cells(

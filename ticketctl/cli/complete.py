@@ -29,6 +29,13 @@ def tweak_sets(incomplete: str) -> Found:
     return _begun([(f"{typed}{comma}{name}", text) for name, text in found], incomplete)
 
 
+def metrics(incomplete: str) -> Found:
+    """Metrics, after those that are typed already."""
+    typed, comma, _ = incomplete.rpartition(",")
+    found = [(f"{typed}{comma}{name}", text) for name, text in _plugins("metrics", "")]
+    return _begun(found, incomplete)
+
+
 def models(incomplete: str) -> Found:
     """Nets with their line of help; after `torchvision:` and `timm:` the nets there."""
     from ticketctl.nets._zoo_names import ZOOS, zoo_names
@@ -94,26 +101,34 @@ def tickets(ctx: typer.Context, incomplete: str) -> Found:
     return _begun([(name, "") for name in names], incomplete)
 
 
-def things(ctx: typer.Context, incomplete: str) -> Found:
-    """Names of the tickets and runs in the workspace, the newest first."""
+def runs(ctx: typer.Context, incomplete: str) -> Found:
+    """Names of the runs in the workspace, the newest first."""
     from ticketctl.artifacts.workspace import run_folders
 
     root = _workspace(ctx)
-    runs = [(folder.relative_to(root).as_posix(), "") for folder in run_folders(root)]
-    return [*tickets(ctx, incomplete), *_begun(runs, incomplete)]
+    return _begun([(folder.relative_to(root).as_posix(), "") for folder in run_folders(root)], incomplete)
+
+
+def things(ctx: typer.Context, incomplete: str) -> Found:
+    """Names of the tickets and runs in the workspace, the newest first."""
+    return [*tickets(ctx, incomplete), *runs(ctx, incomplete)]
 
 
 def listed(incomplete: str) -> Found:
     """What `list` lists."""
-    kinds = ("tickets", "runs", "methods", "tweaks", "models", "data")
+    kinds = ("tickets", "runs", "methods", "tweaks", "metrics", "models", "data")
     return _begun([(kind, "") for kind in kinds], incomplete)
 
 
 def listed_name(ctx: typer.Context, incomplete: str) -> Found:
     """Names of the kind that `list` was asked for."""
-    kind = {"methods": "draws", "tweaks": "tweaks", "models": "nets", "data": "data"}.get(
-        str(ctx.params.get("what"))
-    )
+    kind = {
+        "methods": "draws",
+        "tweaks": "tweaks",
+        "metrics": "metrics",
+        "models": "nets",
+        "data": "data",
+    }.get(str(ctx.params.get("what")))
     return _plugins(kind, incomplete) if kind else []
 
 

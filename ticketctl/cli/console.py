@@ -121,6 +121,12 @@ class Lines(_Job):
             share = f" of {total / 1e6:.0f}" if total else ""
             self.note(f"{name}: {done / 1e6:.0f}{share} MB")
 
+    def work(self, name: str, done: float, total: float) -> None:
+        """Print when it is time."""
+        if time.monotonic() - self.last >= LINE_EVERY:
+            self.last = time.monotonic()
+            self.note(f"{name}, about {duration(total - done)} left in all")
+
 
 class Bars(_Job):
     """One bar for the current training, with the time left of the whole job."""
@@ -145,11 +151,20 @@ class Bars(_Job):
             self.live.stop()
             self.note(f"{self.head}:{shown(self.values)}")
             return
-        filled = int(24 * done / self.total)
-        full, tip, rest = self.signs
-        bar = full * filled + tip + rest * (23 - filled)
-        self._draw(f"{self.head} {bar} {done:.4g}/{self.total:g}{shown(self.values)}, "
+        self._draw(f"{self.head} {self._bar(done / self.total)} {done:.4g}/{self.total:g}{shown(self.values)}, "
                    f"{duration(self.eta(done))} left")  # fmt: skip
+
+    def work(self, name: str, done: float, total: float) -> None:
+        """Redraw."""
+        if done >= total:
+            self.live.stop()
+            return
+        self._draw(f"{name} {self._bar(done / total)} about {duration(total - done)} left")
+
+    def _bar(self, share: float) -> str:
+        filled = int(24 * share)
+        full, tip, rest = self.signs
+        return full * filled + tip + rest * (23 - filled)
 
     def print(self, text: str) -> None:
         """A line above the bar."""

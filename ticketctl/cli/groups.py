@@ -51,6 +51,10 @@ SHEET = [
 ]
 """Columns of CSV: the names and the numbers of `--json`, in the metric's own unit."""
 NONE = "-"
+PLAIN, FINE = ".2f", ".4g"
+"""Forms of numbers: percent and their like, and those of any size."""
+SIZES = ("audit.", "ratio.", "record.")
+"""How metrics begin that are of any size."""
 EQUAL = "all equal: several runs and a single value; neither a deviation nor an interval follows from that"
 
 
@@ -125,7 +129,7 @@ def _cells(one: Compared, metric: str, scale: float) -> list[str]:
     from ticketctl.stages.otherwise import folded
     from ticketctl.stages.rows import in_order
 
-    group, gap = one.group, one.paired
+    group, gap, form = one.group, one.paired, FINE if scale == 1 and metric.startswith(SIZES) else PLAIN
     return [
         group.net,
         group.data,
@@ -135,23 +139,23 @@ def _cells(one: Compared, metric: str, scale: float) -> list[str]:
         ",".join(in_order(group.tweaks)) or NONE,
         folded(one.changes) or NONE,
         counted(len(group.values(metric)), group.diverged),
-        number(group.mean(metric), scale),
-        deviation(group.deviation(metric), group.equal(metric), scale),
-        "" if gap is None else f"{scale * gap.mean:+.2f}",
-        "" if gap is None else _interval(gap, scale),
+        number(group.mean(metric), scale, form),
+        deviation(group.deviation(metric), group.equal(metric), scale, form),
+        "" if gap is None else f"{scale * gap.mean:+{form}}",
+        "" if gap is None else _interval(gap, scale, form),
         "" if gap is None else str(gap.n),
     ]
 
 
-def _interval(gap: Paired, scale: float) -> str:
+def _interval(gap: Paired, scale: float, form: str) -> str:
     if gap.half_width is None:
         return "all equal" if gap.equal else "no interval"
-    return f"{scale * (gap.mean - gap.half_width):+.2f} to {scale * (gap.mean + gap.half_width):+.2f}"
+    return f"{scale * (gap.mean - gap.half_width):+{form}} to {scale * (gap.mean + gap.half_width):+{form}}"
 
 
-def deviation(value: float | None, equal: bool, scale: float = 1) -> str:
+def deviation(value: float | None, equal: bool, scale: float = 1, form: str = PLAIN) -> str:
     """A sample deviation; one of 0 is told as what it is, so that nobody reads certainty in it."""
-    return "all equal" if equal else number(value, scale)
+    return "all equal" if equal else number(value, scale, form)
 
 
 def counted(n: int, diverged: int) -> str:
@@ -159,6 +163,6 @@ def counted(n: int, diverged: int) -> str:
     return f"{n}" + (f" ({diverged} diverged)" if diverged else "")
 
 
-def number(value: float | None, scale: float = 1) -> str:
-    """To two places."""
-    return NONE if value is None else f"{scale * value:.2f}"
+def number(value: float | None, scale: float = 1, form: str = PLAIN) -> str:
+    """To two places; in the form `FINE` to four digits."""
+    return NONE if value is None else f"{scale * value:{form}}"

@@ -11,6 +11,7 @@ import typer
 
 from ticketctl.cli import options as opt
 from ticketctl.cli.complete import things
+from ticketctl.cli.lone import show_lone
 from ticketctl.cli.output import percent, print_json, print_line, print_table, visible
 from ticketctl.cli.words import data_words
 from ticketctl.errors import UsageError, listed
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 Thing = Annotated[
     str | None,
     typer.Argument(
-        help="A ticket or run: path, id prefix or name. Default: newest ticket.", autocompletion=things
+        help="A ticket or run: path, id prefix or name; or one of their files. Default: newest ticket.",
+        autocompletion=things,
     ),
 ]
 Level = Annotated[
@@ -39,8 +41,19 @@ def inspect(
     json: opt.Json = False,
 ) -> None:
     """Say what a ticket or run is, from its manifest. Never imports torch, never runs anything."""
+    from ticketctl.artifacts.lone import is_lone
     from ticketctl.artifacts.run import Run
 
+    if thing is not None and is_lone(thing):
+        if recipe or level is not None:
+            raise UsageError(f"{thing} is a payload file; --show-recipe and --level are for tickets and runs")
+        show_lone(Path(thing), json)
+        return
+    if thing is not None and (verdict := verdict_folder(Path(thing))) is not None:
+        from ticketctl.cli.verdict import inspect_verdict
+
+        inspect_verdict(verdict, json)
+        return
     if thing is not None and (inside := folders_of_runs(Path(thing), workspace)):
         if recipe or level is not None:
             raise UsageError(f"{thing} holds {len(inside)} runs; say which: ticketctl inspect {inside[0]}")
@@ -56,6 +69,12 @@ def inspect(
         _show_run(found)
     else:
         _show_ticket(found, wanted)
+
+
+def verdict_folder(path: Path) -> Path | None:
+    """The folder of the verdict that is meant, by itself or by its document; None if none is."""
+    folder = path.parent if path.name == "verdict.json" else path
+    return folder if (folder / "verdict.json").is_file() else None
 
 
 def folders_of_runs(thing: Path, workspace: Path) -> list[Path]:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from ticketctl.artifacts.models import RunManifest, TicketManifest
     from ticketctl.plugins import Plugin
 
-KINDS = {"methods": "draws", "tweaks": "tweaks", "models": "nets", "data": "data"}
+KINDS = {"methods": "draws", "tweaks": "tweaks", "metrics": "metrics", "models": "nets", "data": "data"}
 FACTS = {
     "draws": {"cost": "epochs", "nested": "nested"},
     "tweaks": {"changes": "changes", "cost": "cost"},
+    "metrics": {"data": "data", "cost": "cost"},
 }
 """Facts with room in the table of all, and their columns."""
 
@@ -34,7 +35,10 @@ GROUP_TITLES = {
 
 def list_(
     what: Annotated[
-        str, typer.Argument(help="tickets, runs, methods, tweaks, models or data.", autocompletion=listed)
+        str,
+        typer.Argument(
+            help="tickets, runs, methods, tweaks, metrics, models or data.", autocompletion=listed
+        ),
     ] = "tickets",
     name: Annotated[
         str | None,

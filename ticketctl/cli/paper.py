@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ticketctl.cli.groups import EQUAL, NONE, counted, deviation, number
+from ticketctl.cli.groups import EQUAL, FINE, NONE, PLAIN, counted, deviation, number
 from ticketctl.cli.output import note, print_failure, print_json, print_line, visible
 from ticketctl.cli.tabular import print_as, print_sheet, remark
 from ticketctl.errors import TicketctlError
@@ -115,16 +115,20 @@ def _sheet(line: Line, table: Table) -> dict[str, Any]:
 
 def _line_cells(line: Line, table: Table) -> list[str]:
     cell, group = line.cell, line.group
+    from ticketctl.stages.measured import needs_audit
+
+    fine = cell.unit == "number" or (cell.unit == "share" and needs_audit(cell.metric))
+    form = FINE if fine else PLAIN
     told = "no value printed" if cell.value is None else str(cell.value) + "*" * cell.nonconverged
     other = "; ".join(line.differs) or ("as its recipe" if group else "")
     return [
         cell.row,
         cell.column,
-        "missing" if group is None else number(line.ours),
-        deviation(line.deviation, line.equal),
+        "missing" if group is None else number(line.ours, form=form),
+        deviation(line.deviation, line.equal, form=form),
         told,
         NONE if cell.deviation is None else str(cell.deviation),
-        NONE if line.difference is None else f"{line.difference:+.2f}",
+        NONE if line.difference is None else f"{line.difference:+{form}}",
         counted(line.n, group.diverged if group else 0),
         "?" if table.seeds is None else str(table.seeds),
         other if not line.why or line.why == "no run" else "; ".join(filter(None, [line.why, other])),

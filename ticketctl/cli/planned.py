@@ -9,6 +9,7 @@ from ticketctl.cli.console import duration
 from ticketctl.cli.output import print_line, print_table
 
 if TYPE_CHECKING:
+    from ticketctl.stages.auditing import Exam
     from ticketctl.stages.bill import Bill
     from ticketctl.stages.errands import Task
     from ticketctl.stages.reproduce import Planned
@@ -29,8 +30,8 @@ def show_plan(planned: Planned, todo: list[Task], bill: Bill) -> None:
     print_line("")
 
 
-def told(planned: Planned, todo: list[Task], bill: Bill, *, timed: bool) -> list[str]:
-    """The cost in a few lines."""
+def told(planned: Planned, asked: list[Exam], bill: Bill, *, timed: bool) -> list[str]:
+    """The cost in a few lines; of audits, how many there are."""
     cost, table = bill.record(), planned.asked.table
     most = "at most " if cost["at_most"] else ""
     steps = "" if cost["steps"] is None else f" and {cost['steps']:,} steps"
@@ -43,9 +44,21 @@ def told(planned: Planned, todo: list[Task], bill: Bill, *, timed: bool) -> list
         f"{_many(spends, 'training')} beside them",
         f"to train    {most}{_many(cost['trainings'], 'training')}, {cost['epochs']:g} epochs{steps} in all",
     ]
+    lines += [f"to audit    {_audits(asked)}"] if asked else []
     if timed:
-        lines.append(f"time        {time_told(cost)}")
+        rest = "; the time of audits is not counted" if any(not exam.there for exam in asked) else ""
+        lines.append(f"time        {time_told(cost)}{rest}")
     return [*lines, *(f"caution     {text}" for text in cautions(planned))]
+
+
+def _audits(asked: list[Exam]) -> str:
+    """How many audits of each recipe are to be taken."""
+    said = []
+    for name in dict.fromkeys(exam.audit for exam in asked):
+        mine = [exam for exam in asked if exam.audit == name]
+        there = sum(exam.there for exam in mine)
+        said.append(f"{_many(len(mine) - there, 'run')} by {name}" + (f", {there} there" if there else ""))
+    return ", ".join(said)
 
 
 def time_told(cost: Mapping[str, Any]) -> str:
@@ -84,7 +97,7 @@ def cautions(planned: Planned) -> list[str]:
     return found
 
 
-def plan_record(planned: Planned, todo: list[Task], bill: Bill) -> dict[str, Any]:
+def plan_record(planned: Planned, todo: list[Task], asked: list[Exam], bill: Bill) -> dict[str, Any]:
     """For `--json`."""
     table = planned.asked.table
     draws = [
@@ -106,10 +119,16 @@ def plan_record(planned: Planned, todo: list[Task], bill: Bill) -> dict[str, Any
         "seeds": list(planned.seeds),
         "draws": draws,
         "runs": [_task_record(task) for task in todo],
+        "audits": [_exam_record(exam) for exam in asked],
         "cost": bill.record(),
         "refused": list(planned.refused),
         "cautions": cautions(planned),
     }
+
+
+def _exam_record(exam: Exam) -> Mapping[str, Any]:
+    folder = None if exam.folder is None else str(exam.folder)
+    return {"draw": str(exam.draw.folder), "recipe": exam.audit, "folder": folder, "there": exam.there}
 
 
 def _task_record(task: Task) -> Mapping[str, Any]:

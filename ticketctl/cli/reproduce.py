@@ -61,7 +61,7 @@ def reproduce(
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Reproduce a table or figure of a paper: all its draws and spends, each made once, and the comparison.
+    """Reproduce a table or figure of a paper: all its draws, spends and audits, each made once, and the comparison.
 
     Draws and runs that lie in the workspace are found, however they were made. The same command again goes on where it
     stopped. Without --seed there are as many runs as the paper has. Exit 4 if every run diverged.
@@ -72,6 +72,7 @@ def reproduce(
 
     ticketctl reproduce papers/001-toast/table-a2 --rows LTH,skip --levels 0,0.8926 --seed 42 --scale 0.1
     """
+    from ticketctl.stages.auditing import check_audits
     from ticketctl.stages.papers import find_table
     from ticketctl.stages.reproduce import Asked, plan_table
 
@@ -79,6 +80,7 @@ def reproduce(
     factor = opt.scale_of(scale, None)
     asked = Asked(find_table(table), rows or (), levels, opt.seeds_of(seed), factor, data, workspace)
     planned = plan_table(asked)
+    check_audits(planned)
     where = opt.where(workspace=workspace, device=device, data=data, data_dir=data_dir, offline=offline)
     for text in [*planned.refused, *planned.notes, f"repeat with: {_line(planned, table, scale, where)}"]:
         note(text, quiet)
@@ -102,18 +104,19 @@ def _line(planned: Planned, name: str, scale: float | None, where: list[str]) ->
 
 def _estimate(planned: Planned, device: str, data_dir: Path | None, quiet: bool, json: bool) -> None:
     """The plan and its cost; what is not here is not fetched for it."""
+    from ticketctl.stages.auditing import exams
     from ticketctl.stages.errands import tasks
 
-    todo, faults = tasks(planned), list[str]()
+    todo, asked, faults = tasks(planned), exams(planned), list[str]()
     with surroundings(device, data_dir, True, quiet, None, planned.asked.workspace) as around:
         from ticketctl.stages.bill import bill_of, survey
 
         bill = bill_of(planned, todo, survey(planned, todo, around, timed=True, faults=faults))
     if json:
-        print_json({**plan_record(planned, todo, bill), "unknown": list(dict.fromkeys(faults))})
+        print_json({**plan_record(planned, todo, asked, bill), "unknown": list(dict.fromkeys(faults))})
         return
     show_plan(planned, todo, bill)
-    for text in told(planned, todo, bill, timed=True):
+    for text in told(planned, asked, bill, timed=True):
         print_line(text)
     for fault in dict.fromkeys(faults):
         print_line(visible(f"unknown     {fault}"))
@@ -125,10 +128,12 @@ def _estimate(planned: Planned, device: str, data_dir: Path | None, quiet: bool,
 def _carry_out(
     planned: Planned, device: str, data_dir: Path | None, offline: bool, quiet: bool, json: bool
 ) -> None:
+    from ticketctl.stages.auditing import exams
     from ticketctl.stages.errands import tasks
 
-    todo, workspace = tasks(planned), planned.asked.workspace
-    if all(task.there for task in todo) and all(draw.done for draw in planned.draws):
+    todo, asked, workspace = tasks(planned), exams(planned), planned.asked.workspace
+    trained = all(task.there for task in todo) and all(draw.done for draw in planned.draws)
+    if trained and all(exam.there for exam in asked):
         note("all of it is there already", quiet)
         from ticketctl.stages.errands import ready_runs
 
@@ -139,7 +144,7 @@ def _carry_out(
         from ticketctl.stages.carry import carry_out
 
         bill = bill_of(planned, todo, survey(planned, todo, around, timed=False, faults=None))
-        for text in told(planned, todo, bill, timed=False):
+        for text in told(planned, asked, bill, timed=False):
             note(text, quiet)
         note(f"writes to {workspace}; the same command goes on there after an interruption", quiet)
         fits = sum(item.trainings for item in bill.draws.values()) + len(todo)
@@ -161,6 +166,7 @@ def _show(planned: Planned, folders: list[Path], carried: Carried | None, json: 
             "seeds": list(planned.seeds),
             "drawn": carried.drawn if carried else 0,
             "trained": carried.trained if carried else 0,
+            "audited": carried.audited if carried else 0,
             "faults": faults,
             "refused": list(planned.refused),
             "cautions": cautions(planned),

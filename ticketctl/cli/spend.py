@@ -14,6 +14,7 @@ from ticketctl.cli.complete import tickets, tweak_sets
 from ticketctl.cli.devices import check
 from ticketctl.cli.output import note, percent, print_failure, print_json, print_line, print_table, visible
 from ticketctl.cli.quote import priced, show_plan
+from ticketctl.cli.small import show_small, train_small
 from ticketctl.errors import DivergedError
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def spend(
         from ticketctl.stages.spent import as_record, ladder_under_noise, table
 
         spent = list(spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, around))
-        rows = table(spent)
+        rows, small = table(spent), train_small(chosen, workspace, around)
     failure = (
         None if any(row.n for row in rows) else DivergedError("no run stayed finite; try a lower train.lr")
     )
@@ -146,6 +147,7 @@ def spend(
         show(rows)
         show_noise(rows, ladder_under_noise(spent))
         show_places(spent)
+        show_small(small)
     if failure:
         note(f"ticketctl: {failure}")
         raise typer.Exit(failure.exit_code)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.inspect import Thing
+from ticketctl.cli.inspect import Thing, verdict_folder
 from ticketctl.cli.output import note, print_failure, print_json, print_line, print_table, visible
 from ticketctl.errors import ArtifactError
 
@@ -15,12 +17,21 @@ def verify(
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
 ) -> None:
-    """Check every byte of a ticket or run: digests, counts, padding, shapes, zeros. Exit 3 if anything fails."""
+    """Check every byte of a ticket, run or file: digests, counts, padding, shapes, zeros. Exit 3 if anything fails."""
+    from ticketctl.artifacts.lone import is_lone, verify_lone
     from ticketctl.artifacts.verify import verify_run, verify_ticket
     from ticketctl.artifacts.workspace import folder_of
 
-    folder, kind = folder_of(thing, workspace)
-    checks = verify_ticket(folder) if kind == "ticket" else verify_run(folder)
+    if thing is not None and is_lone(thing):
+        folder = Path(thing)
+        kind, checks = verify_lone(folder)
+    elif thing is not None and (place := verdict_folder(Path(thing))) is not None:
+        from ticketctl.stages.verdict_check import verify as verify_verdict
+
+        folder, kind, checks = place, "verdict", verify_verdict(place)
+    else:
+        folder, kind = folder_of(thing, workspace)
+        checks = verify_ticket(folder) if kind == "ticket" else verify_run(folder)
     sound = all(check.ok for check in checks)
     results = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks]
     result = {"folder": str(folder), "kind": kind, "sound": sound, "checks": results}

@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
+from ticketctl.stages.audit_wants import check_audit
+from ticketctl.stages.audits import with_audits
 from ticketctl.stages.compare import Group, unit_of
+from ticketctl.stages.measured import needs_audit
 from ticketctl.stages.papers import Cell, Table
 from ticketctl.stages.targets import Target, agree, differences, targets_of, telling
+from ticketctl.stages.winning import Ladders, accuracy_win
 
 HALF_LEVEL = math.log(1 / 0.8) / 2
-POINT = Fraction(1, 100)
-"""Paper 004's tolerance: a ticket wins that is at most a point of accuracy below the dense net (Fig. 2)."""
 OTHERWISE = ("data.noise.", "data.subset.", "data.drop.")
 """Other data than the data set's own: never taken for it."""
 
@@ -49,6 +50,23 @@ class Line:
         return None if self.ours is None or self.cell.value is None else self.ours - float(self.cell.value)
 
 
+@dataclass(frozen=True)
+class Known:
+    """Groups of runs with what their audits say under one recipe."""
+
+    groups: Sequence[Group]
+    ladders: Ladders
+
+    @classmethod
+    def of(cls, groups: Sequence[Group], audit: str | None) -> Known:
+        """The same groups; without a recipe, without audits."""
+        if audit is None:
+            return cls(groups, Ladders(None))
+        runs = iter(with_audits([run for group in groups for run in group.runs], audit))
+        read = [replace(group, runs=tuple(next(runs) for _ in group.runs)) for group in groups]
+        return cls(read, Ladders(audit))
+
+
 def against(table: Table, groups: Sequence[Group], *, data: str | None = None) -> list[Line]:
     """Every cell of the table with each group of runs that belongs to it, the one most like the paper's first.
 
@@ -61,13 +79,17 @@ def against(table: Table, groups: Sequence[Group], *, data: str | None = None) -
         UsageError: the table names a recipe that is not there, or keys that it cannot have.
     """
     targets = targets_of(table.cells)
-    keys = telling(targets)
-    found = []
+    keys, found = telling(targets), list[Line]()
+    for cell in table.cells:
+        check_audit(cell)
+    audits = {cell.audit if needs_audit(cell.metric) else None for cell in table.cells}
+    by_audit = {audit: Known.of(groups, audit) for audit in audits}
     for cell, wanted in zip(table.cells, targets, strict=True):
         tell = {key for key in keys[wanted.kind] if key not in cell.unknown}
-        fit = [group for group in groups if _fits(group, wanted, tell, data)]
+        known = by_audit[cell.audit if needs_audit(cell.metric) else None]
+        fit = [group for group in known.groups if _fits(group, wanted, tell, data)]
         kind = (wanted.net, wanted.data, wanted.method)
-        found += [replace(line, kind=kind) for line in _lines(cell, wanted, fit, groups)]
+        found += [replace(line, kind=kind) for line in _lines(cell, wanted, fit, known)]
     return found
 
 
@@ -113,35 +135,42 @@ def _fits(group: Group, wanted: Target, tell: Iterable[str], data: str | None) -
 # ------------------------------------------------------------------------------------------------------- the lines
 
 
-def _lines(cell: Cell, wanted: Target, fit: Sequence[Group], groups: Sequence[Group]) -> list[Line]:
+def _lines(cell: Cell, wanted: Target, fit: Sequence[Group], known: Known) -> list[Line]:
     if cell.metric.startswith("winning_sparsity"):
-        return _winning(cell, wanted, fit, groups)
+        return _winning(cell, wanted, fit, known)
     near = _nearest(cell, fit)
     if not near:
         return [_missing(cell, "no run")]
+    return sorted((_line(cell, wanted, group) for group in near), key=lambda line: len(line.differs))
+
+
+def _line(cell: Cell, wanted: Target, group: Group) -> Line:
     scale = unit_of(cell.metric)[0] if cell.unit == "percent" else 1.0
-    lines = []
-    for group in near:
-        mean, deviation = group.mean(cell.metric), group.deviation(cell.metric)
-        why = (
-            ""
-            if mean is not None
-            else "diverged"
-            if not group.finite
-            else f"{cell.metric} is not in these runs"
-        )
-        lines.append(
-            Line(
-                cell,
-                group,
-                None if mean is None else scale * mean,
-                None if deviation is None else scale * deviation,
-                len(group.values(cell.metric)),
-                differences(group, wanted, cell),
-                why,
-            )
-        )
-    return sorted(lines, key=lambda line: len(line.differs))
+    mean, deviation = group.mean(cell.metric), group.deviation(cell.metric)
+    n, unread = len(group.values(cell.metric)), _unread(cell, group)
+    why = (
+        "" if mean is not None else "diverged" if not group.finite else f"{cell.metric} is not in these runs"
+    )
+    return Line(
+        cell,
+        group,
+        None if mean is None else scale * mean,
+        None if deviation is None else scale * deviation,
+        n,
+        differences(group, wanted, cell),
+        unread if group.finite and unread else why,
+    )
+
+
+def _unread(cell: Cell, group: Group) -> str:
+    """Why the metric could not be read from the audits of some runs: of the first of them."""
+    if not needs_audit(cell.metric):
+        return ""
+    without = [run.audits for run in group.finite if run.audits and run.value(cell.metric) is None]
+    if not without:
+        return ""
+    few = f"{len(without)} of {len(group.finite)} runs: " if len(group.finite) > 1 else ""
+    return few + without[0].why(cell.metric)
 
 
 def _missing(cell: Cell, why: str) -> Line:
@@ -165,41 +194,19 @@ def _recipe(group: Group) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(group.settings.items()))
 
 
-def _winning(cell: Cell, wanted: Target, fit: Sequence[Group], groups: Sequence[Group]) -> list[Line]:
-    """The highest sparsity at which the mean accuracy is at most a point below the dense net's."""
-    if not cell.metric.endswith(".accuracy"):
-        return [_missing(cell, "needs more than accuracies: an audit")]
-    ladders: dict[tuple[tuple[str, str], ...], list[Group]] = {}
+def _winning(cell: Cell, wanted: Target, fit: Sequence[Group], known: Known) -> list[Line]:
+    """Of every ladder, the highest sparsity that wins."""
+    found: dict[tuple[tuple[str, str], ...], list[Group]] = {}
     for group in fit:
-        ladders.setdefault(_recipe(group), []).append(group)
+        found.setdefault(_recipe(group), []).append(group)
     lines = []
-    for ladder in ladders.values():
-        dense = [group for group in groups if _is_dense_of(group, ladder[0])]
-        floor = _exact(dense[0]) if len(dense) == 1 else None
-        winners = [
-            g
-            for g in ladder
-            if floor is not None and (mean := _exact(g)) is not None and mean >= floor - POINT
-        ]
-        best = min(winners, key=lambda group: group.density, default=None)
-        why = "" if best else "no dense net beside them" if floor is None else "no level wins"
-        ours = float(100 * (1 - best.density)) if best else None
-        n = min(len(group.values("test.accuracy")) for group in ladder) if best else 0
-        lines.append(Line(cell, best or ladder[0], ours, None, n, differences(ladder[0], wanted, cell), why))
+    for ladder in found.values():
+        name, best = cell.metric.partition(".")[2], ladder[0]
+        if needs_audit(cell.metric):
+            win = known.ladders.win(name, ladder)
+        else:
+            win, best = accuracy_win(ladder, known.groups)
+        ours = None if win.sparsity is None else float(100 * win.sparsity)
+        other = differences(ladder[0], wanted, cell)
+        lines.append(Line(cell, best, ours, None, 0 if ours is None else win.n, other, win.why))
     return lines or [_missing(cell, "no run")]
-
-
-def _is_dense_of(group: Group, ticket: Group) -> bool:
-    own = {
-        key: value
-        for key, value in ticket.settings.items()
-        if not key.startswith(("draw.", "spend.", "search"))
-    }
-    kind = (group.net, group.data, group.method, group.tweaks)
-    return kind == (ticket.net, ticket.data, "dense", ticket.tweaks) and own == group.settings
-
-
-def _exact(group: Group) -> Fraction | None:
-    """The mean test accuracy without rounding: a verdict hangs on it."""
-    values = [Fraction(repr(value)) for value in group.values("test.accuracy")]
-    return sum(values, Fraction(0)) / len(values) if values else None

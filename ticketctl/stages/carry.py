@@ -1,4 +1,4 @@
-"""Carry out a planned table: every draw, then what is spent of it; what lies there is not made again."""
+"""Carry out a planned table: every draw, what is spent of it, its audits; what lies there is not made again."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from ticketctl.artifacts.run import open_run
 from ticketctl.errors import DivergedError
+from ticketctl.plugins import is_own
 from ticketctl.progress import Reporter
+from ticketctl.seeds import Seeds
+from ticketctl.stages.audit import Audit, audit
+from ticketctl.stages.auditing import Exam, exams
 from ticketctl.stages.draw import draw as make
 from ticketctl.stages.errands import Batch, batches, uses_of
+from ticketctl.stages.examined import wanted
 from ticketctl.stages.reproduce import Draw, Planned
 from ticketctl.stages.setting import Surroundings
+from ticketctl.stages.shown import shown
 from ticketctl.stages.spend import spend
+from ticketctl.stages.subject import subject_of
 from ticketctl.train.bench import poll
 
 
@@ -45,6 +53,9 @@ class Whole:
     def download(self, name: str, done: int, total: int | None) -> None:  # noqa: D102
         self.reporter.download(name, done, total)
 
+    def work(self, name: str, done: float, total: float) -> None:  # noqa: D102
+        self.reporter.work(name, done, total)
+
     def alive(self) -> None:  # noqa: D102
         self.reporter.alive()
 
@@ -59,12 +70,14 @@ class Carried:
     """How many spends were trained now."""
     drawn: int = 0
     """How many draws were made now."""
+    audited: int = 0
+    """How many runs were audited now."""
     faults: list[str] = field(default_factory=list)
     """Draws and spends that could not come to their end because something diverged."""
 
 
 def carry_out(planned: Planned, fits: int, around: Surroundings) -> Carried:
-    """Draw and spend, in the table's order; a run that diverges is kept, and the rest goes on.
+    """Draw and spend, in the table's order, then audit; a run that diverges is kept, and the rest goes on.
 
     The same call again goes on where the last one stopped.
 
@@ -87,7 +100,22 @@ def carry_out(planned: Planned, fits: int, around: Surroundings) -> Carried:
             continue
         for batch in batches(draw, uses_of(planned, draw), planned.asked.workspace):
             _spend(batch, found, around)
+    for exam in exams(planned):
+        if exam.folder is not None and not exam.there:
+            found.audited += 1
+            _audit(exam, exam.folder, around)
     return found
+
+
+def _audit(exam: Exam, folder: Path, around: Surroundings) -> None:
+    poll(around.stop)
+    around.reporter.note(f"audit {folder} by {exam.audit}")
+    # the table's recipe names net and data, and so does whoever names the table
+    recipe = exam.draw.recipe
+    trusted = (f"model.name={recipe.model.name}",) if is_own("nets", recipe.model.name) else ()
+    asked, seeds = wanted(None, trusted, recipe.data.name, exam.audit), Seeds(0)
+    subject = subject_of(open_run(folder), asked.sets, around)
+    audit(Audit(subject, asked, shown(subject, asked.recipe.audit, seeds, around), seeds))
 
 
 def _make(draw: Draw, around: Surroundings) -> bool:

@@ -13,6 +13,7 @@ from ticketctl.errors import KNOWN, UsageError, listed, near_miss
 from ticketctl.plugins import keys
 from ticketctl.recipe import Recipe
 from ticketctl.stages.against import HALF_LEVEL
+from ticketctl.stages.audit_wants import check_audit
 from ticketctl.stages.measured import MISSING
 from ticketctl.stages.papers import Cell, Table
 from ticketctl.stages.targets import check_control
@@ -28,9 +29,10 @@ def refusal(cell: Cell) -> str | None:
     """What the cell needs that ticketctl cannot do yet; None where it can be run.
 
     Raises:
-        UsageError: there is no such control.
+        UsageError: there is no such control, audit, or row of an audit.
     """
     check_control(cell)
+    check_audit(cell)
     if is_winning(cell):
         return None
     found = MISSING.get(cell.metric.partition(".")[0])
@@ -43,8 +45,8 @@ def refusal(cell: Cell) -> str | None:
 
 
 def is_winning(cell: Cell) -> bool:
-    """Whether the cell is worked out from the accuracies of a whole ladder and of the dense net."""
-    return cell.metric.startswith("winning_sparsity") and cell.metric.endswith(".accuracy")
+    """Whether the cell is worked out from a whole ladder and the dense net."""
+    return cell.metric.startswith("winning_sparsity")
 
 
 # ------------------------------------------------------------------------------------------------------------- rows

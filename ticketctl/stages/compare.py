@@ -139,7 +139,7 @@ def compare(groups: Sequence[Group], metric: str) -> list[Compared]:
     Raises:
         UsageError: no run has the metric; names what there is.
     """
-    known = {name for group in groups for run in group.runs for name in run.manifest.metrics}
+    known = {name for group in groups for run in group.runs for name in run.known}
     if metric not in known:
         raise UsageError(f"no run measured {metric!r}; {near_miss(metric, known)}")
     apart = zip(groups, changes(groups), strict=True)

@@ -28,6 +28,7 @@ from ticketctl.train.hooks import Hooks
 from ticketctl.train.kit import Kit, Teacher, Trained, equip, started
 from ticketctl.train.lab import Fit, Wish
 from ticketctl.train.state import State
+from ticketctl.train.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,14 @@ class Outfit:
         return Mask.full(mask.shapes()) if dense else mask
 
     def record(self, fit: Fit) -> dict[str, torch.Tensor]:
-        """What is kept of what hooks held at the end: what a tweak's RECORD names, as `<tweak>.<name>`; curvature."""
+        """What is kept of what hooks held at the end: a tweak's RECORD, as `<tweak>.<name>`; curvature; metrics."""
         found: dict[str, torch.Tensor] = {}
         for number, name in enumerate(self.acting):
             for key in literal(name, "RECORD", ()):
                 held = fit.hook(number).items()
                 found |= {f"{name.replace('-', '_')}.{at}": value for at, value in held if at.startswith(key)}
         for number, hook in enumerate(self.beside, len(self.hooks)):
-            found |= fit.hook(number) if isinstance(hook, Curvature) else {}
+            found |= fit.hook(number) if isinstance(hook, Curvature | Watch) else {}
         return found
 
 

@@ -30,6 +30,8 @@ class Batch:
 
     chosen: Chosen
     jobs: tuple[Job, ...]
+    asked: tuple[Job, ...]
+    """Those of them that the table reports."""
 
     @property
     def done(self) -> bool:
@@ -81,10 +83,10 @@ def _batch(draw: Draw, control: str, sets: tuple[str, ...], uses: Sequence[Use],
         tweaks=tuple(",".join(names) for names in dict.fromkeys(use.tweaks for use in uses) if names),
     )
     chosen = prepare_spend(wanted)
-    asked = [job for job in chosen.jobs if (job.level, job.tweaks) in pairs]
+    asked = tuple(job for job in chosen.jobs if (job.level, job.tweaks) in pairs)
     needed = {one.folder for job in asked for one in needed_by(job)}
     todo = tuple(job for job in chosen.jobs if job.folder in needed)
-    return Batch(chosen, todo)
+    return Batch(chosen, todo, asked)
 
 
 # ------------------------------------------------------------------------------------------------------------ tasks

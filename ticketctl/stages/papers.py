@@ -21,10 +21,11 @@ from ticketctl.recipe import Recipe
 from ticketctl.recipe_base import Rational, Spec, fault, fields_of, shown
 from ticketctl.recipe_files import table_names
 from ticketctl.shipped import room
-from ticketctl.stages.measured import LAST, MEASURED, MISSING
+from ticketctl.stages.measured import wrong_metric
 from ticketctl.stages.tweaking import tweak_set
 
 Scalar = str | bool | int | Decimal
+Unit = Literal["percent", "share", "epochs", "number"]
 
 
 class Row(Spec):
@@ -45,7 +46,7 @@ class Row(Spec):
     over: str = "sparsity"
     """What the cells' names are: sparsities in percent, values of a recipe key, or ends of a metric's name."""
     sparsity: Annotated[Rational, Field(ge=0, lt=100)] | None = None
-    """Of the whole row in percent, where `over` is a recipe key."""
+    """Of the whole row in percent, where `over` is a recipe key or metric."""
     cells: tuple[str, ...] = ()
     """Cells without a printed value."""
     values: dict[str, Decimal] = Field(default_factory=dict)
@@ -56,7 +57,9 @@ class Row(Spec):
     """Cells of which the paper says that some run did not learn."""
     metric: str | None = None
     """Instead of the table's."""
-    unit: Literal["percent", "share", "epochs"] | None = None
+    unit: Unit | None = None
+    """Instead of the table's."""
+    audit: str | None = None
     """Instead of the table's."""
 
     @model_validator(mode="after")
@@ -69,8 +72,14 @@ class Row(Spec):
             raise ValueError(
                 f"over: must be sparsity, metric or a recipe key, as train.lr, not {self.over!r}"
             )
-        if ("." in self.over) != (self.sparsity is not None):
-            raise ValueError("say sparsity where `over` is a recipe key, and only there")
+        if (
+            self.sparsity is None
+            if "." in self.over
+            else self.sparsity is not None and self.over == "sparsity"
+        ):
+            raise ValueError(
+                "say sparsity where `over` is a recipe key, and only there or where it is metric"
+            )
         return self
 
 
@@ -86,7 +95,9 @@ class TableSpec(Spec):
     seed_list: tuple[Annotated[int, Field(ge=0, lt=2**53)], ...] = ()
     """Those runs' seeds, where the paper names them."""
     metric: str
-    unit: Literal["percent", "share", "epochs"]
+    unit: Unit
+    audit: str | None = None
+    """The recipe of the audits that metrics are read from: `audit/lth-pass`."""
     row: tuple[Row, ...]
 
     @model_validator(mode="after")
@@ -114,6 +125,8 @@ class Cell:
     value: Decimal | None
     deviation: Decimal | None
     nonconverged: bool
+    audit: str | None = None
+    """The recipe of the audits that the metric is read from."""
 
 
 @dataclass(frozen=True)
@@ -233,8 +246,9 @@ def _check(row: Row, table: TableSpec) -> None:
     for name in (
         [f"{metric}.{column}" for column in (*row.values, *row.cells)] if row.over == "metric" else [metric]
     ):
-        if name not in MEASURED and name.partition(".")[0] not in MISSING:
-            raise UsageError(f"no metric {name!r}; {near_miss(name, LAST)}")
+        wrong = wrong_metric(name, row.audit or table.audit)
+        if wrong:
+            raise UsageError(wrong)
     for key in row.unknown:
         *place, last = key.split(".")
         known = fields_of(Recipe, place)
@@ -265,6 +279,7 @@ def _cells(row: Row, table: TableSpec) -> Iterator[Cell]:
             row.values.get(column),
             row.deviations.get(column),
             column in row.nonconverged,
+            row.audit or table.audit,
         )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-ASIDE = {"seeds", "keep"}
-"""Tables that say nothing of one seed's result: seeds stand apart, kept epochs change nothing."""
+ASIDE = {"seeds", "keep", "metrics"}
+"""Tables that say nothing of one seed's result: seeds stand apart, what is kept and measured changes nothing."""
 SILENT = re.compile(
     r"spend\.(?!(schedule|start|optimizer)$)|draw\.(rounds|density|keep|controls)$|train\.(threads|deterministic)$|.*\.record$"
 )

@@ -28,6 +28,7 @@ from ticketctl.stages.cells import (
     rows_asked,
 )
 from ticketctl.stages.finished import finished_draw
+from ticketctl.stages.measured import needs_audit, needs_dense
 from ticketctl.stages.papers import Cell, Table
 from ticketctl.stages.repeat import settings
 from ticketctl.stages.request import run_folder
@@ -101,6 +102,8 @@ class Planned:
     """One line for each row, or part of one, that cannot be run, with the reason."""
     seeds: tuple[int, ...]
     notes: tuple[str, ...]
+    audits: tuple[tuple[str, Use], ...] = ()
+    """Recipes of audits, and what is audited by each."""
 
     @property
     def departures(self) -> tuple[str, ...]:
@@ -140,9 +143,11 @@ def plan_table(asked: Asked) -> Planned:
     levels.check([(want.cell, want.level) for want in wanted])
     chosen = [want for want in wanted if levels.has(want.cell, want.level)]
     ends = _ends(chosen) if not levels.all else {}
-    uses = dict.fromkeys(
-        use for seed in seeds for want in chosen for use in want.uses(seed, resolve, asked, ends)
-    )
+    pairs = [
+        (want, use) for seed in seeds for want in chosen for use in want.uses(seed, resolve, asked, ends)
+    ]
+    uses = dict.fromkeys(use for _, use in pairs)
+    audits = dict.fromkeys((want.cell.audit, use) for want, use in pairs if needs_audit(want.cell.metric))
     return Planned(
         asked,
         tuple(want.cell for want in chosen),
@@ -151,6 +156,7 @@ def plan_table(asked: Asked) -> Planned:
         tuple(f"row {row!r}, left out {', '.join(cells)}: {why}" for (row, why), cells in refused.items()),
         tuple(seeds),
         tuple(notes),
+        tuple((audit, use) for audit, use in audits if audit is not None),
     )
 
 
@@ -218,7 +224,7 @@ class _Want:
         return self.cell.recipe, self.own
 
     def uses(self, seed: int, resolve: Resolve, asked: Asked, ends: Mapping[Any, int]) -> list[Use]:
-        """The levels, trained, that the cell reports."""
+        """The levels, trained, that the cell reports, and of a ladder the dense net that it is held against."""
         draw = self._draw(seed, resolve, asked, ends.get(self.key))
         given = draw.recipe.record(*SPENT)
         sets = {
@@ -234,7 +240,9 @@ class _Want:
         )
         if is_winning(self.cell):
             return [replace(use, level=level) for level in range(len(ladder_of(draw.recipe)))]
-        return [replace(use, level=0) if self.cell.sparsity == 0 else use]
+        dense = replace(use, level=0, control="", tweaks=())
+        beside = [dense] if needs_dense(self.cell.metric) and self.level else []
+        return [replace(use, level=0) if self.cell.sparsity == 0 else use, *beside]
 
     def _draw(self, seed: int, resolve: Resolve, asked: Asked, end: int | None) -> Draw:
         """The whole ladder; with `--levels`, if it is not there, as far as it is wanted."""

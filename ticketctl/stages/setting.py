@@ -248,7 +248,7 @@ def _bench(
     around: Surroundings,
 ) -> tuple[Bench, dict[str, int]]:
     train, held = split
-    scaling = Scaling.of(*_normalisation(recipe, data.shape[0]), around.device)
+    scaling = scaling_of(recipe, data.shape[0], around.device)
     padding = recipe.data.padding if recipe.data.augment == "crop-flip" else None
     resident = _needed(data, padding) < room(around.device)
     if not resident:
@@ -293,7 +293,8 @@ def _statistics(recipe: Recipe, data: DataSet) -> dict[str, tuple[float, ...]]:
     return {"mean": mean, "std": std}
 
 
-def _normalisation(recipe: Recipe, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def scaling_of(recipe: Recipe, channels: int, device: torch.device) -> Scaling:
+    """How pixels become inputs, by a settled recipe."""
     if recipe.data.normalise == "none":
-        return (0.0,) * channels, (1.0,) * channels
-    return recipe.data.mean, recipe.data.std
+        return Scaling.of((0.0,) * channels, (1.0,) * channels, device)
+    return Scaling.of(recipe.data.mean, recipe.data.std, device)

@@ -25,9 +25,12 @@ from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings
 from ticketctl.stages.spent import Spent
 from ticketctl.stages.wallet import Job
+from ticketctl.stages.watched import watch_of
+from ticketctl.stages.watching import check_watched
 from ticketctl.store.locks import OWNER, locked
 from ticketctl.train.curvature import Curvature
 from ticketctl.train.fitfiles import FitFiles
+from ticketctl.train.hooks import Hooks
 from ticketctl.train.lab import Lab, Wish
 from ticketctl.train.state import State, from_tensor
 
@@ -48,9 +51,11 @@ def spend(
 
     Raises:
         LockedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
+        MissingExtraError: a metric of `keep.metrics` needs a package that is not here.
     """
     if not todo:
         return
+    check_watched(recipe)
     setting = setting_of(todo, recipe, draw_seeds, around)
     around.reporter.job(told(todo, price_in(todo, setting)), len(todo))
     done: dict[Path, Run] = {}
@@ -119,12 +124,19 @@ def _prepared(job: Job, setting: Setting, seeds: Seeds, done: Mapping[Path, Run]
     elif job.level:
         handed = momentum(setting, job.ticket, mask, start, role)
         outfit = replace(outfit, beside=(handed,) if handed else ())
-    if batches := job.recipe.keep.lambda_max:
-        outfit = replace(outfit, beside=(*outfit.beside, Curvature(batches, seeds)))
+    outfit = replace(outfit, beside=(*outfit.beside, *_witnesses(job.recipe, seeds, outfit.setting)))
     came = weights_digest(start.tensors())
     lab = outfit.setting.lab(job.folder / WORK, seeds)
     named = job.ticket.ticket_id_at(job.level) if job.level else "dense"
     return _Task(outfit, lab, seeds, named, outfit.mask(mask), outfit.start(start), role, came, after, origin)
+
+
+def _witnesses(recipe: Recipe, seeds: Seeds, setting: Setting) -> Iterator[Hooks]:
+    """What only looks on, and writes down what it sees."""
+    if batches := recipe.keep.lambda_max:
+        yield Curvature(batches, seeds)
+    if (watch := watch_of(recipe, seeds, setting)) is not None:
+        yield watch
 
 
 def _begun(start: State, mask: Mask, run: Run) -> State:

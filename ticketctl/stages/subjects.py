@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ticketctl.artifacts.models import CONTROL_KINDS, RunManifest, TicketManifest
 from ticketctl.artifacts.run import MANIFEST, open_run
 from ticketctl.artifacts.ticket import MANIFEST as TICKET
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.errors import ArtifactError, UsageError, near_miss
+from ticketctl.stages.measured import AUDITED, RECORDED
 from ticketctl.stages.recorded import Settings, searched, settings_of, worn
+
+if TYPE_CHECKING:
+    from ticketctl.stages.audits import Audits
 
 DEPTH, FOLDERS, RUNS = 8, 50_000, 5_000
 """How deep and how far is searched below a folder, and how many runs are compared at most."""
@@ -37,6 +41,8 @@ class Subject:
     density: Fraction
     """Of the ticket, also where a tweak ended dense."""
     settings: Settings
+    audits: Audits | None = field(default=None, repr=False, compare=False)
+    """What its stored audits say, where `audits.with_audits` has read them."""
 
     @property
     def net(self) -> str:
@@ -64,8 +70,28 @@ class Subject:
         """Whether its training left the finite numbers."""
         return self.manifest.status == "diverged"
 
+    @property
+    def known(self) -> set[str]:
+        """The metrics that it may have."""
+        found = {*self.manifest.metrics, *(self.audits.known if self.audits else ())}
+        return found | {*RECORDED} if self.keeps_lambda_max else found
+
+    @property
+    def keeps_lambda_max(self) -> bool:
+        """Whether the largest eigenvalue of the Hessian was recorded along the way."""
+        keep = self.manifest.recipe.get("keep")
+        return isinstance(keep, dict) and keep.get("lambda_max") is not None
+
     def value(self, metric: str) -> float | None:
-        """The metric, or None if it was not measured or is no finite number."""
+        """The metric, or None if it was not measured or is no finite number.
+
+        `audit.ROW` and `ratio.ROW` are read from audits, `record.NAME` is the last of what was recorded along the way.
+        """
+        kind, _, name = metric.partition(".")
+        if kind in AUDITED:
+            return self.audits.value(metric) if self.audits else None
+        if kind == "record":
+            return self._recorded(name)
         text = self.manifest.metrics.get(metric, "nan")
         try:
             found = float(Fraction(text)) if "/" in text else float(text)
@@ -73,11 +99,16 @@ class Subject:
             return None
         return found if math.isfinite(found) else None
 
+    def _recorded(self, name: str) -> float | None:
+        found = (open_run(self.folder).record() or {}).get(name)
+        last = math.nan if found is None else float(found.array()[-1])
+        return last if math.isfinite(last) else None
+
 
 def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], int]:
     """The runs below the named folders, and how many copies of one training were left out.
 
-    Of copies one with its ticket beside it is kept, if there is one.
+    Of copies one with its ticket beside it is kept, if there is one; of these one that was audited, or recorded more.
 
     Args:
         names: folders of runs, or folders that hold such at any depth up to 8, as typed or below the workspace.
@@ -97,11 +128,20 @@ def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], i
         if len(folders) > RUNS:
             raise UsageError(f"{name}: more than {RUNS} runs; give fewer folders")
     shown = opened(folders)
-    known_first = sorted(shown, key=lambda found: found.settings.get("search") == "unknown")
+    known_first = sorted(shown, key=_says_less)
     unique: dict[Any, Subject] = {}
     for one in known_first:
         unique.setdefault((one.manifest.training_id, one.manifest.weights.digest), one)
     return sorted(unique.values(), key=lambda found: str(found.folder)), len(shown) - len(unique)
+
+
+def _says_less(run: Subject) -> tuple[bool, bool, bool]:
+    """The least is the copy that says most."""
+    return (
+        run.settings.get("search") == "unknown",
+        not (run.folder / "reports").is_dir(),
+        not run.keeps_lambda_max,
+    )
 
 
 def _folder(name: str, workspace: Path) -> Path:

@@ -100,7 +100,7 @@ def asked_sets(recipe: Recipe, typed: Sequence[str]) -> list[Names]:
 def recipe_with(recipe: Recipe, names: Names) -> Recipe:
     """The recipe of one job: with these tweaks and their keys alone, whatever else the spend asks for."""
     spend = recipe.spend.model_copy(
-        update={"tweaks": names, "dense": True, "vanilla": True, "attribution": False}
+        update={"tweaks": names, "dense": True, "vanilla": True, "attribution": False, "small": False}
     )
     tables = {name: table for name, table in without_defaults(recipe.tweaks).items() if name in names}
     return recipe.model_copy(update={"spend": spend, "tweaks": tables})

@@ -31,6 +31,7 @@ from ticketctl.stages.tweaking import (
     tweak_set,
     without_unspent,
 )
+from ticketctl.stages.watching import settled_watch
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,16 @@ def prepare_spend(wanted: Wanted) -> Chosen:
     sets = sets_of(recipe, wanted.tweaks)
     check_needs(tickets, sets)
     filed = read_recipe(wanted.typed.recipe) if wanted.typed.recipe else {}
-    recipe, unspent = without_unspent(recipe, sets, assignments(wanted.typed.sets), filed)
+    typed = assignments(wanted.typed.sets)
+    recipe, unspent = without_unspent(recipe, sets, typed, filed)
+    recipe, unwatched = settled_watch(recipe, typed, filed)
     asked = asked_sets(recipe, wanted.tweaks)
     todo = jobs(tickets, levels, seeds, recipe, sets, wanted.workspace, asked)
     return Chosen(
         recipe,
         tuple(todo),
         Seeds(drawn_seed, overrides),
-        (*notes, *choice.notes, *started, *unspent, *_undressed(sets, recipe)),
+        (*notes, *choice.notes, *started, *unspent, *unwatched, *_undressed(sets, recipe)),
         ticket,
         tuple(levels),
         tuple(seeds),
@@ -247,6 +250,7 @@ def _drawn(ticket: Ticket, level: int, seed: int, recipe: Recipe) -> Path | None
     own = seed == draw.seeds["root"] and all(
         by_content(drawn.get(key)) == by_content(value) for key, value in same.items()
     )
+    own = own and not (recipe.keep.lambda_max or recipe.keep.metrics)  # a draw measures neither
     own = own and recipe.spend.schedule in (None, recipe.draw.schedule if recipe.draw else None)
     own = own and (level == 0 or (recipe.spend.start, recipe.spend.optimizer) == ("ticket", "fresh"))
     return ticket.folder.parent / "levels" / str(level) if own else None

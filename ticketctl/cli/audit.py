@@ -1,0 +1,240 @@
+"""`ticketctl audit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ticketctl.cli import options as opt
+from ticketctl.cli.audited import show_audits, show_plan
+from ticketctl.cli.complete import metrics as complete_metrics
+from ticketctl.cli.complete import runs as complete_runs
+from ticketctl.cli.devices import check
+from ticketctl.errors import MismatchError, UsageError
+
+if TYPE_CHECKING:
+    from ticketctl.artifacts.report import Report
+    from ticketctl.artifacts.run import Run
+    from ticketctl.stages.audit import Audit
+    from ticketctl.stages.examined import Wanted
+    from ticketctl.stages.judged import Case
+    from ticketctl.stages.setting import Surroundings
+    from ticketctl.stages.sources import Shelf
+
+Nets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN", help="Path, id prefix or name of a run, a folder that holds runs, or several. Default: newest.",
+        autocompletion=complete_runs,
+    ),
+]  # fmt: skip
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        help="What to measure (ticketctl list metrics): ece,nll. Default: all.",
+        autocompletion=complete_metrics,
+    ),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        help="Judge against this too: dense (each run's own dense net), or a run or folder of runs, one of each seed.",
+        autocompletion=complete_runs,
+    ),
+]
+Recheck = Annotated[
+    Path | None,
+    typer.Option(help="Judge a verdict's folder again from the reports in it, and audit nothing."),
+]
+Compact = Annotated[
+    bool,
+    typer.Option("--compact", help="Also write the net without channels that nothing reads: RUN/compact/."),
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="A first look: the recipe audit/quick, 512 images a set.")
+]
+Full = Annotated[bool, typer.Option("--full", help="Everything at length: the recipe audit/full.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=(1 << 53) - 1, help="Of subsets, noise, corruptions, attacks, resamplings.")
+]
+
+
+def audit(
+    runs: Nets = None,
+    against: Against = None,
+    metrics: Metrics = None,
+    quick: Quick = False,
+    full: Full = False,
+    recipe: opt.RecipeName = None,
+    set_: opt.Sets = None,
+    seed: Seed = 0,
+    recheck: Recheck = None,
+    compact: Compact = False,
+    device: opt.Device = "auto",
+    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
+    data: opt.Data = None,
+    data_dir: opt.DataDir = None,
+    offline: opt.Offline = False,
+    dry_run: opt.DryRun = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Audit a trained net on what accuracy hides; every value with its standard error.
+
+    What the net says to each set of images is asked once and kept beside the run, in float32 and evaluation mode; the
+    report lies there too, and what was measured before is not measured again.
+
+    With --against every run is also held against its dense net, by paper 004's rule: exit 1 unless all pass.
+
+    Examples:
+
+    ticketctl audit --quick
+
+    ticketctl audit resnet20s-cifar10/imp-1a2b3c4d --against dense
+
+    ticketctl audit --metrics ece,nll --set metrics.ece.bins=14 --set audit.ood=[\"noise\"]
+    """
+    from ticketctl.stages.examined import wanted
+
+    check(device)
+    if recheck is not None:
+        odd = runs or against or metrics or quick or full or recipe or set_ or compact
+        _recheck(recheck, bool(odd), json)
+        return
+    asked = wanted(metrics, tuple(set_ or ()), data, _recipe(quick, full, recipe))
+    todo = _todo(runs or [], against, workspace)
+    from ticketctl.cli.context import surroundings
+
+    with surroundings(device, data_dir, offline or dry_run, quiet, None, workspace) as around:
+        if dry_run:
+            show_plan([_plan(run, asked, seed, around) for run in todo.runs], json)
+            return
+        reports = _reports(todo.runs, asked, seed, around)
+        for run in todo.runs if compact else ():
+            _compact(run, asked, around)
+    if against is None:
+        show_audits(todo.runs, [*reports.values()], json)
+    else:
+        _judge(todo.cases, reports, asked, workspace, json)
+
+
+@dataclass(frozen=True)
+class _Todo:
+    """The runs to audit, and what of them is judged."""
+
+    runs: list[Run]
+    cases: list[Case]
+
+
+def _todo(names: list[str], against: str | None, workspace: Path) -> _Todo:
+    from ticketctl.artifacts.run import open_run
+    from ticketctl.stages.examined import folders_of
+
+    folders = folders_of(names, workspace)
+    if against is None:
+        return _Todo([open_run(folder) for folder in folders], [])
+    from ticketctl.stages.judged import cases
+
+    reference = against if against == "dense" else _reference(against, workspace)
+    found = cases([str(folder) for folder in folders], reference, workspace)
+    needed = dict.fromkeys(folder for case in found for folder in case.folders())
+    todo = _Todo([open_run(folder) for folder in needed], found)
+    _check_data(todo.runs)
+    return todo
+
+
+def _check_data(runs: list[Run]) -> None:
+    """Refuse before anything is measured what no verdict is given on."""
+    first = runs[0]
+    for run in runs:
+        if run.manifest.data.fingerprint != first.manifest.data.fingerprint:
+            raise MismatchError(
+                f"{run.folder} was trained on {run.manifest.data.name} with other content than {first.folder} "
+                f"({first.manifest.data.name}); a verdict is over nets of one data set"
+            )
+
+
+def _reference(against: str, workspace: Path) -> str:
+    """The folder that a name of a run means; of runs in a folder, the name itself."""
+    from ticketctl.stages.examined import folders_of
+
+    folders = folders_of([against], workspace)
+    return str(folders[0]) if len(folders) == 1 else against
+
+
+def _judge(
+    found: list[Case], reports: dict[Path, Report], asked: Wanted, workspace: Path, json: bool
+) -> None:
+    from ticketctl.artifacts.verdict import write_verdict
+    from ticketctl.cli.verdict import show_verdict
+    from ticketctl.stages.judged import nets
+    from ticketctl.stages.verdict import Rule, judge
+
+    verdict = judge(nets(found, lambda folder: reports[folder]), Rule(**asked.recipe.verdict.model_dump()))
+    files = [folder / report.file_name for folder, report in reports.items()]
+    show_verdict(verdict, json, write_verdict(workspace / "verdicts", verdict, files))
+
+
+def _recheck(path: Path, other: bool, json: bool) -> None:
+    from ticketctl.cli.verdict import recheck
+
+    if other:
+        raise UsageError(
+            "--recheck measures nothing, and judges by the verdict's own rule: name its folder alone"
+        )
+    recheck(path, json)
+
+
+def _recipe(quick: bool, full: bool, recipe: str | None) -> str | None:
+    """The one recipe that was asked for."""
+    named = [name for name, asked in (("audit/quick", quick), ("audit/full", full)) if asked]
+    named += [recipe] if recipe is not None else []
+    if len(named) > 1:
+        raise UsageError(
+            f"{' and '.join(named)}: an audit has one recipe; --quick and --full stand for recipes"
+        )
+    return named[0] if named else None
+
+
+def _asked(run: Run, asked: Wanted, seed: int, around: Surroundings, shelf: Shelf | None = None) -> Audit:
+    from ticketctl.seeds import Seeds
+    from ticketctl.stages.audit import Audit
+    from ticketctl.stages.shown import shown
+    from ticketctl.stages.subject import subject_of
+
+    subject, seeds = subject_of(run, asked.sets, around), Seeds(seed)
+    return Audit(subject, asked, shown(subject, asked.recipe.audit, seeds, around, shelf), seeds)
+
+
+def _reports(runs: list[Run], asked: Wanted, seed: int, around: Surroundings) -> dict[Path, Report]:
+    """The report of each run, by its folder; several are shown the same corrupted images, made once."""
+    from ticketctl.stages.audit import audit as measure
+    from ticketctl.stages.sources import Shelf
+
+    shelf = Shelf() if len(runs) > 1 else None
+    return {run.folder: measure(_asked(run, asked, seed, around, shelf)) for run in runs}
+
+
+def _compact(run: Run, asked: Wanted, around: Surroundings) -> None:
+    from ticketctl.stages.compact import write_compact
+    from ticketctl.stages.subject import subject_of
+
+    around.reporter.note(f"compact net in {write_compact(subject_of(run, asked.sets, around))}")
+
+
+def _plan(
+    run: Run, asked: Wanted, seed: int, around: Surroundings
+) -> tuple[Run, Wanted, dict[str, float] | str]:
+    """What each metric of a run would take in seconds, those left out that are there; or why that is not known."""
+    from ticketctl.errors import OfflineError
+    from ticketctl.stages.audit import parts_there, time_of
+
+    try:
+        found = _asked(run, asked, seed, around)
+    except OfflineError as error:
+        return run, asked, f"a dry run fetches nothing: {error}"
+    found.params  # noqa: B018  # they are checked
+    return run, asked, time_of(found, parts_there(found))

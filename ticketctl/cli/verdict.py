@@ -1,0 +1,228 @@
+"""A verdict as it is shown, and `audit --recheck`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ticketctl.cli.output import note, print_failure, print_json, print_line, print_table, visible
+from ticketctl.cli.tabular import print_as
+from ticketctl.errors import TicketctlError, UsageError, listed
+
+if TYPE_CHECKING:
+    from ticketctl.artifacts.verdict import Verdict
+    from ticketctl.artifacts.verdict_models import Finding, LadderPart, NetPart
+
+WORDS = {"s003": "accuracy not below dense", "s004": "accuracy at most one point below dense"}
+
+
+class NegativeError(TicketctlError):
+    """Some net does not match its dense net, or it cannot be told."""
+
+    exit_code = 1
+    code = "E_NEGATIVE"
+
+
+def recheck(path: Path, json: bool) -> None:
+    """Judge the verdict in a folder again from the reports beside it, and show it.
+
+    Raises:
+        UsageError: no such folder.
+        ArtifactError: it is not what its reports give, or damaged.
+        typer.Exit: 1, if it is negative.
+    """
+    from ticketctl.stages.verdict_check import recheck as judged_again
+
+    folder = _folder(path)
+    show_verdict(judged_again(folder), json, folder, "judged again from the reports beside it: the same")
+
+
+def _folder(path: Path) -> Path:
+    """The verdict's folder: itself, that of its document, or the only one in it."""
+    folder = path.parent if path.name == "verdict.json" else path
+    if not folder.is_dir():
+        raise UsageError(
+            f"no folder {path}; name one that `ticketctl audit --against` wrote: verdicts/verdict-…"
+        )
+    inside = sorted(one.parent for one in folder.glob("verdict-*/verdict.json"))
+    if (folder / "verdict.json").exists() or not inside:
+        return folder
+    if len(inside) > 1:
+        raise UsageError(
+            f"{folder} holds {len(inside)} verdicts; name one: {listed([one.name for one in inside])}"
+        )
+    return inside[0]
+
+
+def show_verdict(verdict: Verdict, json: bool, folder: Path | None = None, said: str = "") -> None:
+    """Every metric of every net, extreme sparsities, radar chart.
+
+    Args:
+        verdict: as it was judged.
+        json: one object, in the place of tables.
+        folder: where it lies.
+        said: of it, at the end.
+
+    Raises:
+        typer.Exit: 1, if some net fails or it cannot be told.
+    """
+    negative = _negative(verdict)
+    if json and negative is None:
+        print_json(as_record(verdict, folder))
+    elif json:
+        print_failure(as_record(verdict, folder), negative)  # type: ignore[arg-type]  # it is not None here
+    else:
+        _show(verdict)
+        place = [] if folder is None else [f"verdict in {folder}"]
+        print_line(visible("; ".join([*place, *filter(None, [said])])))
+    if negative is not None:
+        note(f"ticketctl: {negative}")
+        raise typer.Exit(negative.exit_code)
+
+
+def inspect_verdict(folder: Path, json: bool) -> None:
+    """Show a verdict as it is written; `recheck` is what judges it again.
+
+    Raises:
+        ArtifactError: its document is damaged.
+    """
+    from ticketctl.artifacts.verdict import open_verdict
+
+    verdict = open_verdict(folder).verdict
+    if json:
+        print_json(as_record(verdict, folder))
+        return
+    _show(verdict)
+    print_line(visible(f"as written in {folder}; judge it again: ticketctl audit --recheck {folder}"))
+
+
+def as_record(verdict: Verdict, folder: Path | None = None) -> dict[str, Any]:
+    """For `--json`: the document with its numbers as numbers, and the radar chart."""
+    from ticketctl.stages.radar import means, radar
+
+    values, better = means(verdict)
+    found: dict[str, Any] = verdict.model_dump(mode="json")
+    for net in found["nets"]:
+        net["density"] = float(Fraction(net["density"]))
+        for row in net["metrics"]:
+            row |= {key: None if row[key] is None else float(row[key]) for key in NUMBERS}
+    for ladder in found["ladders"]:
+        ladder["lth_pass"] = _share(ladder["lth_pass"])
+        for row in ladder["metrics"]:
+            row |= {key: _share(row[key]) for key in ("sparsity", "first_failure")}
+    chart = {"raw": values, "radar": radar(values, better), "better": better}
+    return {"folder": None if folder is None else str(folder), **found, "chart": chart}
+
+
+NUMBERS = ("mean", "error", "dense", "dense_error", "worse", "pooled", "allowed")
+
+
+def _share(text: str | None) -> float | None:
+    return None if text is None else float(Fraction(text))
+
+
+def _negative(verdict: Verdict) -> NegativeError | None:
+    if verdict.outcome == "pass":
+        return None
+    said = [f"{net.name}: {_why(net)}" for net in verdict.nets if net.outcome != "pass"]
+    return NegativeError(f"{verdict.outcome}: {listed(said, 3)}")
+
+
+def _why(net: NetPart) -> str:
+    """Why a net does not pass, in a few words."""
+    flags = sorted({f"{flag.kind} {flag.side}" for flag in net.flags if flag.kind != "collapsed"})
+    words = {"without": "missing", "fails": "fail"}
+    named = {
+        word: [found.metric for found in net.metrics if found.status == status]
+        for word, status in words.items()
+    }
+    return ", ".join([*flags, *(f"{word} {listed(names)}" for word, names in named.items() if names)])
+
+
+def _show(verdict: Verdict) -> None:
+    rule = verdict.rule
+    share = f" or {rule.tol_rel} of dense" if float(rule.tol_rel) else ""
+    others = f"every other metric at most one pooled standard error{share} worse"
+    print_line(visible(f"rule {rule.winning}: {WORDS[rule.winning]}, {others}"))
+    for net in verdict.nets:
+        print_line("")
+        _show_net(net)
+    for ladder in verdict.ladders:
+        if sum(net.ladder == ladder.ladder for net in verdict.nets) > 1:
+            print_line("")
+            _show_ladder(ladder)
+    if len(verdict.nets) > 1:
+        print_line("")
+        _show_radar(verdict)
+    print_line("")
+
+
+def _show_net(net: NetPart) -> None:
+    for flag in net.flags:
+        who = "this net" if flag.side == "net" else "its dense net"
+        print_line(visible(f"{net.name}: {who} of seed {flag.seed} is {flag.kind}"))
+    if net.left_out:
+        seeds = listed([str(one.seed) for one in net.left_out])
+        print_line(visible(f"{net.name}: left out, without a partner: seed {seeds}"))
+    seeds = listed([str(pair.seed) for pair in net.pairs])
+    indicative = ", indicative: one seed" if net.indicative else ""
+    word = "seed" if net.indicative else "seeds"
+    print_line(visible(f"{net.name}: {net.outcome}{indicative} ({word} {seeds})"))
+    columns = ["metric", "net", "±", "dense", "±", "worse by", "allowed", "", ""]
+    print_as("table", columns, [_cells(found) for found in net.metrics], left=1, prose=True)
+    for found in net.metrics:
+        if len(found.reason) > ROOM:
+            print_line(visible(f"{found.row}: {found.reason}"))
+
+
+ROOM = 40
+"""Letters of a reason that have room in a line of the table; a longer one stands below it."""
+
+
+def _cells(found: Finding) -> list[str]:
+    reason = [found.reason] if 0 < len(found.reason) <= ROOM else []
+    if found.status == "missing":
+        return [found.row, *[""] * 6, "missing", *(reason or [""])]
+    words = [
+        *([f"relative mCE {_figure(found.relative.mean)}"] if found.relative else []),
+        *([f"no dense error on {listed(list(found.skipped))}"] if found.skipped else []),
+        *reason,
+    ]
+    numbers = [
+        _figure(getattr(found, key)) for key in ("mean", "error", "dense", "dense_error", "worse", "allowed")
+    ]
+    return [found.row, *numbers, found.status, "; ".join(words)]
+
+
+def _figure(text: str | None) -> str:
+    return "-" if text is None else f"{float(text):.4g}"
+
+
+def _show_ladder(ladder: LadderPart) -> None:
+    found = "none" if ladder.lth_pass is None else f"{_percent(ladder.lth_pass)} %"
+    print_line(visible(f"{ladder.ladder}: LTH-PASS sparsity {found}"))
+    rows = [
+        [one.metric, _percent(one.sparsity), _percent(one.first_failure), str(one.missing or "")]
+        for one in ladder.metrics
+    ]
+    print_table(["metric", "extreme sparsity %", "first failure %", "missing"], rows)
+
+
+def _percent(text: str | None) -> str:
+    return "-" if text is None else f"{100 * float(Fraction(text)):.2f}"
+
+
+def _show_radar(verdict: Verdict) -> None:
+    from ticketctl.stages.radar import means, radar
+
+    values, better = means(verdict)
+    for title, table in (("radar", radar(values, better)), ("raw", values)):
+        rows = [
+            [name, *("-" if row[metric] is None else f"{row[metric]:.4g}" for metric in better)]
+            for name, row in table.items()
+        ]
+        print_table([title, *better], rows)
+        print_line("" if title == "radar" else "radar: 1 is the best and 0 the worst of these nets alone")
