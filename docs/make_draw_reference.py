@@ -1,4 +1,4 @@
-"""Write docs/draws.md, docs/draws/<method>.md and docs/tweaks.md from the modules of draw methods and tweaks.
+"""Write docs/draws.md, docs/draws/<method>.md, docs/tweaks.md and docs/metrics.md from the modules of the plug-ins.
 
 Run `python docs/make_draw_reference.py`.
 
@@ -23,6 +23,7 @@ from ticketctl.tomltext import toml_text
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "draws.md"
 TWEAKS = ROOT / "docs" / "tweaks.md"
+METRICS = ROOT / "docs" / "metrics.md"
 FOLDER = ROOT / "docs" / "draws"
 
 COLUMNS = {
@@ -124,6 +125,25 @@ How to read the table: [spend with tweaks](how-to/spend-with-tweaks.md).
 
 """
 
+METRIC_HEAD = """\
+# Metrics
+
+<!-- Written by docs/make_draw_reference.py from the modules in ticketctl/metrics; do not edit. -->
+
+What `ticketctl audit` measures of a trained net ([audit a run](how-to/audit-a-run.md)). Each metric is a module; it
+gives one value or several, each with its standard error where it has one, and how many examples it was taken over.
+`ticketctl list metrics NAME` prints a section of this page.
+
+A key stands in a table of its own, `[metrics.lime]` in a recipe, `--set metrics.lime.images=50` on the command line.
+
+* **Data.** What the net is shown: its own `train` (unaugmented), `val` and `test` images, others that no class of it
+  has, corrupted ones.
+* **Verdict.** The values by which LTH-PASS judges a ticket against its dense net (paper 004).
+* **Extra.** What has to be installed beside the default: `pip install 'ticketctl[audit]'`. Without it the metric is in
+  the report as absent, with the reason; named by `--metrics` it is refused before anything is measured.
+
+"""
+
 TAIL = """
 ## What the record holds
 
@@ -151,7 +171,7 @@ def pages() -> dict[Path, str]:
     table += [_row(found) for found in ours.values()]
     rows = "\n".join(["## The methods", "", *table, ""])
     found = {FOLDER / f"{name}.md": _page(found) for name, found in ours.items()}
-    return {PAGE: HEAD + rows + TAIL, TWEAKS: _tweaks(), **found}
+    return {PAGE: HEAD + rows + TAIL, TWEAKS: _tweaks(), METRICS: _metrics(), **found}
 
 
 def _tweaks() -> str:
@@ -166,6 +186,31 @@ def _tweaks() -> str:
         text = describe("tweaks", each.name).partition("\n\nFacts:")[0]
         parts += [f"## {each.name}", text, *_keys(each, "tweaks"), *_excludes(each)]
     return TWEAK_HEAD + "\n\n".join(parts) + "\n"
+
+
+def _metrics() -> str:
+    ours = [found for found in plugins("metrics").values() if found.module.startswith("ticketctl.")]
+    table = ["| metric | data | cost | verdict | extra | what it is |", "|---|---|---|---|---|---|"]
+    for each in ours:
+        verdict = ", ".join(f"`{name}`" for name in each.literals.get("VERDICT", ()))
+        cells = [each.facts["data"], each.facts["cost"], verdict, each.literals.get("EXTRA", "")]
+        table.append(_line([f"[`{each.name}`](#{each.name})", *cells, each.help]))
+    parts = ["\n".join(table)]
+    for each in ours:
+        text = describe("metrics", each.name).partition("\n\nFacts:")[0]
+        parts += [f"## {each.name}", text, *_keys(each, "metrics"), *_directions(each)]
+    return METRIC_HEAD + "\n\n".join(parts) + "\n"
+
+
+def _directions(found: Plugin) -> Iterator[str]:
+    ways = found.literals["BETTER"]
+    said = [
+        f"{way} is better of {', '.join(f'`{name}`' for name in names)}"
+        for way in ("higher", "lower")
+        if (names := [name for name, its in ways.items() if its == way])
+    ]
+    if said:
+        yield "\n".join(_wrapped(f"{'; '.join(said)}.".capitalize()))
 
 
 def _excludes(found: Plugin) -> Iterator[str]:
@@ -229,7 +274,7 @@ def _drawing(found: Plugin) -> Iterator[str]:
 def _keys(found: Plugin, kind: str = "draws") -> Iterator[str]:
     known = {field.name: field for field in fields(load(kind, found.name).Params)}
     hints = get_type_hints(load(kind, found.name).Params, include_extras=True)
-    table = "draw" if kind == "draws" else f"tweaks.{found.name}"
+    table = "draw" if kind == "draws" else f"{kind}.{found.name}"
     if known:
         lines = describe(kind, found.name).partition(f"Keys of [{table}]:\n")[2].splitlines()
         meanings = {
