@@ -78,9 +78,9 @@ def marathon(*arguments: str) -> dict[str, Any]:
 
 
 def test_killed_and_stopped_at_random_moments_it_ends_in_the_same_bytes() -> None:
-    summary = marathon("--kills", "2", "--stops", "3", "--points", "--every", "50")
-    assert summary["identical"] == summary["runs"] >= 5
-    assert summary["kills"] > summary["at_points"] > 1
+    summary = marathon("--kills", "2", "--stops", "2", "--points", "--every", "90")
+    assert summary["identical"] == summary["runs"] >= 4
+    assert summary["kills"] > summary["at_points"] >= 1
     assert summary["slowest"] < 5
 
 
