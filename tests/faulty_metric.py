@@ -177,7 +177,7 @@ def _odd_rows(doubts: Any) -> dict[str, Any]:
         "negative error": {"doubt.most": Value(float(doubts.max()), -0.1, 1)},
         "no number": {"doubt.most": Value(math.nan, None, 1)},
         "a bare float": {"doubt.most": 1.0},
-        "a half": {"doubt.most": Value(1.0, None, 1.5)},  # type: ignore[arg-type]
+        "a half": {"doubt.most": Value(1.0, None, 1.5)},
         "a row less": {},
     }.get(FAULT, {})
 

@@ -115,7 +115,7 @@ def attribute_cases() -> Iterator[Case]:
         ("subject-level", {"level": -1}, "a level below 0"),
         ("subject-weights", {"weights": "3" * 64}, "weights without a digest"),
     ):
-        change = lambda root, subject=subject: root["subject"].update(subject)  # noqa: E731
+        change = lambda root, subject=subject: root["subject"].update(subject)  # noqa: E731  # short
         yield name, forged(change), "E_STORE", why
     sources = [{"set": name, "digest": digest} for name, digest in sorted(SOURCES.items())]
     yield "sources-unsorted", field("sources", sources[::-1]), "E_STORE", "sources in another order"

@@ -110,7 +110,7 @@ def word_cases() -> Iterator[Case]:
         ("path-root", "/etc/passwd", "a report's id that is a path"),
         ("path-run", "rn1" + "a" * 29, "a run's id where a report's belongs"),
     ):
-        change = lambda root, report=report: root["nets"][0]["pairs"][0]["net"].update(report=report)  # noqa: E731
+        change = lambda root, report=report: root["nets"][0]["pairs"][0]["net"].update(report=report)  # noqa: E731  # short
         yield name, fields_with(change), "E_MANIFEST", why
     yield "control", first_net(name="imp\x1b[2J"), "E_MANIFEST", "a terminal escape in a name"
     yield "density", first_net(density="1e999999999"), "E_MANIFEST", "a number that would fill the memory"
@@ -195,7 +195,7 @@ def report_cases() -> Iterator[Case]:
     yield "report-lost", lambda folder: files(folder)[0].unlink(), "E_FILE_MISSING", "a report is missing"
     yield "report-swapped", swapped, "E_REPORT_ID", "two reports under each other's names"
     yield "report-folder", in_a_folder, "E_PATH", "a folder where a report belongs"
-    cut = lambda folder: files(folder)[0].write_bytes(files(folder)[0].read_bytes()[:-30])  # noqa: E731
+    cut = lambda folder: files(folder)[0].write_bytes(files(folder)[0].read_bytes()[:-30])  # noqa: E731  # short
     yield "report-cut", cut, "E_STORE", "a report cut short"
     yield "report-other", better_report, "E_REPORT_ID", "another report under the name of one"
     yield "mixed", mixed, "E_VERDICT", "a report with another seed of the audit, named as it should be"
@@ -235,5 +235,5 @@ def mixed(folder: Path) -> None:
 
 def newer(folder: Path) -> None:
     """A later minor version, which says more."""
-    change = lambda root: (root.update(format_version="1.7", later=1), root["rule"].update(later="ignored"))  # noqa: E731
+    change = lambda root: (root.update(format_version="1.7", later=1), root["rule"].update(later="ignored"))  # noqa: E731  # short
     rewrite(folder, change)

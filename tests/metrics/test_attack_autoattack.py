@@ -39,7 +39,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measured(exam: object, **keys: Any) -> Measurement:
-    return autoattack.measure(exam, params=autoattack.Params(**keys))  # type: ignore[arg-type]
+    return autoattack.measure(exam, params=autoattack.Params(**keys))
 
 
 def straight(count: int, eps: float) -> tuple[Specimen, np.ndarray]:

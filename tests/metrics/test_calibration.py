@@ -108,7 +108,7 @@ def test_ties_count_with_their_mean_in_whatever_order_they_come(levels: int) -> 
 
 def test_a_constant_net_has_the_gaps_of_its_classes_sorted_or_shuffled() -> None:
     labels = np.repeat(np.arange(3), (300, 500, 200))
-    exam = lambda seen: Exam(lambda _: seen, ("test",), Seeds(0))  # noqa: E731
+    exam = lambda seen: Exam(lambda _: seen, ("test",), Seeds(0))  # noqa: E731  # short
     logits = np.log(np.tile([0.5, 0.3, 0.2], (1000, 1))).astype(np.float32)
     for order in (np.arange(1000), np.random.default_rng(5).permutation(1000)):
         found = ace.measure(exam(Answers(logits, labels[order])), params=ace.Params()).values
@@ -154,7 +154,7 @@ def test_brier_and_nll_are_scikit_learns() -> None:
 def test_the_fitted_temperature_is_the_one_that_scipy_finds(scale: float) -> None:
     logits, labels = net(scale=scale)
     found = cal.fitted_temperature(logits, labels)
-    loss = lambda log_t: cal.surprise(logits, labels, float(np.exp(log_t))).mean()  # noqa: E731
+    loss = lambda log_t: cal.surprise(logits, labels, float(np.exp(log_t))).mean()  # noqa: E731  # short
     best = minimize_scalar(loss, bounds=(-6, 6), method="bounded", options={"xatol": 1e-10})
     assert found == pytest.approx(np.exp(best.x), rel=1e-5)
     assert (answers(logits) == probabilities(logits, found).argmax(1)).all()

@@ -176,7 +176,7 @@ def counted(draws: np.random.Generator, count: int, shared: float) -> tuple[np.n
     """How many of 5 severities of 6 corruptions two nets miss; the more is `shared`, the more are hard for both."""
     hard = shared * draws.normal(size=count)
     level = np.linspace(-1.2, 0.6, 5)[:, None] + np.linspace(-0.5, 0.5, 6)[:, None, None]
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         (level + shift + hard + draws.normal(size=(6, 5, count)) > 0).sum(axis=1).astype(np.uint8)
         for shift in (0.15, 0.0)
     )

@@ -28,7 +28,7 @@ def net(count: int = 120, model: nn.Module | None = None, **how: object) -> Spec
     with torch.no_grad():
         labels = model(torch.from_numpy(pixels).float() / 255).argmax(1).numpy().copy()
     labels[::10] = (labels[::10] + 1) % 6
-    return specimen(model, pixels, labels, classes=6, **how)  # type: ignore[arg-type]
+    return specimen(model, pixels, labels, classes=6, **how)
 
 
 class Heard(Silent):
@@ -95,7 +95,7 @@ def test_a_saturated_net_is_remarked_on_and_keeps_its_images() -> None:
 def test_a_net_is_left_as_found_and_without_gradients(metric: object) -> None:
     found = net(30)
     before = {key: value.clone() for key, value in found.model.state_dict().items()}
-    metric.measure(exam_of(found), params=metric.Params())  # type: ignore[attr-defined]
+    metric.measure(exam_of(found), params=metric.Params())
     assert all(torch.equal(value, before[key]) for key, value in found.model.state_dict().items())
     assert all(weight.grad is None and weight.requires_grad for weight in found.model.parameters())
     assert not found.model.training
@@ -107,26 +107,26 @@ def test_neither_batches_nor_subsets_change_what_happens_to_an_image(
 ) -> None:
     found = net()
     exam = exam_of(found)
-    whole = metric.measure(exam, params=metric.Params())  # type: ignore[attr-defined]
-    some = metric.measure(exam, params=metric.Params(images=25))  # type: ignore[attr-defined]
+    whole = metric.measure(exam, params=metric.Params())
+    some = metric.measure(exam, params=metric.Params(images=25))
     monkeypatch.setattr(_attack, "gradient_batch", lambda *_: 7)
-    small = metric.measure(exam, params=metric.Params())  # type: ignore[attr-defined]
+    small = metric.measure(exam, params=metric.Params())
     assert (small.arrays["right"] == whole.arrays["right"]).all()
     places = some.arrays["place"]
     assert len(set(places.tolist())) == 25
     assert (np.diff(places) > 0).all()
     assert (some.arrays["right"] == whole.arrays["right"][places]).all()
     assert next(iter(some.values.values())).n == 25
-    fewer = metric.measure(exam, params=metric.Params(images=5))  # type: ignore[attr-defined]
+    fewer = metric.measure(exam, params=metric.Params(images=5))
     assert set(fewer.arrays["place"].tolist()) <= set(places.tolist())
     shown = list(range(3, 120, 2))
-    part = metric.measure(exam_of(picked(found, shown)), params=metric.Params())  # type: ignore[attr-defined]
+    part = metric.measure(exam_of(picked(found, shown)), params=metric.Params())
     assert (part.arrays["right"] == whole.arrays["right"][shown]).all()
     if metric is fgsm_rs:
         start = fgsm_rs.Params(eps=0.1, size=1e-4)  # what counts is the start
         one, other = (fgsm_rs.measure(exam_of(net), params=start) for net in (found, picked(found, shown)))
         assert (other.arrays["right"] == one.arrays["right"][shown]).all()
-    drawn = metric.measure(exam_of(picked(found, shown)), params=metric.Params(images=25))  # type: ignore[attr-defined]
+    drawn = metric.measure(exam_of(picked(found, shown)), params=metric.Params(images=25))
     numbers = np.array(shown)[drawn.arrays["place"]]
     assert (drawn.arrays["right"] == whole.arrays["right"][numbers]).all()
     assert {*places.tolist()} & {*shown} <= {*numbers.tolist()}
@@ -135,7 +135,7 @@ def test_neither_batches_nor_subsets_change_what_happens_to_an_image(
 
 @pytest.mark.parametrize("metric", METRICS, ids=IDS)
 def test_a_single_image_has_a_value_without_an_error(metric: object) -> None:
-    said = metric.measure(exam_of(net(1)), params=metric.Params())  # type: ignore[attr-defined]
+    said = metric.measure(exam_of(net(1)), params=metric.Params())
     first = next(iter(said.values.values()))
     assert first.value in (0, 1)
     assert (first.error, first.n) == (None, 1)
@@ -157,14 +157,14 @@ def test_a_key_out_of_range_is_the_users_mistake(
     metric: object, keys: dict[str, float], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        metric.measure(exam_of(net(5)), params=metric.Params(**keys))  # type: ignore[attr-defined]
+        metric.measure(exam_of(net(5)), params=metric.Params(**keys))
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=IDS)
 def test_somebody_who_asks_to_stop_is_heard_in_every_batch(metric: object) -> None:
     asked: list[int] = []
     found = replace(net(20), poll=lambda: asked.append(1))
-    metric.measure(exam_of(found), params=metric.Params())  # type: ignore[attr-defined]
+    metric.measure(exam_of(found), params=metric.Params())
     assert len(asked) == 3  # before the measure of its size, and at each pass
 
 
@@ -183,7 +183,7 @@ def on_cuda(found: Specimen) -> Exam:
     class Source:
         images, labels = test.pixels.numpy(), test.labels.numpy()
 
-    moved = Images(Source(), None, scaling, cuda)  # type: ignore[arg-type]
+    moved = Images(Source(), None, scaling, cuda)
     return exam_of(
         replace(found, model=found.model.to(cuda), images=dict.fromkeys(found.images, moved), scaling=scaling)
     )
@@ -192,6 +192,6 @@ def on_cuda(found: Specimen) -> Exam:
 @pytest.mark.gpu
 @pytest.mark.parametrize("metric", METRICS, ids=IDS)
 def test_the_gpu_finds_what_the_cpu_finds(metric: object) -> None:
-    here = metric.measure(exam_of(net(400)), params=metric.Params(eps=0.02))  # type: ignore[attr-defined]
-    there = metric.measure(on_cuda(net(400)), params=metric.Params(eps=0.02))  # type: ignore[attr-defined]
+    here = metric.measure(exam_of(net(400)), params=metric.Params(eps=0.02))
+    there = metric.measure(on_cuda(net(400)), params=metric.Params(eps=0.02))
     assert (here.arrays["right"] != there.arrays["right"]).sum() <= 2

@@ -205,7 +205,7 @@ def test_a_concave_loss_has_a_negative_largest_eigenvalue_and_power_iteration_is
     pixels, _ = random_images(6, (1, 2, 2), 2)
     seen = specimen(Bent(), pixels, np.zeros(6), classes=2)
     said: list[str] = []
-    seen.reporter.remark = said.append  # type: ignore[method-assign]
+    seen.reporter.remark = said.append
     found = hessian.measure(exam_of(seen), params=Params(images=6, least=2, most=2)).values
     assert found["hessian.max"].value == pytest.approx(-1)  # -scale / 1: H_ii = -2 scale_i (1 - p), p = 1/2
     assert found["hessian.min"].value == pytest.approx(-4)
@@ -320,7 +320,7 @@ def test_a_fully_pruned_layer_and_a_net_with_nothing_kept() -> None:
 def test_a_flat_loss_has_zeros_and_a_tiny_one_has_its_own_scale() -> None:
     net = mlp()
     with torch.no_grad():
-        net[3].bias += torch.tensor([16.0, 0, 0])  # type: ignore[operator, union-attr]
+        net[3].bias += torch.tensor([16.0, 0, 0])
     pixels, _ = random_images(24, (3, 2, 2), 3)
     seen = specimen(net, pixels, np.zeros(24), classes=3)
     truth = eigvalsh(matrix(net, seen, slice(24)))
@@ -328,7 +328,7 @@ def test_a_flat_loss_has_zeros_and_a_tiny_one_has_its_own_scale() -> None:
     assert 0 < truth[-1] < 1e-4
     assert found["hessian.max"].value == pytest.approx(truth[-1], rel=1e-2)
     with torch.no_grad():
-        net[3].bias += torch.tensor([200.0, 0, 0])  # type: ignore[operator, union-attr]
+        net[3].bias += torch.tensor([200.0, 0, 0])
     found = hessian.measure(exam_of(seen), params=Params(images=24)).values
     assert {one.value for one in found.values()} == {0.0}
     assert found["hessian.trace"].n == 30
@@ -337,7 +337,7 @@ def test_a_flat_loss_has_zeros_and_a_tiny_one_has_its_own_scale() -> None:
 def test_a_net_of_no_numbers_is_said_to_have_none() -> None:
     net = mlp()
     with torch.no_grad():
-        net[1].weight[0, 0] = torch.nan  # type: ignore[index, union-attr]
+        net[1].weight[0, 0] = torch.nan
     found = hessian.measure(exam_of(subject(net)), params=FEW).values
     assert np.isnan([one.value for one in found.values()]).all()
 
@@ -345,7 +345,7 @@ def test_a_net_of_no_numbers_is_said_to_have_none() -> None:
 class Witnessed(torch.autograd.Function):
     """x^2 / 2; a token lives as long as its node in a graph does."""
 
-    tokens: list[weakref.ref[Any]] = []  # noqa: RUF012
+    tokens: list[weakref.ref[Any]] = []  # noqa: RUF012  # of all nodes, on purpose
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor) -> Tensor:

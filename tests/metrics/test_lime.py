@@ -59,7 +59,7 @@ def measured(net: Specimen, params: lime.Params = SMALL, seed: int = 0) -> Measu
 
 
 def of(model: nn.Module, stored: NDArray[np.uint8], **more: object) -> Specimen:
-    return specimen(model, stored, np.zeros(len(stored), dtype=np.int64), **more)  # type: ignore[arg-type]
+    return specimen(model, stored, np.zeros(len(stored), dtype=np.int64), **more)
 
 
 def drawn(near: Neighbourhood) -> NDArray[np.float64]:
@@ -357,7 +357,7 @@ def test_answers_that_are_no_numbers_make_the_value_none() -> None:
 )  # fmt: skip
 def test_a_key_out_of_range_is_refused_with_what_would_be_right(key: str, value: object, right: str) -> None:
     with pytest.raises(UsageError, match=rf"metrics\.lime\.{key} = .* must be .*{right}"):
-        measured(of(small_net(), pictures(2)), replace(SMALL, **{key: value}))  # type: ignore[arg-type]
+        measured(of(small_net(), pictures(2)), replace(SMALL, **{key: value}))
 
 
 def test_the_benchmarks_loop_over_sampled_pictures_finds_what_the_metric_finds() -> None:

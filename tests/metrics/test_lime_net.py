@@ -210,5 +210,5 @@ def test_a_net_of_which_tracing_loses_something_is_taken_as_it_is() -> None:
 
 def test_a_normalisation_in_training_mode_is_not_folded() -> None:
     net = random_(Chain())
-    net.norm.train()  # type: ignore[union-attr, operator]
+    net.norm.train()
     assert norms(folded(net)) == 1

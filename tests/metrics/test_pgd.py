@@ -20,7 +20,7 @@ EPS = 0.02
 
 
 def measured(exam: object, **keys: object) -> Measurement:
-    return pgd.measure(exam, params=pgd.Params(**keys))  # type: ignore[arg-type]
+    return pgd.measure(exam, params=pgd.Params(**keys))
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -64,7 +64,7 @@ def test_nets_with_branches_added_say_the_same(name: str, kind: Any, mismatch: A
 def test_a_fading_branch_that_has_gone_leaves_the_plain_net() -> None:
     net = build("vgg11", shape=SHAPE, classes=10, **QUARTER)
     initialise_(net, "kaiming-normal", Seeds(0))
-    skip.tweak(None, params=skip.Params(fade=1)).model(net, Seeds(1))  # type: ignore[arg-type]
+    skip.tweak(None, params=skip.Params(fade=1)).model(net, Seeds(1))
     thinned_(net, 0.02, SHAPE)
     net.get_buffer("tweak.skip.left").zero_()
     same(net, compact(net, SHAPE).net)

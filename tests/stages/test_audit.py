@@ -55,7 +55,7 @@ def asked_of(
     stop: object = tiny.never,
     recipe: str | None = None,
 ) -> Audit:
-    around = tiny.around(folder.parent / "cache", stop)  # type: ignore[arg-type]
+    around = tiny.around(folder.parent / "cache", stop)
     asked = wanted(names, sets, None, recipe)
     subject = subject_of(open_run(folder), asked.sets, around)
     return Audit(subject, asked, shown(subject, asked.recipe.audit, Seeds(seed), around), Seeds(seed))
@@ -108,7 +108,7 @@ def test_what_was_measured_is_not_measured_again_and_other_words_are(
     assert audited(run, names="ece").metrics == tuple(row for row in first.metrics if row.metric == "ece")
     for changed in ({"sets": ("metrics.ece.bins=14",)}, {"seed": 1}):
         with pytest.raises(pytest.fail.Exception):
-            audited(run, *changed.get("sets", ()), names="ece", seed=changed.get("seed", 0))  # type: ignore[arg-type,misc]
+            audited(run, *changed.get("sets", ()), names="ece", seed=changed.get("seed", 0))
 
 
 @pytest.mark.parametrize("after", range(0, 60, 17))

@@ -135,7 +135,7 @@ def test_other_images_do_not_count_either(
 
 def test_numbers_are_one_however_they_are_written(two: tuple[Run, Run], tmp_path: Path) -> None:
     audited(two[1], recipe=recipe_of(ece={"bins": "15.0"}, lime={"ridge": 1}))
-    assert read(tmp_path, PASS)[1].audits.whole() is not None  # type: ignore[union-attr]
+    assert read(tmp_path, PASS)[1].audits.whole() is not None
 
 
 def test_a_small_dense_net_and_a_dense_one_are_rows_of_their_own(tmp_path: Path) -> None:

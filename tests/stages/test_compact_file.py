@@ -79,7 +79,7 @@ def with_(**changes: object) -> Compact:
         "run": "rn1" + "a" * 29, "subject": "sha256:" + "0" * 64, "image": (1, 8, 8), "weights": {},
         "rows": {"fc": np.array([0, 2])}, "columns": {"fc": np.array([1])},
     }  # fmt: skip
-    return Compact(**{**fields, **changes})  # type: ignore[arg-type]
+    return Compact(**{**fields, **changes})
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def ticket(tmp_path_factory: pytest.TempPathFactory) -> Ticket:
     return tiny.draw(tmp_path_factory.mktemp("drawn") / "seed-0", "draw.prunable=paper-004")
 
 
-def recipe_of(ticket: Ticket):  # type: ignore[no-untyped-def]
+def recipe_of(ticket: Ticket):
     return parse_recipe(drawn_tables(ticket), where="the draw's")
 
 

@@ -274,7 +274,7 @@ def test_the_error_of_a_ratio_is_that_of_the_delta_method() -> None:
     rng = random.Random(1)
     e, d, se, sd = 0.3, 0.4, 0.01, 0.02
     drawn = [rng.gauss(e, se) / rng.gauss(d, sd) for _ in range(40_000)]
-    rows = lambda value, error: [row("corruption.fog", value, error)]  # noqa: E731
+    rows = lambda value, error: [row("corruption.fog", value, error)]  # noqa: E731  # short
     made = net([audit("imp-0", rows=rows(e, se))], [audit("dense-0", rows=rows(d, sd))])
     found = finding(judge([made], Rule()), "mce")
     assert float(found.pooled or "") == pytest.approx(statistics.stdev(drawn) / 15, rel=0.03)

@@ -119,7 +119,7 @@ def test_a_spend_that_was_stopped_anywhere_ends_in_the_same_files(late: Path, wa
         shutil.rmtree(watched.folder)
         left = itertools.count(total * number // 7, -1)
         with pytest.raises(StoppedError):
-            again(lambda left=left: 75 if next(left) <= 0 else None)  # type: ignore[misc]
+            again(lambda left=left: 75 if next(left) <= 0 else None)
         again()
         assert tiny.files_below(watched.folder) == wanted
 

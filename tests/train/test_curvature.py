@@ -41,11 +41,11 @@ def test_many_matrices_at_once_are_each_one_by_itself_however_early_it_ends() ->
         np.stack([dense + dense.T, low, np.zeros((12, 12)), -1e-9 * (dense @ dense.T)])
     )
     starts = torch.from_numpy(generator.normal(size=(4, 12)))
-    products = lambda vectors: torch.einsum("nij,nj->ni", matrices, vectors)  # noqa: E731
+    products = lambda vectors: torch.einsum("nij,nj->ni", matrices, vectors)  # noqa: E731  # short
     found, ends = ritz(products, starts, 12), extremes(products, starts, 12)
     assert [len(one.values) for one in found] == [12, 3, 1, 12]
     for one, end, matrix, start in zip(found, ends, matrices, starts, strict=True):
-        (alone,) = ritz(lambda vector, matrix=matrix: matrix @ vector, start, 12)  # type: ignore[misc]
+        (alone,) = ritz(lambda vector, matrix=matrix: matrix @ vector, start, 12)
         scale = max(abs(alone.values).max(), 1e-30)
         np.testing.assert_allclose(one.values, alone.values, atol=1e-8 * scale)
         np.testing.assert_allclose(one.weights, alone.weights, atol=1e-6)

@@ -101,7 +101,7 @@ def test_a_training_that_was_stopped_anywhere_ends_in_the_same_record(
                 tmp_path / str(polls),
                 watch(2),
                 stop=lambda left=left, polls=polls: 75 if next(left) >= polls else None,
-            )  # type: ignore[misc]
+            )
         except StoppedError:
             assert record_of(fit(tmp_path / str(polls), watch(2))) == record
         else:

@@ -70,6 +70,7 @@ def unpickled(data: bytes) -> dict[str, NDArray[Any]]:
     """
     try:
         with torch.serialization.safe_globals(_STANDS_FOR):
+            # an importer of other people's labels, which come as .pt: nothing but arrays is made of it
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)  # noqa: TID251
         named = found if isinstance(found, Mapping) else {"": found}
         return {str(name): _array(value) for name, value in named.items() if _is_array(value)}

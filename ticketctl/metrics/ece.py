@@ -46,7 +46,7 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
 
     rules = {"ece": cal.expected_error, "rmsce": cal.root_mean_square_error}
     bins = cut(np.ones(count))
-    values = {
+    values = {  # mypy does not type a lambda with a default
         name: Value(rule(bins), exam.resampled(lambda drawn, rule=rule: rule(cut(drawn)), count, name), count)  # type: ignore[misc]
         for name, rule in rules.items()
     }

@@ -232,6 +232,7 @@ def _not_finite(answers: Answered, sets: Sequence[str]) -> str:
 def _rows(metric: str, better: Mapping[str, str], found: Measurement) -> tuple[MetricRow, ...]:
     rows = []
     for name, one in found.values.items():
+        # mypy takes it for any text; the suite of metrics sees to what stands in BETTER
         way = next((better[key] for key in (name, name.partition(".")[0]) if key in better), "none")
         sound = isfinite(one.value)
         error = one.error if one.error is not None and isfinite(one.error) else None
