@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -23,7 +24,7 @@ from ticketctl.cli.doctor import doctor
 from ticketctl.cli.draw import draw
 from ticketctl.cli.inspect import inspect
 from ticketctl.cli.listing import list_
-from ticketctl.cli.output import print_error
+from ticketctl.cli.output import note, print_error
 from ticketctl.cli.recipes import recipes
 from ticketctl.cli.reproduce import reproduce
 from ticketctl.cli.spend import spend
@@ -80,10 +81,16 @@ NO_SPACE |= {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBADF}
 def main() -> None:
     """Run the program; leaves by `SystemExit` with one of the documented exit codes."""
     sys.stdout, sys.stderr = _writable(sys.stdout), _writable(sys.stderr)
+    warnings.showwarning = _warned
     code = guarded(app)
     with suppress(ValueError, OSError):  # the interpreter would flush again on its way out, and complain
         _deafen(sys.stderr)
     sys.exit(code)
+
+
+def _warned(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning is a line for people, without the place in our code that it came from."""
+    note(f"ticketctl: {message}")
 
 
 def guarded(run: Callable[..., object]) -> int:

@@ -206,7 +206,8 @@ def _asked(run: Run, asked: Wanted, seed: int, around: Surroundings, shelf: Shel
     from ticketctl.stages.subject import subject_of
 
     subject, seeds = subject_of(run, asked.sets, around), Seeds(seed)
-    return Audit(subject, asked, shown(subject, asked.recipe.audit, seeds, around, shelf), seeds)
+    known = shown(subject, asked.recipe.audit, seeds, around, shelf, asked.needs)
+    return Audit(subject, asked, known, seeds)
 
 
 def _reports(runs: list[Run], asked: Wanted, seed: int, around: Surroundings) -> dict[Path, Report]:

@@ -55,7 +55,10 @@ def opened(folder: Path, clean: Clean, poll: Callable[[], None] = lambda: None) 
     """
     if any((folder / f"{name}.npy").exists() for name in _ALL):
         _check_labels(folder, clean)
-        return Arrays(folder, clean, poll)
+        found = Arrays(folder, clean, poll)
+        for name in found.names():  # before anything is measured
+            found.array(name)
+        return found
     if any((folder / name).is_dir() for name in _ALL):
         return Tree(folder, clean, poll)
     raise UnavailableError(f"{folder}: neither NAME.npy nor NAME/SEVERITY/CLASS/ is there, as NAME {_ALL[0]}")
@@ -100,7 +103,14 @@ class Arrays(_Folder):
         return _LEVELS if (self.folder / f"{name}.npy").exists() else ()
 
     def read(self, name: str, severity: int, places: NDArray[np.int64]) -> Split:
-        """The images at `places`.
+        """The images at `places`; raises as `array`."""
+        array = self.array(name)
+        self.poll()
+        images = array[(severity - 1) * self.count + places].transpose(0, 3, 1, 2)
+        return Split(np.ascontiguousarray(images), self.clean.labels[places])
+
+    def array(self, name: str) -> NDArray[np.uint8]:
+        """All images of a corruption, uint8 [5 N, H, W, C], on disk.
 
         Raises:
             UnavailableError: no such file, or it is damaged.
@@ -114,9 +124,7 @@ class Arrays(_Folder):
             raise UsageError(
                 f"{self.folder / name}.npy: {seen}; for {self.clean.name} it is uint8 {list(wanted)}"
             )
-        self.poll()
-        images = array[(severity - 1) * self.count + places].transpose(0, 3, 1, 2)
-        return Split(np.ascontiguousarray(images), self.clean.labels[places])
+        return array
 
     def stamp(self, name: str) -> Stamp:
         """`official` if the file is the one published for this data set, else `modified`."""

@@ -126,7 +126,8 @@ def price(sizes: Mapping[str, int], params: Params) -> float:
 
     Lanczos's own work, 2 k^2 P multiplications for k products, is at most that of 2 k^2 passes, as one takes P or more.
     """
-    samples, spaces = min(max(USUAL, params.least), params.most), 1 + params.full
+    usual = USUAL * (0.02 / params.tolerance) ** 2 if params.tolerance else params.most
+    samples, spaces = min(max(usual, params.least), params.most), 1 + params.full
     ends = params.steps + ENDS if params.steps else 0
     products = spaces * (samples + ends) + params.density * DEPTH
     vectors = 2 * (spaces * params.steps**2 + params.density * DEPTH**2)

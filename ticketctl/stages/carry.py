@@ -115,7 +115,7 @@ def _audit(exam: Exam, folder: Path, around: Surroundings) -> None:
     trusted = (f"model.name={recipe.model.name}",) if is_own("nets", recipe.model.name) else ()
     asked, seeds = wanted(None, trusted, recipe.data.name, exam.audit), Seeds(0)
     subject = subject_of(open_run(folder), asked.sets, around)
-    audit(Audit(subject, asked, shown(subject, asked.recipe.audit, seeds, around), seeds))
+    audit(Audit(subject, asked, shown(subject, asked.recipe.audit, seeds, around, None, asked.needs), seeds))
 
 
 def _make(draw: Draw, around: Surroundings) -> bool:

@@ -31,6 +31,12 @@ class Wanted:
     """Of the run's own recipe: `data.name` and `model.name`."""
 
     @property
+    def needs(self) -> set[str]:
+        """What the metrics are shown."""
+        known = plugins("metrics")
+        return {need for name in self.recipe.chosen for need in known[name].literals["NEEDS"]}
+
+    @property
     def missing(self) -> dict[str, str]:
         """Metrics whose packages are not here, and what says so."""
         found = {}

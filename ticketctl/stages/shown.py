@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,12 @@ FOLDER = "imagefolder"
 
 
 def shown(
-    subject: Subject, spec: AuditSpec, seeds: Seeds, around: Surroundings, shelf: Shelf | None = None
+    subject: Subject,
+    spec: AuditSpec,
+    seeds: Seeds,
+    around: Surroundings,
+    shelf: Shelf | None = None,
+    needs: Collection[str] = ("ood", "corrupt"),
 ) -> dict[str, Source]:
     """The sets by name: `train`, `val`, `test`, the others as `ood/NAME`, corrupted ones as `corrupt/NAME/SEVERITY`.
 
@@ -38,6 +43,7 @@ def shown(
         seeds: of the audit; subsets, noise and corruptions are drawn from them.
         around: where data are looked for.
         shelf: of images that other nets are shown as well.
+        needs: which of the sets that are not the net's own are wanted.
 
     Raises:
         UsageError: a set of another form than the net's images, or no such set.
@@ -51,7 +57,9 @@ def shown(
             partial(_own, images, places), len(images) if places is None else len(places),
             setting.base_name, setting.data.fingerprint, name, {}, places,
         )  # fmt: skip
-    return found | _outside(subject, spec, seeds, around) | spoilt(subject, spec, seeds, around, shelf)
+    if "ood" in needs:
+        found |= _outside(subject, spec, seeds, around)
+    return found | spoilt(subject, spec, seeds, around, shelf) if "corrupt" in needs else found
 
 
 def _outside(subject: Subject, spec: AuditSpec, seeds: Seeds, around: Surroundings) -> dict[str, Source]:
