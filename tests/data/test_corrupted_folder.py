@@ -13,7 +13,7 @@ from PIL import Image
 
 from ticketctl.data import corrupted_folder
 from ticketctl.data.corrupted import EXTRA, STANDARD, Stamp
-from ticketctl.data.corrupted_folder import Clean, opened
+from ticketctl.data.corrupted_folder import Arrays, Clean, opened
 from ticketctl.data.corruptions.known import PUBLISHED
 from ticketctl.errors import UnavailableError, UsageError
 
@@ -171,10 +171,12 @@ def test_links_out_of_the_folder_are_refused(official: Path, tmp_path: Path) -> 
     (official / "fog.npy").rename(tmp_path / "secret.npy")
     (official / "fog.npy").symlink_to(tmp_path / "secret.npy")
     (official / "snow.npy").symlink_to("saturate.npy")
-    ours = opened(official, CLEAN)
+    ours = Arrays(official, CLEAN)
     for touch in (ours.stamp, ours.fingerprint, lambda name: ours.read(name, 1, np.arange(2))):
         with pytest.raises(UsageError, match="leads out of the folder"):
             touch("fog")
+    with pytest.raises(UsageError, match="leads out of the folder"):
+        opened(official, CLEAN)
     assert ours.read("snow", 1, np.arange(2)).labels.tolist() == [3, 1]
 
 

@@ -364,6 +364,24 @@ def test_a_unit_whose_quantile_is_its_least_value_is_not_dead_where_it_fires(toy
     assert found.arrays["iou"][0] > 0.1
 
 
+@pytest.mark.parametrize(("images", "enough"), [(49, False), (50, True)])
+def test_so_few_positions_that_no_unit_could_fire_make_the_metric_absent_not_its_units_dead(
+    toy, images, enough
+) -> None:
+    net = Filters()
+    net.conv.stride = (SIDE // 2, SIDE // 2)  # maps of 2 x 2
+    with torch.no_grad():
+        net.conv.weight.zero_()
+        net.conv.bias.fill_(0.1)
+        net.conv.weight[:3].fill_(1.0)  # of pixels, no two of which are quite the same
+    if enough:
+        found = filtered(toy, net, quantile=0.005, images=images)
+        assert found.arrays["dead"].tolist() == [0, 0, 0, 1, 1]
+    else:
+        with pytest.raises(Absent, match=r"0\.005 of 196 positions \(49 images, maps of \[2, 2\]\) is none: show"):
+            filtered(toy, net, quantile=0.005, images=images)
+
+
 @pytest.mark.gpu
 def test_a_gpu_finds_what_the_cpu_finds(toy) -> None:
     from tests.metrics.test_pac_bayes import on_gpu

@@ -14,11 +14,12 @@ such masks, and without a folder there is nothing to measure.
 Choices: the layer is the last activation that has positions, unless `layer` names a module. Formulas are built from
 left to right, as the released code does; unlike there, one that another order of its operands makes again counts once,
 and one that no place tells from a shorter formula is left out, so neither takes a place in the beam. The quantile is
-exact: the value that a share of at most 0.005 of all positions exceeds. A unit is dead if no value of it exceeds its
-quantile (it is constant, or always 0): IoU 0, and listed. That departs from our specification, where a unit whose
-quantile is its least value is dead as well: one that is 0 at all but 0.4 % of its positions fires there, and those
-places have a formula. A whole set of images in Broden's manner is read; the paper takes
-its ADE20k part: leave that one in index.csv. Formulas of all units are in the array `formulas`, UTF-8, a line each.
+exact: the value that a share of at most 0.005 of all positions exceeds; where that share is less than one value (50
+images with maps of 2 x 2 have 200), the metric is absent. A unit is dead if no value of it exceeds its quantile (it is
+constant, or always 0): IoU 0, and listed. That departs from our specification, where a unit whose quantile is its least
+value is dead as well: one that is 0 at all but 0.4 % of its positions fires there, and those places have a formula. A
+whole set of images in Broden's manner is read; the paper takes its ADE20k part: leave that one in index.csv. Formulas
+of all units are in the array `formulas`, UTF-8, a line each.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
     Raises:
         UsageError: a key out of its range, no such layer, or a set that does not fit in memory.
         UnavailableError, ArtifactError: the set is not what it should be.
-        Absent: no folder was given, or the net has no layer with positions.
+        Absent: no folder was given, the net has no layer with positions, or too few images for a quantile.
     """
     if not params.folder:
         raise Absent("no --set metrics.compositional.folder=DIR with segmented images was given")
@@ -121,20 +122,12 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
     maps = _maps(net, layer, shown)
     thresholds = _thresholds(maps, params.quantile, net)
     concepts = Concepts(len(shown.concepts), shown.image, shown.concept, shown.bits)
+    limits = {"length": params.length, "beam": params.beam, "candidates": params.candidates}
     found = []
     for unit, threshold in enumerate(thresholds):
         net.poll()
         fired = _fired(maps[:, unit], threshold, shown.size)
-        found.append(
-            search(
-                fired,
-                concepts,
-                length=params.length,
-                beam=params.beam,
-                candidates=params.candidates,
-                poll=net.poll,
-            )
-        )
+        found.append(search(fired, concepts, **limits, poll=net.poll))
     dead = maps.amax((0, 2, 3)).numpy() <= thresholds
     return _measurement(found, dead, thresholds, layer, shown, params)
 
@@ -241,13 +234,17 @@ def _caught(model: nn.Module, layer: str) -> Iterator[dict[str, Tensor]]:
 
 
 def _thresholds(maps: Tensor, share: float, net: Specimen) -> NDArray[np.float32]:
-    """Of each unit the least value that at most a share of its positions exceeds, [units]."""
-    found = np.empty(maps.shape[1], np.float32)
+    """Of each unit the least value that at most a share of its positions exceeds, [units]; Absent if it is of none."""
+    found, count = np.empty(maps.shape[1], np.float32), maps[:, 0].numel()
+    above = int(share * count)
+    if not above:
+        raise Absent(
+            f"a share of {share} of {count} positions ({len(maps)} images, maps of {list(maps.shape[2:])}) is none: "
+            "show more images, or name an earlier layer: metrics.compositional.layer"
+        )
     for unit in range(len(found)):
         net.poll()
-        values = maps[:, unit].reshape(-1)
-        below = len(values) - int(share * len(values))
-        found[unit] = values.kthvalue(below).values.item()
+        found[unit] = maps[:, unit].reshape(-1).kthvalue(count - above).values.item()
     return found
 
 
