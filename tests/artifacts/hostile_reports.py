@@ -13,7 +13,7 @@ from numcodecs import zstd
 
 from tests.artifacts.hostile_stores import archive_cases, changed, document, members_of, with_crc
 from tests.artifacts.hostile_tensors import Case
-from tests.artifacts.reports import SOURCES, audit, empty, shapes, small
+from tests.artifacts.reports import SOURCES, audit, empty, shapes, small, untrained
 from ticketctl.artifacts import report as kind
 from ticketctl.artifacts.arrays import Form, _document, pack_group
 from ticketctl.artifacts.records import seal
@@ -66,6 +66,7 @@ def golden() -> Iterator[tuple[str, bytes]]:
     yield "audit", encode_report(audit())
     yield "empty", encode_report(empty())
     yield "small", encode_report(small())
+    yield "untrained", encode_report(untrained())
     yield "newer-minor", forged(lambda root: (root.update(format_version="1.7", later=1), newer(root)))
 
 
@@ -117,11 +118,31 @@ def attribute_cases() -> Iterator[Case]:
     ):
         change = lambda root, subject=subject: root["subject"].update(subject)  # noqa: E731  # short
         yield name, forged(change), "E_STORE", why
+    yield from untrained_cases()
     sources = [{"set": name, "digest": digest} for name, digest in sorted(SOURCES.items())]
     yield "sources-unsorted", field("sources", sources[::-1]), "E_STORE", "sources in another order"
     yield "sources-twice", field("sources", [sources[0], *sources]), "E_STORE", "one source twice"
     named = [{**sources[0], "set": "Test"}]
     yield "source-name", field("sources", named), "E_STORE", "a set that no file is named after"
+
+
+def untrained_cases() -> Iterator[Case]:
+    """A subject that no run trained, and what does not go with it."""
+
+    def but(**fields: Any) -> bytes:
+        return forged(lambda root: root.update(fields), report=untrained())
+
+    values = ["report.values"]
+    yield "untrained-feature", but(features=values), "E_STORE", "untrained, which no feature says"
+    yield "untrained-version", but(format_version="1.0"), "E_STORE", "untrained, which 1.0 does not have"
+    yield (
+        "untrained-diverged",
+        forged(lambda root: root["subject"].update(status="diverged"), report=untrained()),
+        "E_STORE",
+        "an untrained net that diverged",
+    )
+    trained = field("features", ["report.untrained", *values])
+    yield "trained-feature", trained, "E_STORE", "the feature of untrained nets, of a run"
 
 
 def metric_cases() -> Iterator[Case]:

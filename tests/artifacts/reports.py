@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ticketctl.artifacts.report import MetricRow, Report, ReportData, Subject
+from ticketctl.artifacts.report_models import UNTRAINED
 
 SUBJECT = Subject(
     run_id="rn1" + "a" * 29, ticket="tk1" + "b" * 29, level=3, weights="sha256:" + "3" * 64, status="done"
@@ -42,6 +43,12 @@ def empty() -> Report:
         run_id=SUBJECT.run_id, ticket="dense", level=0, weights=SUBJECT.weights, status="diverged"
     )
     return replace(audit(), kind="probe", subject=dense, metrics=(), sources={}, arrays={}, env={}, recipe={})
+
+
+def untrained() -> Report:
+    """A probe of a ticket from which nothing was trained yet."""
+    subject = SUBJECT.model_copy(update={"run_id": UNTRAINED})
+    return replace(audit(), kind="probe", subject=subject, sources={})
 
 
 def shapes() -> Report:

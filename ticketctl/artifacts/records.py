@@ -22,7 +22,7 @@ from ticketctl.errors import ArtifactError
 from ticketctl.store.documents import canonical_json
 
 MAJOR = 1
-MINORS = {"run": 2, "ticket": 1}
+MINORS = {"report": 1, "run": 2, "ticket": 1}
 """The newest minor version that is known here, by kind; 0 of others."""
 MAX_INT = (1 << 53) - 1
 """The largest whole number that every JSON reader keeps exactly."""

@@ -34,14 +34,14 @@ from ticketctl.artifacts.report_models import (
     ReportData,
     Status,
     Subject,
+    odd_subject,
+    version_of,
 )
 from ticketctl.errors import ArtifactError
 from ticketctl.store.documents import parse_json
 from ticketctl.store.tensors import MAX_DIMS
 
-__all__ = [
-    "MetricRow", "Report", "ReportData", "Subject", "decode_report", "encode_report", "report_id",
-]  # fmt: skip
+__all__ = ["MetricRow", "Report", "ReportData", "Subject", "decode_report", "encode_report", "report_id"]
 
 MAX_BYTES = 1 << 30
 """Of all arrays of a report together, decoded."""
@@ -175,8 +175,7 @@ def _attributes(report: Report, arrays: Mapping[str, NDArray[Any]]) -> dict[str,
     fields = ("name", "metric", "better", "n", "status", "reason", "protocol")
     rest = {
         "format": "ticketctl.report",
-        "format_version": "1.0",
-        "features": list(FEATURES),
+        **version_of(report.subject),
         "kind": report.kind,
         "subject": report.subject.model_dump(mode="json"),
         "data": report.data.model_dump(mode="json"),
@@ -200,7 +199,7 @@ def _judged(value: Mapping[str, Any], where: str) -> ReportAttributes:
         raise ArtifactError(
             "E_REPORT_ID", f"{where}: its content has the id {_id(value)}, not {found.report_id}"
         )
-    fault = _unsorted("metrics", [entry.name for entry in found.metrics])
+    fault = _unsorted("metrics", [entry.name for entry in found.metrics]) or odd_subject(found)
     fault = fault or _unsorted("sources", [source.set for source in found.sources])
     if recipe_digest(found.recipe) != found.recipe_digest:
         fault = "recipe_digest is not the digest of the recipe beside it"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,14 +15,16 @@ from ticketctl.artifacts.records import (
     Part,
     Record,
     ReportId,
-    RunId,
     Text,
     Version,
     Word,
 )
 from ticketctl.artifacts.samples import SetName
 
-FEATURES = ("report.values",)
+UNTRAINED = "untrained"
+"""In the place of a run's id, where what was measured are weights that nothing was trained from yet."""
+FEATURES = ("report.untrained", "report.values")
+"""The first where the subject is untrained, from version 1.1 on; the second always."""
 SEAL = "attributes_digest"
 Kind = Literal["audit", "interpolate", "probe", "transfer"]
 Better = Literal["higher", "lower", "none"]
@@ -30,9 +32,9 @@ Status = Literal["absent", "done", "nan"]
 
 
 class Subject(Part):
-    """The run that was measured; `weights` are those that were, of a kept state perhaps."""
+    """The net that was measured: of a run, or a ticket's untrained; `weights` are those that were measured."""
 
-    run_id: RunId
+    run_id: Annotated[str, Field(pattern=rf"^(rn1[a-z2-7]{{29}}|{UNTRAINED})$")]
     ticket: Parent
     level: Count
     weights: Digest
@@ -70,7 +72,7 @@ class ReportAttributes(Part):
 
     format: Literal["ticketctl.report"]
     format_version: Version
-    features: tuple[Literal["report.values"]]
+    features: tuple[Literal["report.untrained", "report.values"], ...]
     kind: Kind
     report_id: ReportId
     subject: Subject
@@ -83,3 +85,22 @@ class ReportAttributes(Part):
     metrics: tuple[MetricEntry, ...]
     digest: Digest
     attributes_digest: Digest
+
+
+def version_of(subject: Subject) -> dict[str, Any]:
+    """The lowest version that holds a report of this subject, and its features."""
+    untrained = subject.run_id == UNTRAINED
+    return {
+        "format_version": "1.1" if untrained else "1.0",
+        "features": list(FEATURES if untrained else FEATURES[1:]),
+    }
+
+
+def odd_subject(found: ReportAttributes) -> str | None:
+    """What the version, the features and the subject do not say alike, or None."""
+    subject = found.subject
+    if list(found.features) != version_of(subject)["features"]:
+        return f"its features are not those of a report of {subject.run_id}"
+    if subject.run_id == UNTRAINED and (found.format_version == "1.0" or subject.status != "done"):
+        return "an untrained net belongs to version 1.1, and never diverged"
+    return None
