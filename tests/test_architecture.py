@@ -7,14 +7,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.every import every
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ticketctl"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_shipped" not in path.parts)
-NAMES = [path.relative_to(PACKAGE).as_posix() for path in MODULES]
 
 MODULE_LINES, FUNCTION_LINES = 300, 45
 
@@ -27,6 +29,9 @@ LONGER_FUNCTIONS = {
     "cli/draw.py:draw",  # the options of the command and its help
     "cli/spend.py:spend",
     "cli/audit.py:audit",
+    "cli/probe.py:probe",
+    "cli/transfer.py:transfer",
+    "cli/interpolate.py:interpolate",
 }
 
 UNSAFE = {"torch.save", "torch.load", "yaml.load", "eval", "exec", "os.system", "np.load", "numpy.load"}
@@ -34,8 +39,22 @@ UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal
 UNSAFE_METHODS = {"extractall"}
 
 
-def _each(function: object) -> object:
-    return pytest.mark.parametrize("path", MODULES, ids=NAMES)(function)
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _read_once() -> Iterator[None]:
+    """Each module is parsed once for all that is asked of it, and kept no longer."""
+    yield
+    tree_of.cache_clear()
+
+
+@cache
+def calls(path: Path) -> set[str]:
+    """What a module calls, as it is written."""
+    return {ast.unparse(node.func) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)}
 
 
 def unsafe(tree: ast.AST) -> list[str]:
@@ -71,9 +90,9 @@ def _reads_weights_only(call: ast.Call) -> bool:
     return isinstance(said, ast.Constant) and said.value is True
 
 
-@_each
+@every(MODULES)
 def test_nothing_runs_what_a_file_says(path: Path) -> None:
-    assert unsafe(ast.parse(path.read_text(encoding="utf-8"))) == []
+    assert unsafe(tree_of(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -87,16 +106,14 @@ def test_the_check_for_unsafe_calls_can_fail(code: str) -> None:
     assert unsafe(ast.parse(code))
 
 
-@_each
+@every(MODULES)
 def test_only_the_command_line_prints(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    assert "print" not in called
+    assert "print" not in calls(path)
     if path.parent.name != "cli":
-        assert not {"sys.stdout.write", "sys.stderr.write"} & set(called)
+        assert not {"sys.stdout.write", "sys.stderr.write"} & calls(path)
 
 
-@_each
+@every(MODULES)
 def test_modules_are_short(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     name = path.relative_to(PACKAGE).as_posix()
@@ -107,12 +124,12 @@ def test_modules_are_short(path: Path) -> None:
 
 
 def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
 
-@_each
+@every(MODULES)
 def test_functions_are_short(path: Path) -> None:
     name = path.relative_to(PACKAGE).as_posix()
     long = {
@@ -123,16 +140,16 @@ def test_functions_are_short(path: Path) -> None:
     assert long <= LONGER_FUNCTIONS
 
 
-@_each
+@every(MODULES)
 def test_public_functions_are_described(path: Path) -> None:
     """Ruff's D1 sees to the methods; this holds even where someone writes a noqa."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     parts = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef))]
     mute = [getattr(node, "name", "the module") for node in parts if not ast.get_docstring(node)]
     assert [name for name in mute if not name.startswith("_")] == []
 
 
-@_each
+@every(MODULES)
 def test_no_drawers_for_odds_and_ends(path: Path) -> None:
     assert not re.search(r"util|helper|misc|common", path.relative_to(PACKAGE).as_posix())
 

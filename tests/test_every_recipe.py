@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from tests.every import OTHERS, every
 from ticketctl import recipe_files
 from ticketctl.duration import Duration
 from ticketctl.masks.prunable import POLICIES, head, policy, prunable
@@ -37,8 +38,7 @@ NAMES = sorted(
     for p in room("recipes").rglob("*.toml")
     if not p.name.startswith(("table-", "figure-"))  # no recipes: tests/test_every_table.py
 )
-OF_TRAINING = [name for name in NAMES if not name.startswith("audit/")]
-"""All but those of audits: tests/test_every_audit_recipe.py."""
+OF_TRAINING = [name for name in NAMES if not name.startswith(OTHERS)]
 BASES = [name for name in NAMES if name.startswith("base/")]
 PAPERS = [name for name in NAMES if name.startswith("papers/")]
 PARTS = [name for name in NAMES if name.startswith(("draw/", "spend/"))]
@@ -123,10 +123,10 @@ def test_all_are_seen() -> None:
     }, "every method has a recipe"
     count = {paper: sum(name.startswith(f"papers/{paper}") for name in PAPERS) for paper in
              ("000", "001", "002", "003", "004")}  # fmt: skip
-    assert count == {"000": 56, "001": 78, "002": 48, "003": 132, "004": 79}
+    assert count == {"000": 57, "001": 78, "002": 48, "003": 132, "004": 79}
 
 
-@pytest.mark.parametrize("name", OF_TRAINING)
+@every(OF_TRAINING)
 def test_it_parses_and_says_what_it_is(name: str) -> None:
     recipe = parsed(name)
     tables = own(name)
@@ -140,13 +140,13 @@ def test_it_parses_and_says_what_it_is(name: str) -> None:
     assert set(recipe.sources) <= known | own_keys, "a source for no key"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every(NAMES)
 def test_it_can_be_copied_out(name: str) -> None:
     tables = merged(name)
     assert tomllib.loads(toml_text(tables)) == tables
 
 
-@pytest.mark.parametrize("name", OF_TRAINING)
+@every(OF_TRAINING)
 def test_what_it_names_exists(name: str) -> None:
     recipe = parsed(name)
     assert recipe.model.name in plugins("nets")
@@ -172,7 +172,7 @@ def check_tweaks(recipe: Recipe) -> None:
         TypeAdapter(load("tweaks", name).Params).validate_python(table)
 
 
-@pytest.mark.parametrize("name", OF_TRAINING)
+@every(OF_TRAINING)
 def test_its_points_lie_inside_the_training(name: str) -> None:
     recipe = parsed(name)
     train, per_epoch = recipe.train, steps_per_epoch(recipe)
@@ -191,7 +191,7 @@ def test_its_points_lie_inside_the_training(name: str) -> None:
         assert recipe.draw.method != "ltr" or step(recipe.draw.rewind) > 0
 
 
-@pytest.mark.parametrize("name", [*BASES, *PAPERS, *PARTS])
+@every([*BASES, *PAPERS, *PARTS])
 def test_every_value_has_a_source(name: str) -> None:
     tables = own(name)
     sources = merged(name).get("sources", {})
@@ -201,7 +201,7 @@ def test_every_value_has_a_source(name: str) -> None:
     assert all(text == text.strip() != "" for text in sources.values())
 
 
-@pytest.mark.parametrize("name", BASES)
+@every(BASES)
 def test_bases_are_found_by_model_and_data(name: str) -> None:
     recipe = parsed(name)
     assert name == f"base/{recipe.model.name}-{recipe.data.name}"
@@ -220,7 +220,7 @@ def test_sets_sorted_by_class_are_split_at_random(data: str) -> None:
             assert recipe.data.validation.startswith(("random:", "none")), name
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("draw/")])
+@every([name for name in NAMES if name.startswith("draw/")])
 def test_draw_recipes_go_with_any_base(name: str) -> None:
     """Bases have no [draw] (tested above), so one of them and one of another family stand for all."""
     method = name.partition("/")[2]
@@ -232,7 +232,7 @@ def test_draw_recipes_go_with_any_base(name: str) -> None:
         target_of(recipe)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("spend/")])
+@every([name for name in NAMES if name.startswith("spend/")])
 def test_spend_recipes_change_no_draw(name: str) -> None:
     drawn = draw_recipe(Typed()).recipe.record()
     spent = spend_recipe(Typed(recipe=name), drawn).recipe
@@ -244,7 +244,7 @@ def test_spend_recipes_change_no_draw(name: str) -> None:
         assert spent.spend.tweaks == tuple(own(name)["spend"]["tweaks"])
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("spend/") or is_spend(name)])
+@every([name for name in NAMES if name.startswith("spend/") or is_spend(name)])
 def test_a_spend_recipe_goes_over_the_draw_it_is_for(name: str) -> None:
     """`draw --recipe A`, then `spend --recipe A-what`: nothing changes but what the file says."""
     draw = drawn_by(name) if name in PAPERS else "papers/004-lth-pass/ltr-wrn-28-10-cifar100"
@@ -292,7 +292,7 @@ EXPLICIT = {
 """What a claim says itself, whatever our defaults become."""
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@every(PAPERS)
 def test_claims_are_complete_and_cite_their_own_paper(name: str) -> None:
     paper = paper_of(name)
     tables = merged(name)
@@ -313,7 +313,7 @@ def test_claims_are_complete_and_cite_their_own_paper(name: str) -> None:
         assert re.match(r"paper |released code|inferred: |default: ours", text), f"{key}: {text}"
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@every(PAPERS)
 def test_claims_are_named_after_what_they_do(name: str) -> None:
     if plain(name) != name:
         parent = own(name)["extends"]
@@ -332,6 +332,7 @@ def variant_of(tables: dict[str, Any]) -> str:
     words += [f"drop{100 * Fraction(data['drop']['most_forgotten'])}"] if "drop" in data else []
     words += [data["subset"]["pick"].replace("random", "fewshot")] if "subset" in data else []
     words += [f"train-m{train['momentum']:g}-b{train['batch']}"] if train else []
+    words += ["kept"] if "keep" in tables else []
     words += ["small"] if "widths" in tables.get("model", {}) else []
     words += [tweak.replace("+", "-") for tweak in spend.get("tweaks", ())]
     words += [spend["schedule"]] if "schedule" in spend else []
@@ -347,7 +348,7 @@ def setting_of(recipe: Recipe, kind: str, paper: str) -> str:
     return noise + budget + loss.removesuffix("-hypersparse")
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@every(PAPERS)
 def test_nothing_leaks_in_from_base_or_method(name: str) -> None:
     """`draw --recipe NAME` lays the claim over the base and the method's recipe; both must vanish below it."""
     alone, drawn = parsed(name), draw_recipe(Typed(recipe=name)).recipe
@@ -465,7 +466,7 @@ def rows(table: dict[str, Any], name: str) -> list[Any]:
     return [row for glob, row in table.items() if fnmatchcase(name, f"papers/{glob}")]
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@every(PAPERS)
 def test_trainings_are_the_papers(name: str) -> None:
     train = parsed(name).train
     marks = tuple(int(text.removesuffix("ep")) for text in train.milestones)
@@ -486,7 +487,7 @@ def test_trainings_are_the_papers(name: str) -> None:
     assert (train.gamma, train.warmup) == (0.1, "5ep" if big else "0")
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@every(PAPERS)
 def test_draws_are_the_papers(name: str) -> None:
     draw = parsed(name).draw
     assert draw is not None
@@ -559,7 +560,7 @@ PIXELS = {
 }
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@every(PAPERS)
 def test_pixels_are_the_papers(name: str) -> None:
     recipe = parsed(name)
     data = recipe.data
@@ -665,7 +666,7 @@ SMALL = {"resnet18": 20.956, "resnet20s": 21.08, "wrn-28-10": 20.99, "resnet50":
 """Percent of the ticket's net; 20.956 and 21.08 were measured elsewhere, 51.20 is printed by the released code."""
 
 
-@pytest.mark.parametrize("name", sorted(variants("004", "small")))
+@every(sorted(variants("004", "small")))
 def test_small_dense_nets_are_as_large_as_a_ticket(name: str) -> None:
     model, data = (getattr(parsed(f"papers/004-lth-pass/{name}"), part) for part in ("model", "data"))
     classes, side = {"cifar10": (10, 32), "cifar100": (100, 32), "imagefolder": (1000, 224)}[data.name]

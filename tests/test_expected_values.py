@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.every import every
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_files import lay, parse_recipe, read_recipe, recipe_names
 from ticketctl.shipped import room
@@ -54,7 +55,7 @@ SPENT = re.compile(r"-(fewshot|(?:least|most)-forgotten|train-m[\d.]+-b\d+)$")
 """How claims of paper 003 end whose tickets are spent otherwise than they were found."""
 
 
-@pytest.mark.parametrize("name", CLAIMS)
+@every(CLAIMS)
 def test_expected_values_have_a_table_and_lie_in_range(name: str) -> None:
     expected = expected_of(name)
     assert set(expected) <= {"table", "seeds", "note", "nonconverged"} | KINDS
@@ -67,7 +68,7 @@ def test_expected_values_have_a_table_and_lie_in_range(name: str) -> None:
         assert all(0 < value < top for value in expected[kind].values())
 
 
-@pytest.mark.parametrize("name", CLAIMS)
+@every(CLAIMS)
 def test_expected_values_lie_where_the_draw_can_come(name: str) -> None:
     """A ladder passes them, or `--rounds` ends there; other draws take them as `--sparsity`."""
     draw = parsed(name).draw
@@ -81,9 +82,15 @@ def test_expected_values_lie_where_the_draw_can_come(name: str) -> None:
             assert plan(recipe).trainings >= 1
 
 
+@cache
+def transcribed() -> list[dict[str, Any]]:
+    tables: list[dict[str, Any]] = json.loads(TABLES.read_text(encoding="utf-8"))["tables"]
+    return tables
+
+
 def cells(seed: str, table: str, **wanted: Any) -> dict[str, Any]:
     """The one row of a table with these values, by column."""
-    for found in json.loads(TABLES.read_text(encoding="utf-8"))["tables"]:
+    for found in transcribed():
         if (found["seed"], found["table"]) == (seed, table):
             rows = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
             (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
@@ -232,7 +239,7 @@ TRANSCRIBED = [
 @pytest.mark.skipif(
     not TABLES.is_file(), reason="the transcribed tables of the papers are not beside this copy"
 )
-@pytest.mark.parametrize("name", TRANSCRIBED)
+@every(TRANSCRIBED)
 def test_expected_values_are_those_of_the_transcribed_tables(name: str) -> None:
     found, expected = printed(name), dict(expected_of(name))
     if name.startswith("papers/000-art/art-"):
@@ -261,7 +268,7 @@ def test_every_cell_of_paper_003_has_its_recipe() -> None:
     assert claims.count("003:23") == 2, "one row, the ticket's, for two picks"
 
 
-@pytest.mark.parametrize("name", [name for name in CLAIMS if SPENT.search(name) or parsed(name).spend.tweaks])
+@every([name for name in CLAIMS if SPENT.search(name) or parsed(name).spend.tweaks])
 def test_expected_values_are_those_of_the_shipped_tables(name: str) -> None:
     """`recipes --tables` and `expected` were written apart from each other."""
     expected, recipe = expected_of(name), parsed(name)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests import kill_marathon
+from tests.cli.conftest import ask
 from tests.stages import tiny
 from ticketctl.errors import LockedError, ResourceError, StoppedError
 from ticketctl.stages.request import Typed, draw_recipe, run_folder
@@ -76,8 +77,8 @@ def test_what_a_killed_writer_left_is_swept_at_the_next_start(tmp_path: Path) ->
 
 # -------------------------------------------------------------------------------------------------------- signals
 
-TYPED = Typed(rounds=1, epochs=60)
-"""Two trainings of a second or two each."""
+TYPED = Typed(rounds=1, epochs=40)
+"""Two trainings of about a second each."""
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def stopped(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int
 def test_a_draw_that_is_stopped_says_so_and_the_same_command_goes_on(
     number: signal.Signals, code: int, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
-    command = ["draw", "--rounds", "1", "--epochs", "60"]
+    command = ["draw", "--rounds", "1", "--epochs", "40"]
     work = run_folder(draw_recipe(TYPED).recipe, 0, None, tmp_path / "runs")
     process = begin(command, tmp_path)
     until(
@@ -136,20 +137,16 @@ def test_a_draw_that_is_stopped_says_so_and_the_same_command_goes_on(
     assert "Traceback" not in said
     assert "the same command goes on" in said
     assert not (work / "ticket").exists()
-    if number == signal.SIGTERM:
-        again = begin(command, tmp_path)
-        output, said = again.communicate(timeout=120)
-        assert again.returncode == 0, said
-        assert "ticket tk1" in output
-    else:  # the same without another cold start
-        tiny.run_draw(draw_recipe(TYPED).recipe, 0, work, tiny.around(tmp_path / "cache"))
+    again = ask(tmp_path, *command)  # without another cold start
+    assert again.code == 0, again.err
+    assert "ticket tk1" in again.out
     assert tiny.files_below(work) == undisturbed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 def test_a_spend_that_is_stopped_goes_on(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    drawn = begin(["draw", "--rounds", "1", "--epochs", "60"], tmp_path)
+    drawn = begin(["draw", "--rounds", "1", "--epochs", "40"], tmp_path)
     assert drawn.communicate(timeout=120)
     ticket = run_folder(draw_recipe(TYPED).recipe, 0, None, tmp_path / "runs")
     truth = begin(["spend", str(ticket), "--seed", "2"], tmp_path)

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from tests.every import OTHERS, every
 from ticketctl.draws._ladder import LadderParams
 from ticketctl.duration import Duration
 from ticketctl.errors import UsageError, near_miss
@@ -41,6 +43,7 @@ LEAST: dict[str, Any] = {
     "train": {"epochs": 4},
 }
 DRAWN = merge(LEAST, {"draw": {"method": "imp", "rounds": 3}})
+shipped = cache(read_recipe)
 
 
 def parsed(*layers: Mapping[str, Any]) -> Recipe:
@@ -280,16 +283,14 @@ def test_what_is_not_toml_is_refused(tmp_path: Path, text: bytes) -> None:
         read_recipe(str(tmp_path / "bad.toml"))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in recipe_names() if not name.startswith(("audit/", "base/"))]
-)
+@every([name for name in recipe_names() if not name.startswith((*OTHERS, "base/"))])
 def test_every_shipped_recipe_parses_over_a_base(name: str) -> None:
-    parse_recipe(merge(DRAWN, read_recipe(name)), where=name)
+    parse_recipe(merge(DRAWN, shipped(name)), where=name)
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("base/")])
+@every([name for name in recipe_names() if name.startswith("base/")])
 def test_every_base_is_a_whole_recipe_of_its_name(name: str) -> None:
-    recipe = parse_recipe(read_recipe(name), where=name)
+    recipe = parse_recipe(shipped(name), where=name)
     assert name == f"base/{recipe.model.name}-{recipe.data.name.partition(':')[0]}"
     assert recipe.summary
     assert recipe.source
@@ -586,9 +587,9 @@ def test_tables_within_lists_too() -> None:
     assert tomllib.loads(toml_text(tables)) == tables
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if not name.startswith("audit/")])
+@every([name for name in recipe_names() if not name.startswith(OTHERS)])
 def test_a_recipe_survives_its_printed_form(name: str) -> None:
-    recipe = parse_recipe(merge(DRAWN, read_recipe(name)), where=name)
+    recipe = parse_recipe(merge(DRAWN, shipped(name)), where=name)
     for printed in (recipe.record(), flat_draw(recipe.record())):
         again = parse_recipe(tomllib.loads(toml_text(printed)), where="again")
         assert again.record() == recipe.record()
