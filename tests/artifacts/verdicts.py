@@ -99,7 +99,7 @@ def net(
         Pair(seed, seed, Audited(a, ours_facts or facts()), Audited(b, theirs_facts or facts(1000)))
         for seed, (a, b) in enumerate(zip(ours, theirs, strict=True))
     ]
-    return Net(name, ladder, 3, density, pairs, left_out)
+    return Net(name, ladder, density, pairs, left_out)
 
 
 BETTER = {"accuracy": 0.895, "nll": 0.39, "hessian.trace": 100.0}

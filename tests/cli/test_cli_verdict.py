@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.artifacts import hostile_verdicts, verdicts
 from ticketctl.cli.verdict import recheck, show_verdict
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.stages.verdict import Rule, judge
+from ticketctl.stages.verdict_inputs import Net
 from ticketctl.stages.verdict_values import STANDARD
 
 
@@ -94,6 +97,65 @@ def test_what_is_to_be_known_of_a_value_stands_beside_it_or_below_the_table(
     assert any(line.startswith("mce: 14 of 15 corruptions not shown: ") for line in lines)
 
 
+def levels_of(changes: Mapping[str, Mapping[str, float]], seeds: int = 1) -> list[Net]:
+    """Levels of one ladder: by density, what of a good net is otherwise."""
+    dense = [verdicts.audit(f"dense-{seed}") for seed in range(seeds)]
+    return [
+        verdicts.net(
+            [verdicts.audit(f"imp-{density[2:]}-{seed}", change) for seed in range(seeds)],
+            dense, name=f"imp at {density}", density=density,
+        )
+        for density, change in changes.items()
+    ]  # fmt: skip
+
+
+def lth_pass_line(nets: Sequence[Net], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(typer.Exit):
+        show_verdict(judge(nets, Rule()), json=False)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "LTH-PASS" in line]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"1/2": {}, "1/4": {}, "1/8": {"nll": 0.5}}, "75.00 %"),
+        (
+            {"1/2": {"nll": 0.5, "ece": 0.9}, "1/4": {}, "1/8": {"nll": 0.5}},
+            "75.00 %; not every level up to it passes: 50.00 % fails in ece, nll",
+        ),
+        (
+            {"1/2": {}, "1/4": {"ece": 0.9}, "1/8": {"nll": 0.5}},
+            "75.00 %; not every level up to it passes: 75.00 % fails in ece",
+        ),
+        ({"1/2": {"nll": 0.5}, "1/4": {"nll": 0.5}}, "none"),
+    ],
+)
+def test_the_lth_pass_line_says_that_it_is_indicative_and_what_fails_below_it(
+    changes: Any, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sparsity, semicolon, rest = says.partition(";")
+    one, two = (lth_pass_line(levels_of(changes, seeds), capsys) for seeds in (1, 2))
+    assert one == f"imp: LTH-PASS sparsity {sparsity}, indicative: one seed at some level{semicolon}{rest}"
+    assert two == f"imp: LTH-PASS sparsity {says}"
+
+
+def test_what_is_no_dense_net_is_not_called_dense(capsys: pytest.CaptureFixture[str]) -> None:
+    reports = [verdicts.audit("imp-0", {"nll": 9.0}), verdicts.audit("erk-0", status="diverged")]
+    made = verdicts.net(reports[:1], reports[1:], theirs_facts=verdicts.facts(250))
+    with pytest.raises(typer.Exit):
+        show_verdict(judge([made, replace(made, name="other")], Rule()), json=False)
+    said = capsys.readouterr()
+    assert "dense" not in said.out + said.err
+    run = reports[1].subject.run_id[:11]
+    assert f"(seed 0); reference: {run} at 75.00 %" in said.out
+    lines = said.out.splitlines()
+    assert lines[0].startswith("rule s004: accuracy at most one point below the reference, every other")
+    assert "imp at 90.00 %: its reference of seed 0 is diverged" in lines
+    assert {line.split()[3] for line in lines if "worse by" in line} == {"reference"}
+    assert [line.split()[0] for line in lines if line.startswith("reference ")] == 2 * ["reference"]
+
+
 @pytest.mark.parametrize("nets", [verdicts.passing, verdicts.ladder])
 def test_json_is_one_object_with_numbers(
     nets: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -109,6 +171,7 @@ def test_json_is_one_object_with_numbers(
     assert first["metrics"][0]["mean"] == 0.8975
     assert first["density"] == 0.1
     assert result["ladders"][0]["lth_pass"] == pytest.approx(0.9)
+    assert result["ladders"][0]["indicative"] is False
     assert result["chart"]["raw"]["dense"]["accuracy"] == 0.902
 
 

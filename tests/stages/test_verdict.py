@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from tests.artifacts import verdicts
 from tests.artifacts.verdicts import audit, facts, net, row
@@ -545,7 +546,7 @@ def test_nothing_stands_twice_and_something_must_be_judged() -> None:
     good, dense = audit("imp-0"), verdicts.DENSE
     for nets, says in (
         ([], "needs a net"),
-        ([Net("a", "a", 1, "1/2", [])], "needs a net"),
+        ([Net("a", "a", "1/2", [])], "needs a net"),
         ([one(), one()], "stands twice"),
         ([one()] * 101, "101 nets are too many"),
         ([net([good, good], dense)], "one run or seed"),
@@ -554,8 +555,8 @@ def test_nothing_stands_twice_and_something_must_be_judged() -> None:
         with pytest.raises(UsageError, match=says):
             judge(nets, Rule())
     for tolerance in (-0.1, math.nan, math.inf):
-        with pytest.raises(UsageError, match="tol_rel"):
-            judge([one()], Rule(tol_rel=tolerance))
+        with pytest.raises(ValidationError, match="tol_rel"):
+            Rule(tol_rel=tolerance)
 
 
 def test_the_set_of_auroc_is_the_first_by_name_that_all_have_and_noise_last() -> None:
@@ -664,6 +665,30 @@ def test_the_chart_of_a_verdict_has_its_nets_and_their_dense_ones_with_raw_value
     assert values["dense"]["fgsm"] == 0.3
     for nets in (verdicts.ladder(), verdicts.ladder()[::-1]):
         assert means(judge(nets, Rule()))[0]["dense"] == values["dense"]
+
+
+def test_the_dense_nets_of_all_seeds_are_one_row_of_the_chart_their_mean() -> None:
+    ours = [audit(f"imp-{seed}") for seed in range(3)]
+    theirs = [audit(f"dense-{seed}", {"nll": 0.3 + 0.1 * seed}) for seed in range(3)]
+    some = [
+        net(ours[:count], theirs[:count], name=f"{count}", density=f"1/{1 + count}") for count in (1, 3, 2)
+    ]
+    values, better = means(judge(some, Rule()))
+    assert [*values] == ["dense", "1", "3", "2"]
+    assert values["dense"]["nll"] == pytest.approx(0.4)
+    assert radar(values, better)["dense"]["mce"] == 1
+    apart = [net(ours[:1], theirs[:1], name="a"), net(ours[1:2], theirs[1:2], name="b", ladder="b")]
+    values, _ = means(judge(apart, Rule()))
+    assert [*values] == ["dense of a", "dense of b", "a", "b"]
+    assert [values[f"dense of {name}"]["nll"] for name in "ab"] == [0.3, 0.4]
+
+
+def test_dense_nets_of_more_seeds_stand_for_those_of_fewer_only_where_they_lack_nothing() -> None:
+    theirs = [audit(f"dense-{seed}") for seed in range(2)]
+    lost = net([audit("x-0", {"ece": None}), audit("x-1")], theirs, name="lost", ladder="x")
+    values, _ = means(judge([one(), lost], Rule()))
+    assert [*values][:2] == [f"dense of {name}" for name in ("imp at 90.00 %", "lost")]
+    assert [values[name]["ece"] for name in [*values][:2]] == [0.05, None]
 
 
 def test_a_hundred_nets_of_three_seeds_fit_into_one_document() -> None:

@@ -16,7 +16,7 @@ from ticketctl.store.documents import canonical_json, parse_json
 from ticketctl.store.files import link_or_copy, make_folder, member, read_bytes, write_atomic
 
 __all__ = [
-    "Judged", "Verdict", "encode_verdict", "open_verdict", "parse_verdict", "verdict_of", "verify_verdict",
+    "Judged", "Verdict", "encode_verdict", "lean", "open_verdict", "parse_verdict", "verdict_of", "verify_verdict",
     "write_verdict",
 ]  # fmt: skip
 
@@ -140,6 +140,14 @@ def verify_verdict(folder: Path) -> list[Check]:
     ]
 
 
+def lean(report: Report) -> Report:
+    """The report with no arrays but `READ`, so that those of many nets fit into memory.
+
+    Its `id` and `digest` are still those of the whole, while `report_id` and `file_name` are of what is left.
+    """
+    return replace(report, arrays={key: array for key, array in report.arrays.items() if key in READ})
+
+
 def report_ids(verdict: Verdict) -> list[str]:
     """The reports that a verdict was taken from, each once, sorted."""
     return sorted(
@@ -153,7 +161,7 @@ def _lean(folder: Path, name: str) -> Report:
     except MemoryError:
         path = f"{REPORTS}/{_file(name)}"
         raise ResourceError(f"{folder}: {path} does not fit into memory; judge on a larger machine") from None
-    return replace(report, arrays={key: array for key, array in report.arrays.items() if key in READ})
+    return lean(report)
 
 
 def _report(folder: Path, name: str) -> Report:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.audited import show_audits, show_plan
+from ticketctl.cli.audited import Measured, as_record, show_audits, show_compact, show_plan
 from ticketctl.cli.complete import metrics as complete_metrics
 from ticketctl.cli.complete import runs as complete_runs
 from ticketctl.cli.devices import check
 from ticketctl.errors import MismatchError, UsageError
 
 if TYPE_CHECKING:
-    from ticketctl.artifacts.report import Report
     from ticketctl.artifacts.run import Run
     from ticketctl.stages.audit import Audit
     from ticketctl.stages.examined import Wanted
@@ -112,13 +111,13 @@ def audit(
         if dry_run:
             show_plan([_plan(run, asked, seed, around) for run in todo.runs], json)
             return
-        reports = _reports(todo.runs, asked, seed, around)
-        for run in todo.runs if compact else ():
-            _compact(run, asked, around)
+        found = _measured(todo.runs, asked, seed, around)
+        if compact:
+            found = [replace(one, compact=_compact(one.run, asked, around)) for one in found]
     if against is None:
-        show_audits(todo.runs, [*reports.values()], json)
+        show_audits(found, json)
     else:
-        _judge(todo.cases, reports, asked, workspace, json)
+        _judge(todo.cases, found, asked, workspace, json)
 
 
 @dataclass(frozen=True)
@@ -165,17 +164,18 @@ def _reference(against: str, workspace: Path) -> str:
     return str(folders[0]) if len(folders) == 1 else against
 
 
-def _judge(
-    found: list[Case], reports: dict[Path, Report], asked: Wanted, workspace: Path, json: bool
-) -> None:
+def _judge(cases: list[Case], found: list[Measured], asked: Wanted, workspace: Path, json: bool) -> None:
     from ticketctl.artifacts.verdict import write_verdict
     from ticketctl.cli.verdict import show_verdict
     from ticketctl.stages.judged import nets
-    from ticketctl.stages.verdict import Rule, judge
+    from ticketctl.stages.verdict import judge
 
-    verdict = judge(nets(found, lambda folder: reports[folder]), Rule(**asked.recipe.verdict.model_dump()))
-    files = [folder / report.file_name for folder, report in reports.items()]
-    show_verdict(verdict, json, write_verdict(workspace / "verdicts", verdict, files))
+    reports = {one.run.folder: one.report for one in found}
+    verdict = judge(nets(cases, lambda folder: reports[folder]), asked.recipe.verdict)
+    folder = write_verdict(workspace / "verdicts", verdict, [one.file for one in found])
+    for one in () if json else found:
+        show_compact(one)
+    show_verdict(verdict, json, folder, runs=[as_record(one) for one in found] if json else None)
 
 
 def _recheck(path: Path, other: bool, json: bool) -> None:
@@ -210,20 +210,25 @@ def _asked(run: Run, asked: Wanted, seed: int, around: Surroundings, shelf: Shel
     return Audit(subject, asked, known, seeds)
 
 
-def _reports(runs: list[Run], asked: Wanted, seed: int, around: Surroundings) -> dict[Path, Report]:
-    """The report of each run, by its folder; several are shown the same corrupted images, made once."""
+def _measured(runs: list[Run], asked: Wanted, seed: int, around: Surroundings) -> list[Measured]:
+    """Every run; several are shown the same corrupted images, made once. Arrays that no verdict reads are let go."""
+    from ticketctl.artifacts.verdict import lean
     from ticketctl.stages.audit import audit as measure
     from ticketctl.stages.sources import Shelf
 
-    shelf = Shelf() if len(runs) > 1 else None
-    return {run.folder: measure(_asked(run, asked, seed, around, shelf)) for run in runs}
+    shelf, found = Shelf() if len(runs) > 1 else None, []
+    for number, run in enumerate(runs, start=1):
+        turn = f"[{number}/{len(runs)}] " if len(runs) > 1 else ""
+        report = measure(_asked(run, asked, seed, around, shelf), turn)
+        found.append(Measured(run, lean(report), run.folder / report.file_name, None))
+    return found
 
 
-def _compact(run: Run, asked: Wanted, around: Surroundings) -> None:
+def _compact(run: Run, asked: Wanted, around: Surroundings) -> Path:
     from ticketctl.stages.compact import write_compact
     from ticketctl.stages.subject import subject_of
 
-    around.reporter.note(f"compact net in {write_compact(subject_of(run, asked.sets, around))}")
+    return write_compact(subject_of(run, asked.sets, around))
 
 
 def _plan(

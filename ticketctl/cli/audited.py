@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticketctl.cli.console import duration
@@ -10,7 +12,7 @@ from ticketctl.cli.output import print_json, print_line, print_table, visible
 from ticketctl.plugins import plugins
 
 if TYPE_CHECKING:
-    from ticketctl.artifacts.report import Report
+    from ticketctl.artifacts.report import MetricRow, Report
     from ticketctl.artifacts.run import Run
     from ticketctl.stages.examined import Wanted
 
@@ -18,27 +20,36 @@ Planned = tuple["Run", "Wanted", "dict[str, float] | str"]
 """A run, what is asked of it, and the seconds of each metric that is not there; or why these are not known."""
 
 
-def show_audits(runs: Sequence[Run], reports: Sequence[Report], json: bool) -> None:
-    """What was measured of each run."""
-    from ticketctl.stages.judged import remarks
+@dataclass(frozen=True)
+class Measured:
+    """A run that was audited now or before."""
 
-    records = [
-        {
-            "run": str(run.folder),
-            "file": str(run.folder / report.file_name),
-            "remarks": remarks(run),
-            **as_record(report),
-        }
-        for run, report in zip(runs, reports, strict=True)
-    ]
+    run: Run
+    report: Report
+    """Of its arrays those alone that a verdict is read from."""
+    file: Path
+    """Where the whole report lies."""
+    compact: Path | None
+    """Where the compacted net lies, if one was asked for."""
+
+
+def show_audits(found: Sequence[Measured], json: bool) -> None:
+    """What was measured of each run."""
     if json:
-        print_json(records[0] if len(records) == 1 else {"audits": records})
+        print_json({"runs": [as_record(one) for one in found], "verdict": None})
         return
-    for run, report in zip(runs, reports, strict=True):
-        if len(runs) > 1:
-            print_line(visible(f"{run.folder}:"))
-        show(run, report)
-        print_line(visible(f"report in {run.folder / report.file_name}"))
+    for one in found:
+        if len(found) > 1:
+            print_line(visible(f"{one.run.folder}:"))
+        show(one.run, one.report)
+        print_line(visible(f"report in {one.file}"))
+        show_compact(one)
+
+
+def show_compact(one: Measured) -> None:
+    """Where the compacted net of a run lies."""
+    if one.compact is not None:
+        print_line(visible(f"compact net in {one.compact}"))
 
 
 def show(run: Run, report: Report) -> None:
@@ -48,7 +59,7 @@ def show(run: Run, report: Report) -> None:
     for text in remarks(run):
         print_line(visible(text))
     done = [row for row in report.metrics if row.status == "done"]
-    print_table(["metric", "value", "± error", "n", "better"], [_cells(row) for row in done])
+    print_table(["metric", "value", "± error", "n", "better"], [row_cells(row) for row in done])
     for row in report.metrics:
         if row.status != "done":
             print_line(
@@ -56,9 +67,20 @@ def show(run: Run, report: Report) -> None:
             )
 
 
-def _cells(row: Any) -> list[str]:
+def row_cells(row: MetricRow) -> list[str]:
+    """Of a value that is there: its name, itself, its error, n, and which way is better."""
     error = "" if row.error is None else _number(row.error)
-    return [row.name, _number(row.value), error, str(row.n), "" if row.better == "none" else row.better]
+    return [row.name, _value(row), error, str(row.n), "" if row.better == "none" else row.better]
+
+
+def _value(row: MetricRow) -> str:
+    return _bound(row) or _number(float(row.value or 0))
+
+
+def _bound(row: MetricRow) -> str:
+    """Of a value that a search ended at, what is known: "at least 5"; else ""."""
+    bounds = row.protocol.get("bounds")
+    return str(bounds.get(row.name, "")) if isinstance(bounds, Mapping) else ""
 
 
 def _number(value: float) -> str:
@@ -68,15 +90,27 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.2e}"
 
 
-def as_record(report: Report) -> dict[str, Any]:
-    """For `--json`."""
+def row_record(row: MetricRow) -> dict[str, Any]:
+    """A value for `--json`; `bound` is "at least 5" where a search ended there, else ""."""
     names = ("name", "metric", "value", "error", "n", "better", "status", "reason")
+    return {**{key: getattr(row, key) for key in names}, "bound": _bound(row)}
+
+
+def as_record(one: Measured) -> dict[str, Any]:
+    """For `--json`."""
+    from ticketctl.stages.judged import remarks
+
+    report = one.report
     return {
+        "run": str(one.run.folder),
+        "file": str(one.file),
+        "compact": None if one.compact is None else str(one.compact),
+        "remarks": remarks(one.run),
         "report": report.id,
         "subject": report.subject.model_dump(mode="json"),
         "data": report.data.model_dump(mode="json"),
         "sources": dict(report.sources),
-        "metrics": [{key: getattr(row, key) for key in names} for row in report.metrics],
+        "metrics": [row_record(row) for row in report.metrics],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ import typer
 from ticketctl.cli.output import note, print_failure, print_json, print_line, print_table, visible
 from ticketctl.cli.tabular import print_as
 from ticketctl.errors import TicketctlError, UsageError, listed
+from ticketctl.stages.radar import means, radar, reference
 
 if TYPE_CHECKING:
     from ticketctl.artifacts.verdict import Verdict
     from ticketctl.artifacts.verdict_models import Finding, LadderPart, NetPart
 
-WORDS = {"s003": "accuracy not below dense", "s004": "accuracy at most one point below dense"}
+WORDS = {"s003": "accuracy not below", "s004": "accuracy at most one point below"}
 
 
 class NegativeError(TicketctlError):
@@ -57,7 +59,13 @@ def _folder(path: Path) -> Path:
     return inside[0]
 
 
-def show_verdict(verdict: Verdict, json: bool, folder: Path | None = None, said: str = "") -> None:
+def show_verdict(
+    verdict: Verdict,
+    json: bool,
+    folder: Path | None = None,
+    said: str = "",
+    runs: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
     """Every metric of every net, extreme sparsities, radar chart.
 
     Args:
@@ -65,15 +73,16 @@ def show_verdict(verdict: Verdict, json: bool, folder: Path | None = None, said:
         json: one object, in the place of tables.
         folder: where it lies.
         said: of it, at the end.
+        runs: the audits it was just taken from, as `--json` has them; then it stands beside them there.
 
     Raises:
         typer.Exit: 1, if some net fails or it cannot be told.
     """
     negative = _negative(verdict)
-    if json and negative is None:
-        print_json(as_record(verdict, folder))
-    elif json:
-        print_failure(as_record(verdict, folder), negative)  # type: ignore[arg-type]  # it is not None here
+    if json:
+        record = as_record(verdict, folder)
+        result = record if runs is None else {"runs": runs, "verdict": record}
+        print_failure(result, negative) if negative else print_json(result)
     else:
         _show(verdict)
         place = [] if folder is None else [f"verdict in {folder}"]
@@ -101,16 +110,15 @@ def inspect_verdict(folder: Path, json: bool) -> None:
 
 def as_record(verdict: Verdict, folder: Path | None = None) -> dict[str, Any]:
     """For `--json`: the document with its numbers as numbers, and the radar chart."""
-    from ticketctl.stages.radar import means, radar
-
     values, better = means(verdict)
     found: dict[str, Any] = verdict.model_dump(mode="json")
     for net in found["nets"]:
         net["density"] = float(Fraction(net["density"]))
         for row in net["metrics"]:
             row |= {key: None if row[key] is None else float(row[key]) for key in NUMBERS}
-    for ladder in found["ladders"]:
+    for ladder, part in zip(found["ladders"], verdict.ladders, strict=True):
         ladder["lth_pass"] = _share(ladder["lth_pass"])
+        ladder["indicative"] = _indicative(part, verdict)
         for row in ladder["metrics"]:
             row |= {key: _share(row[key]) for key in ("sparsity", "first_failure")}
     chart = {"raw": values, "radar": radar(values, better), "better": better}
@@ -133,7 +141,8 @@ def _negative(verdict: Verdict) -> NegativeError | None:
 
 def _why(net: NetPart) -> str:
     """Why a net does not pass, in a few words."""
-    flags = sorted({f"{flag.kind} {flag.side}" for flag in net.flags if flag.kind != "collapsed"})
+    sides = {"net": "net", "dense": reference(net)}
+    flags = sorted({f"{flag.kind} {sides[flag.side]}" for flag in net.flags if flag.kind != "collapsed"})
     words = {"without": "missing", "fails": "fail"}
     named = {
         word: [found.metric for found in net.metrics if found.status == status]
@@ -144,16 +153,18 @@ def _why(net: NetPart) -> str:
 
 def _show(verdict: Verdict) -> None:
     rule = verdict.rule
-    share = f" or {rule.tol_rel} of dense" if float(rule.tol_rel) else ""
+    whole = all(reference(net) == "dense" for net in verdict.nets)
+    dense = "dense" if whole else "the reference"
+    share = f" or {rule.tol_rel} of {dense}" if float(rule.tol_rel) else ""
     others = f"every other metric at most one pooled standard error{share} worse"
-    print_line(visible(f"rule {rule.winning}: {WORDS[rule.winning]}, {others}"))
+    print_line(visible(f"rule {rule.winning}: {WORDS[rule.winning]} {dense}, {others}"))
     for net in verdict.nets:
         print_line("")
         _show_net(net)
     for ladder in verdict.ladders:
         if sum(net.ladder == ladder.ladder for net in verdict.nets) > 1:
             print_line("")
-            _show_ladder(ladder)
+            _show_ladder(ladder, verdict)
     if len(verdict.nets) > 1:
         print_line("")
         _show_radar(verdict)
@@ -162,7 +173,7 @@ def _show(verdict: Verdict) -> None:
 
 def _show_net(net: NetPart) -> None:
     for flag in net.flags:
-        who = "this net" if flag.side == "net" else "its dense net"
+        who = "this net" if flag.side == "net" else f"its {THEIRS[reference(net)]}"
         print_line(visible(f"{net.name}: {who} of seed {flag.seed} is {flag.kind}"))
     if net.left_out:
         seeds = listed([str(one.seed) for one in net.left_out])
@@ -170,25 +181,38 @@ def _show_net(net: NetPart) -> None:
     seeds = listed([str(pair.seed) for pair in net.pairs])
     indicative = ", indicative: one seed" if net.indicative else ""
     word = "seed" if net.indicative else "seeds"
-    print_line(visible(f"{net.name}: {net.outcome}{indicative} ({word} {seeds})"))
-    columns = ["metric", "net", "±", "dense", "±", "worse by", "allowed", "", ""]
-    print_as("table", columns, [_cells(found) for found in net.metrics], left=1, prose=True)
+    print_line(visible(f"{net.name}: {net.outcome}{indicative} ({word} {seeds}){_against(net)}"))
+    columns = ["metric", "net", "±", reference(net), "±", "worse by", "allowed", "", ""]
+    rows = [_cells(found, reference(net)) for found in net.metrics]
+    print_as("table", columns, rows, left=1, prose=True)
     for found in net.metrics:
         if len(found.reason) > ROOM:
             print_line(visible(f"{found.row}: {found.reason}"))
+
+
+THEIRS = {"dense": "dense net", "reference": "reference"}
+
+
+def _against(net: NetPart) -> str:
+    """Which nets it is held against, where they are no dense ones."""
+    if reference(net) == "dense":
+        return ""
+    kept = sum(Fraction(pair.dense.facts.kept, pair.dense.facts.prunable) for pair in net.pairs)
+    runs = listed([pair.dense.run[:11] for pair in net.pairs], 3)
+    return f"; reference: {runs} at {100 * float(1 - kept / len(net.pairs)):.2f} %"
 
 
 ROOM = 40
 """Letters of a reason that have room in a line of the table; a longer one stands below it."""
 
 
-def _cells(found: Finding) -> list[str]:
+def _cells(found: Finding, dense: str) -> list[str]:
     reason = [found.reason] if 0 < len(found.reason) <= ROOM else []
     if found.status == "missing":
         return [found.row, *[""] * 6, "missing", *(reason or [""])]
     words = [
         *([f"relative mCE {_figure(found.relative.mean)}"] if found.relative else []),
-        *([f"no dense error on {listed(list(found.skipped))}"] if found.skipped else []),
+        *([f"no {dense} error on {listed(list(found.skipped))}"] if found.skipped else []),
         *reason,
     ]
     numbers = [
@@ -201,9 +225,10 @@ def _figure(text: str | None) -> str:
     return "-" if text is None else f"{float(text):.4g}"
 
 
-def _show_ladder(ladder: LadderPart) -> None:
+def _show_ladder(ladder: LadderPart, verdict: Verdict) -> None:
     found = "none" if ladder.lth_pass is None else f"{_percent(ladder.lth_pass)} %"
-    print_line(visible(f"{ladder.ladder}: LTH-PASS sparsity {found}"))
+    indicative = ", indicative: one seed at some level" if _indicative(ladder, verdict) else ""
+    print_line(visible(f"{ladder.ladder}: LTH-PASS sparsity {found}{indicative}{_failing_below(ladder)}"))
     rows = [
         [one.metric, _percent(one.sparsity), _percent(one.first_failure), str(one.missing or "")]
         for one in ladder.metrics
@@ -211,13 +236,26 @@ def _show_ladder(ladder: LadderPart) -> None:
     print_table(["metric", "extreme sparsity %", "first failure %", "missing"], rows)
 
 
+def _indicative(ladder: LadderPart, verdict: Verdict) -> bool:
+    """Whether some level of it was judged by one seed alone."""
+    return any(net.indicative for net in verdict.nets if net.ladder == ladder.ladder)
+
+
+def _failing_below(ladder: LadderPart) -> str:
+    """The first level that fails, where that is no sparser than the LTH-PASS sparsity, and in what."""
+    failed = {one.metric: Fraction(one.first_failure) for one in ladder.metrics if one.first_failure}
+    first = min(failed.values(), default=None)
+    if ladder.lth_pass is None or first is None or first > Fraction(ladder.lth_pass):
+        return ""
+    metrics = listed([metric for metric, sparsity in failed.items() if sparsity == first])
+    return f"; not every level up to it passes: {_percent(str(first))} % fails in {metrics}"
+
+
 def _percent(text: str | None) -> str:
     return "-" if text is None else f"{100 * float(Fraction(text)):.2f}"
 
 
 def _show_radar(verdict: Verdict) -> None:
-    from ticketctl.stages.radar import means, radar
-
     values, better = means(verdict)
     for title, table in (("radar", radar(values, better)), ("raw", values)):
         rows = [

@@ -43,7 +43,6 @@ class Case:
 
     name: str
     ladder: str
-    level: int
     density: Fraction
     pairs: tuple[Partnered, ...]
     left_out: tuple[Subject, ...]
@@ -117,7 +116,6 @@ def nets(found: Iterable[Case], reports: Callable[[Path], Report | None]) -> lis
         Net(
             case.name,
             case.ladder,
-            case.level,
             f"{case.density.numerator}/{case.density.denominator}",
             [Pair(*pair.seeds, audited(pair.run), audited(pair.dense)) for pair in case.pairs],
             [run.seeds for run in case.left_out],
@@ -213,7 +211,7 @@ def _case(group: Group, ladder: str, partner_of: Callable[[Subject], Subject | N
         raise UsageError(_lonely(alone[0], against))
     density = group.density if group.method != DENSE else _share(pairs)
     name = f"{ladder} at {100 * float(1 - density):.2f} %"
-    return Case(name, ladder, runs[0].manifest.level, density, pairs, alone)
+    return Case(name, ladder, density, pairs, alone)
 
 
 def _share(pairs: Sequence[Partnered]) -> Fraction:

@@ -72,7 +72,7 @@ def _widths(run: Subject) -> tuple[str, ...]:
 
 def _training(settings: Settings) -> dict[str, str]:
     """What a training without mask, tweaks and narrow layers reads."""
-    aside = ("draw.", "spend.", "search", "tweaks.", *WIDTHS)
+    aside = ("draw.", "spend.", "search", "transfer", "tweaks.", *WIDTHS)
     return {key: value for key, value in settings.items() if not key.startswith(aside)}
 
 

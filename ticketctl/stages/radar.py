@@ -6,9 +6,10 @@ It shows ranks among the nets that were chosen and nothing else: raw values belo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ticketctl.artifacts.verdict import Verdict
+from ticketctl.artifacts.verdict_models import NetPart
 
 Table = Mapping[str, Mapping[str, float | None]]
 """By net, then by metric; None where nothing was measured."""
@@ -31,20 +32,47 @@ def radar(values: Table, better: Mapping[str, str]) -> dict[str, dict[str, float
 
 
 def means(verdict: Verdict) -> tuple[dict[str, dict[str, float | None]], dict[str, str]]:
-    """The raw values of a verdict's nets and of their dense nets, and which way is better, by metric."""
+    """The raw means of a verdict's nets and of what they are held against, and which way is better, by metric.
+
+    One row stands for the dense nets of all seeds, their mean; nets whose seeds or dense nets are others have another.
+    """
     better = {
         found.metric: str(found.better) for net in verdict.nets for found in net.metrics if found.better
     }
-    shared = len({tuple(pair.dense.report for pair in net.pairs) for net in verdict.nets}) == 1
-    values: dict[str, dict[str, float | None]] = {}
+    values = {name: {metric: row.get(metric) for metric in better} for name, row in _dense(verdict).items()}
     for net in verdict.nets:
-        dense = "dense" if shared else f"dense of {net.name}"
-        row = values.setdefault(dense, {})
-        for found in net.metrics:  # of a net that lacks a metric, the dense value is not there either
-            if row.get(found.metric) is None:
-                row[found.metric] = _number(found.dense)
         values[net.name] = {found.metric: _number(found.mean) for found in net.metrics}
     return values, better
+
+
+def reference(net: NetPart) -> str:
+    """What a net is held against, in a word: `dense`, or `reference` where something of it is pruned."""
+    whole = all(pair.dense.facts.kept == pair.dense.facts.prunable for pair in net.pairs)
+    return "dense" if whole else "reference"
+
+
+def _dense(verdict: Verdict) -> dict[str, dict[str, float]]:
+    """A row for each set of dense nets, but for one that is part of a larger set which lacks nothing that it has."""
+    groups: dict[frozenset[str], list[NetPart]] = {}
+    for net in verdict.nets:
+        groups.setdefault(frozenset(pair.dense.report for pair in net.pairs), []).append(net)
+    rows = {dense: _known(nets) for dense, nets in groups.items()}
+    kept = [
+        one for one, row in rows.items()
+        if not any(one < other and row.keys() <= rows[other].keys() for other in rows)
+    ]  # fmt: skip
+    first = {one: groups[one][0] for one in kept}
+    alone = len(kept) == 1
+    return {
+        reference(net) if alone else f"{reference(net)} of {net.name}": rows[one]
+        for one, net in first.items()
+    }
+
+
+def _known(nets: Sequence[NetPart]) -> dict[str, float]:
+    """Of the dense nets of all `nets`, by metric; what a net lacks is not known of them either, but from another."""
+    found = [(one.metric, _number(one.dense)) for net in nets for one in net.metrics]
+    return {metric: value for metric, value in found if value is not None}
 
 
 def _number(text: str | None) -> float | None:

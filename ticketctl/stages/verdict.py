@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.verdict import Verdict, verdict_of
-from ticketctl.errors import UsageError
+from ticketctl.recipe_audit import VerdictSpec
 from ticketctl.stages.extreme import lth_pass, reaches
 from ticketctl.stages.verdict_inputs import MACHINE, Audited, Net, Pair, refuse_mixed
 from ticketctl.stages.verdict_values import (
@@ -39,25 +39,8 @@ CHANCE = Fraction(3, 2)
 """A net whose training accuracy is at most this many times that of guessing has not converged."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """By which rule is judged."""
-
-    winning: Literal["s003", "s004"] = "s004"
-    """Of accuracy: `s003` not below the dense net, `s004` at most one point below."""
-    tol_rel: float = 0.0
-    """Of the other metrics: the share of the dense mean by which the net may be worse, 0 or more."""
-    compositional: bool = False
-    """Whether compositional neurons are required too."""
-    corruptions: Literal[15, 19] = 15
-    """mCE is over the standard ones, or also over the four more of the released code of paper 004."""
-    ood: str | None = None
-    """The set whose AUROC counts; None: the first by name that all reports have, noise where there is no other."""
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """The metrics that must pass."""
-        return (*REQUIRED, OPTIONAL) if self.compositional else REQUIRED
+Rule = VerdictSpec
+"""By which rule is judged: the table `[verdict]` of an audit's recipe."""
 
 
 def judge(nets: Sequence[Net], rule: Rule) -> Verdict:
@@ -69,10 +52,8 @@ def judge(nets: Sequence[Net], rule: Rule) -> Verdict:
 
     Raises:
         MismatchError: reports that were not taken alike.
-        UsageError: a tolerance that is none; nothing to judge; a net, seed or run twice.
+        UsageError: nothing to judge; a net, seed or run twice.
     """
-    if not (math.isfinite(rule.tol_rel) and rule.tol_rel >= 0):
-        raise UsageError(f"tol_rel = {rule.tol_rel} must be 0 or more; paper 004 has 0")
     ood = rule.ood or ood_set(report for net in nets for report in net.reports())
     sets = Sets(ood, STANDARD if rule.corruptions == len(STANDARD) else STANDARD + EXTRA)
     refuse_mixed(nets, sets)
@@ -91,10 +72,15 @@ def judge(nets: Sequence[Net], rule: Rule) -> Verdict:
             "seeds": dict(first.seeds),
             "env": to_record({key: value for key, value in first.env.items() if key not in MACHINE}),
             "nets": judged,
-            "ladders": _ladders(judged, rule.required),
+            "ladders": _ladders(judged, _required(rule)),
             "outcome": overall([net["outcome"] for net in judged]),
         }
     )
+
+
+def _required(rule: Rule) -> tuple[str, ...]:
+    """The metrics that must pass."""
+    return (*REQUIRED, OPTIONAL) if rule.compositional else REQUIRED
 
 
 def overall(outcomes: Sequence[str]) -> str:
@@ -106,7 +92,7 @@ def overall(outcomes: Sequence[str]) -> str:
 
 def _net(net: Net, rule: Rule, sets: Sets) -> dict[str, Any]:
     ordered = sorted(net.pairs, key=lambda pair: (pair.seed, pair.init))
-    findings = [_finding(metric, ordered, rule, sets) for metric in rule.required]
+    findings = [_finding(metric, ordered, rule, sets) for metric in _required(rule)]
     flags = [flag for pair in ordered for flag in _flags(pair)]
     return {
         "name": net.name,

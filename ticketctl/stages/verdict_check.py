@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ticketctl.artifacts.folder import Check, run_check
 from ticketctl.artifacts.report import Report
 from ticketctl.artifacts.verdict import Judged, Verdict, open_verdict, verify_verdict
 from ticketctl.artifacts.verdict_models import Entry, NetPart
 from ticketctl.errors import ArtifactError, MismatchError, UsageError
+from ticketctl.recipe_base import fault
 from ticketctl.stages.verdict import Rule, judge
 from ticketctl.stages.verdict_inputs import Audited, Net, Pair
 
@@ -51,16 +54,14 @@ def _net(net: NetPart, reports: Mapping[str, Report]) -> Net:
 
     pairs = [Pair(pair.seed, pair.init, audited(pair.net), audited(pair.dense)) for pair in net.pairs]
     left_out = [(one.seed, one.init) for one in net.left_out]
-    return Net(net.name, net.ladder, net.level, net.density, pairs, left_out)
+    return Net(net.name, net.ladder, net.density, pairs, left_out)
 
 
 def _compare(judged: Judged) -> None:
     said, where = judged.verdict, judged.folder
     reports = judged.reports()
-    part = said.rule
-    rule = Rule(part.winning, float(part.tol_rel), part.compositional, part.corruptions, part.ood)
     try:
-        found = judge(nets_of(said, reports), rule)
+        found = judge(nets_of(said, reports), _rule(said))
     except (ArtifactError, MismatchError, UsageError, OverflowError) as error:
         raise ArtifactError("E_VERDICT", f"{where}: its reports give no verdict: {error}") from None
     # a newer minor version may say more than is known here, and has its own id
@@ -68,6 +69,13 @@ def _compare(judged: Judged) -> None:
     odd = _difference(ours, theirs, "")
     if odd is not None:
         raise ArtifactError("E_VERDICT", f"{where}: its reports give another verdict: {odd}")
+
+
+def _rule(said: Verdict) -> Rule:
+    try:
+        return Rule.model_validate({**said.rule.model_dump(), "tol_rel": float(said.rule.tol_rel)})
+    except ValidationError as error:
+        raise UsageError(f"rule.{fault(error, Rule)}") from None
 
 
 def _difference(ours: Any, theirs: Any, place: str) -> str | None:

@@ -17,7 +17,7 @@ from ticketctl.stages.audits import Audits
 from ticketctl.stages.compare import Group
 from ticketctl.stages.judged import facts_of
 from ticketctl.stages.measured import WINNING
-from ticketctl.stages.subjects import Subject
+from ticketctl.stages.subjects import TRANSFER, Subject
 from ticketctl.stages.verdict import Rule, judge
 from ticketctl.stages.verdict_inputs import Audited, Net, Pair
 
@@ -107,7 +107,7 @@ def _net(group: Group) -> Net:
         raise NoVerdictError("no dense net beside them")
     name = f"{group.method} at {100 * float(1 - group.density):.2f} %"
     density = f"{group.density.numerator}/{group.density.denominator}"
-    return Net(name, group.method, group.runs[0].manifest.level, density, pairs, alone)
+    return Net(name, group.method, density, pairs, alone)
 
 
 def _audited(run: Subject) -> Audited:
@@ -118,7 +118,7 @@ def _audited(run: Subject) -> Audited:
 
 
 def _audits(run: Subject) -> Audits:
-    assert run.audits is not None
+    assert isinstance(run.audits, Audits)
     return run.audits
 
 
@@ -150,10 +150,11 @@ def _is_dense_of(group: Group, ticket: Group) -> bool:
     own = {
         key: value
         for key, value in ticket.settings.items()
-        if not key.startswith(("draw.", "spend.", "search"))
+        if not key.startswith(("draw.", "spend.", "search", TRANSFER))
     }
+    theirs = {key: value for key, value in group.settings.items() if key != TRANSFER}
     kind = (group.net, group.data, group.method, group.tweaks)
-    return kind == (ticket.net, ticket.data, "dense", ticket.tweaks) and own == group.settings
+    return kind == (ticket.net, ticket.data, "dense", ticket.tweaks) and own == theirs
 
 
 def exact_accuracy(group: Group) -> Fraction | None:
