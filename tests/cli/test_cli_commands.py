@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 import tomllib
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Program
+from tests.cli.conftest import Program, ask
 from ticketctl.recipe_files import flat_draw
+from ticketctl.stages import subjects
 
 
 def _name(drawn: Path) -> str:
@@ -124,3 +133,88 @@ def test_doctor(bare: Program) -> None:
     found = {row["what"]: row for row in bare("doctor", "--json").json["result"]}
     assert {"ticketctl", "python", "torch", "device", "workspace", "cache"} <= set(found)
     assert "is a file" in bare("doctor", "--workspace", "/etc/passwd").out
+
+
+# ------------------------------------------------------------------------------------------- folders that are too much
+
+
+@pytest.mark.parametrize("command", ["audit", "compare"])
+def test_the_whole_disk_and_the_home_folder_are_refused_before_they_are_searched(
+    command: str, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.walk", lambda root: pytest.fail(f"walks {root}"))
+    monkeypatch.setenv("HOME", str(drawn))
+    for name, what in (
+        ("/", "the whole file system"),
+        ("..", "your whole home folder"),
+        (".", "your whole home"),
+    ):
+        answer = ask(drawn, command, name)
+        assert answer.code == 2
+        assert answer.complaint.startswith(f"ticketctl: {name}: {what}")
+        assert answer.complaint.endswith("name the folder that holds the runs, such as runs")
+
+
+def test_a_workspace_in_the_home_folder_is_searched(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(drawn))
+    assert ask(drawn, "compare", "runs").code == 0
+
+
+def test_a_search_without_a_run_ends_early_and_one_with_runs_goes_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        (home / "barren" / f"{number:02}").mkdir(parents=True)
+    monkeypatch.setattr(subjects, "BARREN", 30)
+    answer = ask(home, "compare", "barren")
+    assert answer.code == 2
+    assert "barren: more than 30 folders and no run among the first; give one nearer" in answer.complaint
+    shutil.copytree(next(home.glob("runs/*/*/*/levels/1")), home / "barren/00/run")
+    assert ask(home, "compare", "barren").code == 0
+    monkeypatch.setattr(subjects, "FOLDERS", 40)
+    assert "barren: more than 40 folders; give one nearer" in ask(home, "compare", "barren").complaint
+
+
+# ---------------------------------------------------------------------------------------------- signals on a cold start
+
+PROGRAM = Path(sys.executable).with_name("ticketctl")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 75), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],  # a cold start each
+)
+def test_a_signal_while_torch_is_imported_ends_the_program_there(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    """Its last line before the import is waited for; a draw that had begun would stop after a step, and say so."""
+    words = [str(PROGRAM), "draw", "--epochs", "1"]
+    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    while "writes to" not in (line := process.stderr.readline()):
+        assert line, "ended too early"
+    began = time.monotonic()
+    process.send_signal(number)
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=30) == code
+    assert said.strip() == "ticketctl: stopped; the same command goes on from here"
+    assert time.monotonic() - began < 5
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept to itself", "called another fault"])
+def test_a_module_that_a_signal_cuts_short_cannot_hide_it(
+    kept: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(name: str) -> Any:
+        with suppress(Exception):
+            os.kill(os.getpid(), signal.SIGTERM)
+        if not kept:
+            raise ImportError("torch is half there")
+
+    monkeypatch.setattr("ticketctl.cli.devices.resolve", resolve)
+    answer = ask(home, "spend", "--seed", "77", "--json")
+    assert answer.code == 75
+    assert answer.complaint == "ticketctl: stopped; the same command goes on from here"
+    assert answer.json["error"]["code"] == "E_STOPPED"

@@ -118,6 +118,33 @@ def test_without_tweaks_the_places_of_runs_are_said_plainly(read: Program) -> No
     assert [line.rpartition("/")[2] for line in lines] == ["levels"]
 
 
+@pytest.mark.parametrize("kind", ["metrics", "methods", "tweaks", "models", "data"])
+def test_in_a_terminal_of_eighty_columns_nothing_is_wider_and_no_word_of_help_is_lost(
+    kind: str, bare: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = bare("list", kind).out.splitlines()
+    assert max(map(len, lines)) <= 80
+    found = bare("list", kind, "--json").json["result"]
+    assert [line.split()[0] for line in lines[1:] if line[0] != " "][: len(found)] == [
+        one["name"] for one in found
+    ]
+    words = " ".join(lines).split()
+    assert all(words.count(word) > 0 for one in found for word in one["help"].split())
+
+
+def test_a_wide_or_a_narrow_place_is_used_as_it_is(bare: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in ("x", "0", ""):
+        monkeypatch.setenv("COLUMNS", wrong)
+        assert bare("list", "metrics").code == 0
+    monkeypatch.setenv("COLUMNS", "20")
+    assert max(map(len, bare("list", "data").out.splitlines()[1:])) < 60
+    monkeypatch.delenv("COLUMNS")  # a pipe: a line for each, with all columns
+    lines = bare("list", "metrics").out.splitlines()
+    assert len(lines) == 1 + len(bare("list", "metrics", "--json").json["result"])
+    assert lines[0].split() == ["name", "data", "cost", "what", "it", "is"]
+
+
 def test_a_group_of_tweaks_is_explained(bare: Program) -> None:
     for group, parts in (("at", ["skip", "swish"]), ("at+trt", ["skip", "swish", "ls", "scaled-init"])):
         text = bare("list", "tweaks", group).out

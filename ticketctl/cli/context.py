@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ticketctl.cli.console import watching
 from ticketctl.cli.options import DEFAULT_WORKSPACE
 from ticketctl.cli.signals import Stop
-from ticketctl.errors import StoppedError, UnavailableError
+from ticketctl.errors import UnavailableError
 
 if TYPE_CHECKING:
     from ticketctl.stages.setting import Surroundings
@@ -30,19 +30,21 @@ def surroundings(
 
     Raises:
         UnavailableError: no such data folder or device.
-        StoppedError: somebody asked to stop before this began.
+        StoppedError: somebody asked to stop before this began, or meanwhile.
     """
     stop = stop or Stop().install()
-    if stop.code is not None:
-        raise StoppedError("stopped; the same command goes on from here", stop.code)
+    stop.leave()
     if data_dir is not None and not data_dir.expanduser().is_dir():
         raise UnavailableError(f"--data-dir {data_dir}: there is no such folder")
     with watching(quiet) as reporter:
-        from ticketctl.cli.devices import resolve
-        from ticketctl.data.load import default_cache
-        from ticketctl.stages.setting import Surroundings
+        try:
+            from ticketctl.cli.devices import resolve
+            from ticketctl.data.load import default_cache
+            from ticketctl.stages.setting import Surroundings
 
-        chosen = resolve(device)
+            chosen = resolve(device)
+        finally:
+            stop.leave()  # a module that a signal cut short may call that another fault, or keep it to itself
         yield Surroundings(
             chosen, default_cache(), reporter, stop, data_dir, offline, tuple(sys.argv[1:]), workspace
         )

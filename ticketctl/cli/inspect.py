@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticketctl.cli import options as opt
+from ticketctl.cli.along import along, show_along
 from ticketctl.cli.complete import things
 from ticketctl.cli.lone import show_lone
 from ticketctl.cli.output import percent, print_json, print_line, print_table, visible
+from ticketctl.cli.places import folders_of_runs, payloads, verdict_folder
 from ticketctl.cli.words import data_words
 from ticketctl.errors import UsageError, listed
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 Thing = Annotated[
     str | None,
     typer.Argument(
-        help="A ticket or run: path, id prefix or name; or one of their files. Default: newest ticket.",
+        help="A ticket or run (path, id prefix or name), a file of theirs, or a verdict. Default: newest ticket.",
         autocompletion=things,
     ),
 ]
@@ -40,21 +42,21 @@ def inspect(
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
 ) -> None:
-    """Say what a ticket or run is, from its manifest. Never imports torch, never runs anything."""
-    from ticketctl.artifacts.lone import is_lone
+    """Say what a ticket, a run, a file of theirs or a verdict is. Never imports torch, never runs anything."""
     from ticketctl.artifacts.run import Run
 
-    if thing is not None and is_lone(thing):
-        if recipe or level is not None:
-            raise UsageError(f"{thing} is a payload file; --show-recipe and --level are for tickets and runs")
-        show_lone(Path(thing), json)
+    files, kind = payloads(thing, workspace)
+    if files:
+        _refuse_keys(f"{thing} is a payload file, or holds such", recipe, level)
+        show_lone(files, kind, json)
         return
-    if thing is not None and (verdict := verdict_folder(Path(thing))) is not None:
+    if (verdict := verdict_folder(thing, workspace)) is not None:
+        _refuse_keys(f"{thing} is a verdict", recipe, level)
         from ticketctl.cli.verdict import inspect_verdict
 
         inspect_verdict(verdict, json)
         return
-    if thing is not None and (inside := folders_of_runs(Path(thing), workspace)):
+    if inside := folders_of_runs(thing, workspace):
         if recipe or level is not None:
             raise UsageError(f"{thing} holds {len(inside)} runs; say which: ticketctl inspect {inside[0]}")
         _show_runs(inside, json)
@@ -64,26 +66,17 @@ def inspect(
         _show_recipe(found, json)
     elif json:
         asked = {} if isinstance(found, Run) or wanted is None else {"asked": level_record(found, wanted)}
-        print_json({"folder": str(found.folder), **asked, **found.manifest.model_dump(mode="json")})
+        kept = {"along": along(found)} if isinstance(found, Run) else {}
+        print_json({"folder": str(found.folder), **asked, **found.manifest.model_dump(mode="json"), **kept})
     elif isinstance(found, Run):
         _show_run(found)
     else:
         _show_ticket(found, wanted)
 
 
-def verdict_folder(path: Path) -> Path | None:
-    """The folder of the verdict that is meant, by itself or by its document; None if none is."""
-    folder = path.parent if path.name == "verdict.json" else path
-    return folder if (folder / "verdict.json").is_file() else None
-
-
-def folders_of_runs(thing: Path, workspace: Path) -> list[Path]:
-    """The folders of the runs that lie side by side in a folder, as `spend` names one; none if it is no such folder."""
-    folders = [base for base in (thing, workspace / thing) if base.is_dir()]
-    whole = ("run.json", "ticket.json", "ticket/ticket.json")
-    if not folders or any((folders[0] / name).is_file() for name in whole):
-        return []
-    return sorted(path.parent for path in folders[0].glob("*/run.json"))
+def _refuse_keys(what: str, recipe: bool, level: str | None) -> None:
+    if recipe or level is not None:
+        raise UsageError(f"{what}; --show-recipe and --level are for tickets and runs")
 
 
 def _show_runs(folders: Sequence[Path], json: bool) -> None:
@@ -243,7 +236,7 @@ def _left_dense(ext: Mapping[str, Any], level: int) -> str | None:
 
 
 def _show_run(run: Run) -> None:
-    manifest = run.manifest
+    manifest, kept = run.manifest, along(run)
     _pairs(
         ("run", manifest.run_id),
         ("folder", run.folder),
@@ -265,6 +258,7 @@ def _show_run(run: Run) -> None:
         ["metric", "value"],
         [[name, f"{float(value):.6g}"] for name, value in sorted(manifest.metrics.items())],
     )
+    show_along(kept)
 
 
 def _pairs(*pairs: tuple[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from ticketctl.cli import options as opt
 from ticketctl.cli.complete import listed, listed_name
-from ticketctl.cli.output import note, percent, print_json, print_line, print_table, visible
+from ticketctl.cli.output import note, percent, print_json, print_line, print_table, terminal_width, visible
 from ticketctl.cli.words import data_column, data_words, tweak_words
 from ticketctl.errors import UsageError, near_miss
 
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
     from ticketctl.artifacts.models import RunManifest, TicketManifest
     from ticketctl.plugins import Plugin
 
-KINDS = {"methods": "draws", "tweaks": "tweaks", "metrics": "metrics", "models": "nets", "data": "data"}
+KINDS = {
+    "methods": "draws", "tweaks": "tweaks", "metrics": "metrics", "curves": "curves", "models": "nets", "data": "data",
+}  # fmt: skip
 FACTS = {
     "draws": {"cost": "epochs", "nested": "nested"},
     "tweaks": {"changes": "changes", "cost": "cost"},
     "metrics": {"data": "data", "cost": "cost"},
+    "curves": {"nets": "nets", "cost": "cost"},
 }
 """Facts with room in the table of all, and their columns."""
+LEAST = 30
+"""Signs of a line that what a plug-in is takes at least."""
 
 GROUP_TITLES = {
     "at": "paper 001's architecture tweaks",
@@ -37,7 +43,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="tickets, runs, methods, tweaks, metrics, models or data.", autocompletion=listed
+            help="tickets, runs, methods, tweaks, metrics, curves, models or data.", autocompletion=listed
         ),
     ] = "tickets",
     name: Annotated[
@@ -193,15 +199,31 @@ def _plugins(kind: str, name: str | None, json: bool) -> None:
     elif json:
         print_json([_record(plugin) for plugin in known.values()])
     else:
-        facts = FACTS.get(kind, {})
-        rows = [
-            [plugin.name, *(plugin.facts.get(key, "").partition(";")[0] for key in facts), plugin.help]
-            for plugin in known.values()
-        ]
-        print_table(["name", *facts.values(), "what it is"], rows, left=2 + len(facts))
+        _plugin_table(list(known.values()), FACTS.get(kind, {}))
     if kind == "tweaks" and name is None and not json:
         said = "; ".join(f"{group}: {', '.join(parts)}" for group, parts in _groups().items())
-        print_line(f"groups, typed like a tweak: {said}")
+        for line in textwrap.wrap(f"groups, typed like a tweak: {said}", max(LEAST, terminal_width())):
+            print_line(line)
+
+
+def _plugin_table(found: Sequence[Plugin], facts: Mapping[str, str]) -> None:
+    """A line each; in a terminal without room for that, fewer facts and lines of its width."""
+    columns = {"name": [plugin.name for plugin in found]}
+    for key, title in facts.items():
+        columns[title] = [plugin.facts.get(key, "").partition(";")[0] for plugin in found]
+    said, width = [plugin.help for plugin in found], terminal_width()
+    while len(columns) > 1 and width - _width(columns) < LEAST:
+        columns.popitem()
+    rows, room = [], max(LEAST, width - _width(columns))
+    for *cells, text in zip(*columns.values(), said, strict=True):
+        first, *more = textwrap.wrap(text, room) or [""]
+        rows += [[*cells, first], *([""] * len(cells) + [line] for line in more)]
+    print_table([*columns, "what it is"], rows, left=1 + len(columns))
+
+
+def _width(columns: Mapping[str, Sequence[str]]) -> int:
+    """Signs that the columns take, with the space behind each."""
+    return sum(max(map(len, [title, *cells])) + 2 for title, cells in columns.items())
 
 
 def _groups() -> Mapping[str, tuple[str, ...]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -42,6 +44,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: 
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print_line("  ".join(parts).rstrip())
+
+
+def terminal_width() -> int:
+    """Signs of a line: of the terminal, or as the variable COLUMNS says; as good as endless for files and pipes."""
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    return shutil.get_terminal_size().columns if known else 1 << 16
 
 
 def print_line(text: str) -> None:

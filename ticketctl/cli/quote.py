@@ -35,7 +35,7 @@ def priced(chosen: Chosen, device: str, data_dir: Path | None, quiet: bool, work
 def show_plan(chosen: Chosen, cost: Price | None, json: bool) -> None:
     """The recipe, the runs, and what those cost that are not there."""
     if json:
-        print_json(_record(chosen, cost))
+        print_json(plan_record(chosen, cost))
         return
     from ticketctl.tomltext import toml_text
 
@@ -73,7 +73,8 @@ def _told(chosen: Chosen, cost: Price | None) -> list[str]:
     return [f"to train    {amount(cost)}", f"time        {time}"]
 
 
-def _record(chosen: Chosen, cost: Price | None) -> dict[str, Any]:
+def plan_record(chosen: Chosen, cost: Price | None) -> dict[str, Any]:
+    """The same for `--json`."""
     runs = [
         {
             "level": job.level,

@@ -7,8 +7,10 @@ from pathlib import Path
 import typer
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.inspect import Thing, verdict_folder
+from ticketctl.cli.inspect import Thing
+from ticketctl.cli.lone import verify_lone
 from ticketctl.cli.output import note, print_failure, print_json, print_line, print_table, visible
+from ticketctl.cli.places import payloads, verdict_folder
 from ticketctl.errors import ArtifactError
 
 
@@ -18,14 +20,14 @@ def verify(
     json: opt.Json = False,
 ) -> None:
     """Check every byte of a ticket, run or file: digests, counts, padding, shapes, zeros. Exit 3 if anything fails."""
-    from ticketctl.artifacts.lone import is_lone, verify_lone
     from ticketctl.artifacts.verify import verify_run, verify_ticket
     from ticketctl.artifacts.workspace import folder_of
 
-    if thing is not None and is_lone(thing):
-        folder = Path(thing)
-        kind, checks = verify_lone(folder)
-    elif thing is not None and (place := verdict_folder(Path(thing))) is not None:
+    files, wanted = payloads(thing, workspace)
+    if files:
+        folder = Path(thing) if thing and Path(thing).is_file() else files[0].parent
+        kind, checks = verify_lone(files, wanted)
+    elif (place := verdict_folder(thing, workspace)) is not None:
         from ticketctl.stages.verdict_check import verify as verify_verdict
 
         folder, kind, checks = place, "verdict", verify_verdict(place)

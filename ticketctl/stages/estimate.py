@@ -49,7 +49,7 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
     steps = round(cost.epochs * setting.bench.feed.steps_per_epoch)
     around.reporter.note(timing(recipe))
     speed = speed_of(setting)
-    pace = pace_of(setting, START + setup, speed)
+    pace = replace(pace_of(setting, START + setup, speed), shown=None)  # nothing is measured along a draw
     seconds, busy = pace.seconds(recipe, steps, cost.trainings)
     size = sum(value.numel() * value.element_size() for value in setting.initial.weights.values())
     each = (

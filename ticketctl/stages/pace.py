@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ticketctl.recipe import Recipe
 from ticketctl.stages.setting import Setting
+from ticketctl.stages.watching import Shown, watching
 from ticketctl.train.evaluate import passed
 
 START = 4.0
@@ -52,6 +53,8 @@ class Pace:
     """Of the net: how long each training takes besides its steps."""
     setup: float = 0.0
     """Seconds, with the machine to itself, until data and net are there: once for each draw, and each spend of it."""
+    shown: Shown | None = None
+    """What metrics see along a training; None: they are not counted."""
 
     def per_epoch(self, recipe: Recipe) -> int:
         """Steps of an epoch under the recipe."""
@@ -61,7 +64,8 @@ class Pace:
     def seconds(self, recipe: Recipe, steps: int, trainings: int) -> tuple[float, float]:
         """What trainings take after one set-up: with the machine to itself, and with it as busy as it was when timed.
 
-        Nets are evaluated after epochs, and once before the first step of each training.
+        Nets are evaluated after epochs, and once before the first step of each training; so is what the recipe keeps
+        along them.
 
         Args:
             recipe: of all of them.
@@ -75,6 +79,9 @@ class Pace:
         trained = epochs * min(self.images, per_epoch * recipe.train.batch)
         evaluated = (epochs / recipe.train.eval_every + trainings) * self.evaluated
         beside = self.setup + trainings * (TRAINING + PARAMETER * self.parameters)
+        if self.shown is not None:
+            passes, more = watching(recipe, self.shown, epochs, trainings)
+            evaluated, beside = evaluated + passes, beside + more
         alone = beside + (trained + evaluated * self.speed.share) / self.speed.alone
         return alone, alone * self.speed.slower
 
@@ -82,4 +89,9 @@ class Pace:
 def pace_of(setting: Setting, setup: float, speed: Speed | None) -> Pace:
     """The pace of what trains in a setting that took `setup` seconds to make."""
     parameters = sum(parameter.numel() for parameter in setting.bench.model.parameters())
-    return Pace(setting.counts["train"], passed(setting.bench.exams), speed, parameters, setup)
+    counts = setting.counts
+    shown = Shown(
+        {"train": counts["train"], "val": counts["validation"], "test": counts["test"]},
+        len(setting.data.classes),
+    )
+    return Pace(counts["train"], passed(setting.bench.exams), speed, parameters, setup, shown)

@@ -4,7 +4,9 @@ keys of metrics are given, whose values their modules check.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ticketctl.errors import MissingExtraError, UsageError
@@ -16,6 +18,12 @@ from ticketctl.stages.params import checked
 
 SERVED = ("net", "train", "val", "test")
 """What of a metric's `NEEDS` is there while a net is trained."""
+RESAMPLED, RESAMPLED_CLASS = 3e-6, 5e-7
+"""Seconds that 200 resamplings take for each test image, and for each class of it: of metrics without a price."""
+BESIDE = 0.01
+"""Seconds that one measurement of a metric takes besides: 200 resamplings of few images are mostly overhead."""
+PRODUCTS, PRODUCT = 20, 10
+"""Products with the Hessian for one eigenvalue (`keep.lambda_max`), and what one takes in forward passes."""
 
 
 def check_watched(recipe: Recipe) -> None:
@@ -112,3 +120,47 @@ def _own_keys(name: str, table: Mapping[str, Any]) -> dict[str, Any]:
 def _table(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = said.get(name)
     return found if isinstance(found, Mapping) else {}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What there is to measure along a training: images by set (`train`, `val`, `test`), and classes."""
+
+    sizes: Mapping[str, int]
+    classes: int
+
+
+def watching(recipe: Recipe, shown: Shown, epochs: float, trainings: int) -> tuple[float, float]:
+    """What `keep.metrics` and `keep.lambda_max` take: forward passes of single images, and seconds besides; roughly.
+
+    Args:
+        recipe: of all trainings, as `check_watched` lets it pass.
+        shown: to each of them.
+        epochs: of all together, at least 0.
+        trainings: how many, at least 1.
+
+    Raises:
+        UsageError: a metric's key has a value of the wrong kind.
+    """
+    passes = beside = 0.0
+    if recipe.keep.metrics:
+        times = trainings * (1 + math.ceil(epochs / trainings / recipe.keep.every))
+        passes, beside = (times * each for each in _once(recipe, shown))
+    batch = min(recipe.train.batch, shown.sizes["train"])
+    each = (recipe.keep.lambda_max or 0) * batch * PRODUCTS * PRODUCT
+    return passes + (epochs + trainings) * each, beside
+
+
+def _once(recipe: Recipe, shown: Shown) -> tuple[float, float]:
+    """Of one measurement of all metrics: each set is answered once."""
+    modules = {name: load("metrics", name) for name in recipe.keep.metrics}
+    asked = {need for module in modules.values() for need in module.NEEDS}
+    passes, beside = float(sum(size for name, size in shown.sizes.items() if name in asked)), 0.0
+    for name, module in modules.items():
+        price = getattr(module, "price", None)
+        if price is not None:
+            passes += price(shown.sizes, params_of(recipe, name))
+        else:
+            beside += shown.sizes["test"] * (RESAMPLED + RESAMPLED_CLASS * shown.classes)
+        beside += BESIDE
+    return passes, beside
