@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from tests.train import small
+from ticketctl.data.sets import Split
 from ticketctl.errors import StoppedError, UsageError
 from ticketctl.train import recalibrate as module
 from ticketctl.train.feed import Images, Scaling
@@ -59,9 +61,9 @@ def images(count: int = 13) -> Images:
 
 
 def rows(count: int = 13) -> Iterator[Tensor]:
-    found = images(count)
-    for start in range(0, count, BATCH):
-        yield found.batch(start, start + BATCH)[0]
+    every, number = images(count).batch(0, count)[0], -(-count // BATCH)
+    for first in range(number):
+        yield every[first::number]
 
 
 def seen(net: Deep, count: int = 13) -> Tensor:
@@ -210,11 +212,15 @@ def test_all_images_by_number_are_all_images() -> None:
     assert all(torch.equal(a, b) for a, b in zip(one.buffers(), other.buffers(), strict=True))
 
 
-def test_a_lone_last_image_joins_the_batch_before() -> None:
+def test_no_batch_is_of_a_single_image() -> None:
     """Eleven images at five a batch: a layer after pooling cannot take the variance of one value."""
     net = deep()
     recalibrate(net, images(11))
-    assert int(net.first.num_batches_tracked) == 2
+    assert int(net.first.num_batches_tracked) == 3
+    for count in range(2, 30):
+        sizes = [len(range(count)[batch]) for batch in module.spread(count, BATCH)]
+        assert sum(sizes) == count
+        assert 2 <= min(sizes) <= max(sizes) <= BATCH
 
 
 @pytest.mark.parametrize("count", [0, -1, 14])
@@ -237,3 +243,15 @@ def test_the_net_may_be_run_by_another() -> None:
     with torch.no_grad():
         mean = torch.stack([other.conv(2 * batch).mean((0, 2, 3)) for batch in rows()]).mean(0)
     torch.testing.assert_close(one.first.running_mean, mean)
+
+
+def test_images_that_lie_class_by_class_give_the_statistics_of_all_of_them() -> None:
+    """Two classes of different brightness, one after the other: a batch of neighbours would know one alone."""
+    pixels = np.repeat(np.array([20, 220], np.uint8), 6 * 16).reshape(12, 1, 4, 4)
+    scaling = Scaling.of((0.0,), (1.0,), small.CPU)
+    found = Images(Split(pixels, np.repeat([0, 1], 6)), None, scaling, small.CPU)
+    model = nn.Sequential(nn.BatchNorm2d(1))
+    recalibrate(model, found)  # three batches of four, two of each class
+    (norm,) = model
+    assert norm.running_mean.item() == pytest.approx(float((pixels / 255).mean()), rel=1e-5)
+    assert norm.running_var.item() == pytest.approx(float((pixels / 255).var()) * 64 / 63, rel=1e-5)

@@ -33,8 +33,8 @@ def recalibrate(
     statistics are of. A net without such layers is left alone.
 
     By default the mean over batches of each batch's mean and unbiased variance, which is what
-    `torch.optim.swa_utils.update_bn` and timgaripov/swa do; it lacks the variance between the means of batches. A last
-    batch of a single image joins the one before: a layer may need two values to have a variance.
+    `torch.optim.swa_utils.update_bn` and timgaripov/swa do; it lacks the variance between the means of batches, which
+    is small because each batch is spread evenly over the images (`spread`).
 
     Args:
         model: changed in place, in its own buffers.
@@ -64,10 +64,17 @@ def _batches(images: Images, count: int | None) -> list[Tensor]:
     if not 1 <= number <= size:
         raise UsageError(f"BatchNorm statistics of {number} images: there are {size}; give 1 to {size}")
     rows = torch.arange(number, device=images.labels.device) * size // number
-    batches = list(rows.split(BATCH))
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
+    return [rows[batch] for batch in spread(number, BATCH)]
+
+
+def spread(count: int, size: int) -> list[slice]:
+    """Batches of `size` at most out of `count` images, each spread evenly over all of them.
+
+    Some sets lie class by class: the statistics of neighbours would be those of a class. No batch is of a single image
+    unless there is only one.
+    """
+    number = -(-count // size)
+    return [slice(first, None, number) for first in range(number)]
 
 
 @contextmanager
