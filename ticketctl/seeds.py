@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 STREAMS = (
     "init", "order", "augment", "split", "labels", "subset", "draw", "shuffle", "resample", "noise",
-    "corrupt", "attack", "explain", "hessian", "perturb",
+    "corrupt", "attack", "explain", "hessian", "perturb", "probe", "landscape",
 )  # fmt: skip
 
 

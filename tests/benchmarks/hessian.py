@@ -23,6 +23,7 @@ from ticketctl.metrics import _hessian as shared
 from ticketctl.metrics import hessian
 from ticketctl.nets.build import build, initialise_
 from ticketctl.seeds import Seeds
+from ticketctl.train import hessian as products
 from ticketctl.train.curvature import within
 from ticketctl.train.specimen import Specimen
 
@@ -71,9 +72,9 @@ def measured(name: str, rounds: int, images: int) -> dict[str, Any]:
     (batch,) = hessian._batches(exam_of(seen), hessian.Params(images=images))
     kept = hessian._kept(batch, seen.masks())
     held = within(kept, hessian._product(batch))
-    room, shared.KEPT = shared.KEPT, 0
+    room, products.KEPT = products.KEPT, 0
     anew = within(kept, hessian._product(batch))
-    shared.KEPT = room
+    products.KEPT = room
     vector = torch.from_numpy(shared.random_signs(Seeds(0), "probe", count=len(kept))) * kept
     variants: dict[str, Callable[[], Any]] = {
         "gradient, channels last": gradient(seen, torch.channels_last),

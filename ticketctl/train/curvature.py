@@ -83,6 +83,12 @@ def extremes(multiply: Product, start: Tensor, steps: int, *, poll: Poll = lambd
     ]
 
 
+def leading(multiply: Product, start: Tensor, steps: int, *, poll: Poll = lambda: None) -> Tensor:
+    """The Ritz vectors of the largest values that `ritz` has, of norm 1 each, of the shape of `start`."""
+    space = _krylov(multiply, start, steps, poll)
+    return space.mixed([vectors[:, -1] for _, vectors in space.solved()]).view(start.shape)
+
+
 @dataclass(frozen=True)
 class _Krylov:
     """Of n matrices H, orthonormal vectors q and what H is among them: tridiagonal."""

@@ -1,0 +1,1 @@
+"""Losses between and around trained nets, one module per curve."""
