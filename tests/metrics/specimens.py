@@ -52,6 +52,19 @@ def picked(net: Specimen, places: list[int]) -> Specimen:
     return replace(net, images=found)
 
 
+def apart(net: Specimen) -> Specimen:
+    """The same net, whose `val` and `test` are other images under other labels than `train`: whoever looks at the wrong
+    set finds other numbers."""
+    train, found = net.images["train"], {"train": net.images["train"]}
+    for number, name in enumerate(("val", "test"), start=1):
+        pixels, labels = (
+            (255 - train.pixels, train.pixels ^ 85)[number - 1],
+            (train.labels + number) % net.classes,
+        )
+        found[name] = Images(Split(pixels.numpy(), labels.numpy()), None, net.scaling, CPU)
+    return replace(net, images=found)
+
+
 def exam_of(net: Specimen, seed: int = 0, more: Mapping[str, Answers] | None = None) -> Exam:
     """An exam whose answers are what the net really says, and `more`."""
     known = dict(more or {})

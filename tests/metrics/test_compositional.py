@@ -378,7 +378,9 @@ def test_so_few_positions_that_no_unit_could_fire_make_the_metric_absent_not_its
         found = filtered(toy, net, quantile=0.005, images=images)
         assert found.arrays["dead"].tolist() == [0, 0, 0, 1, 1]
     else:
-        with pytest.raises(Absent, match=r"0\.005 of 196 positions \(49 images, maps of \[2, 2\]\) is none: show"):
+        with pytest.raises(
+            Absent, match=r"0\.005 of 196 positions \(49 images, maps of \[2, 2\]\) is none: show"
+        ):
             filtered(toy, net, quantile=0.005, images=images)
 
 

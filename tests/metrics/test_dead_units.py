@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.metrics.specimens import exam_of, random_images, specimen
+from tests.metrics.specimens import apart, exam_of, picked, random_images, specimen
 from tests.tweaks import thin
 from ticketctl.errors import UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.metrics import dead_units as module
 from ticketctl.metrics._activations import watching
 from ticketctl.metrics.dead_units import Params, measure, price
+from ticketctl.seeds import Seeds
 from ticketctl.train.exam import Absent
 from ticketctl.tweaks import mish, skip, swish
 
@@ -41,7 +42,8 @@ def convs():
 
 
 def found_in(net, count=12, shape=(3, 8, 8), mask=None, **keys):
-    return measure(exam_of(specimen(net, *random_images(count, shape, 5), mask=mask)), params=Params(**keys))
+    one = apart(specimen(net, *random_images(count, shape, 5), mask=mask))
+    return measure(exam_of(one), params=Params(**keys))
 
 
 def test_planted_units_are_counted_and_no_others() -> None:
@@ -65,8 +67,7 @@ def test_they_are_those_that_a_plain_loop_over_the_layers_finds() -> None:
     with torch.no_grad():
         net[1].bias.sub_(6)
         net[4].bias.sub_(30)
-    pixels, _ = random_images(12, (3, 8, 8), 5)
-    x, counts = torch.from_numpy(pixels).float() / 255, []
+    x, counts = apart(specimen(net, *random_images(12, (3, 8, 8), 5))).pixels("test"), []
     with torch.no_grad():
         for layer in net.eval():
             x = layer(x)
@@ -84,6 +85,10 @@ def test_more_images_make_fewer_dead_and_batches_do_not_matter(monkeypatch) -> N
     few, many = found_in(net, images=1), found_in(net)
     assert few.values["dead-units"].value > many.values["dead-units"].value
     assert (few.protocol["images"], many.protocol["images"]) == (1, 12)
+    one = apart(specimen(net, *random_images(12, (3, 8, 8), 5)))
+    place = int(one.drawn("test", 1, Seeds(0), "probe")[0])
+    assert place != 0
+    assert few.values == measure(exam_of(picked(one, [place])), params=Params()).values
     monkeypatch.setattr(module, "batch_on", lambda device: 5)
     again = found_in(net)
     assert again.values == many.values

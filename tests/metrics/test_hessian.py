@@ -13,7 +13,7 @@ from scipy.linalg import eigvalsh
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tests.metrics.specimens import exam_of, random_images, specimen
+from tests.metrics.specimens import apart, exam_of, random_images, specimen
 from ticketctl.errors import UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.metrics import _hessian as shared
@@ -21,6 +21,7 @@ from ticketctl.metrics import hessian
 from ticketctl.metrics.hessian import Params
 from ticketctl.nets.build import build, initialise_
 from ticketctl.seeds import Seeds
+from ticketctl.train import hessian as products
 from ticketctl.train.curvature import extremes, ritz
 from ticketctl.train.exam import Absent, Exam
 from ticketctl.train.specimen import Specimen
@@ -70,7 +71,14 @@ def pruned(net: nn.Module, share: float = 0.4, seed: int = 0) -> Mask:
 
 def subject(net: nn.Module, mask: Mask | None = None, count: int = 30, seed: int = 0) -> Specimen:
     pixels, labels = random_images(count, (3, 2, 2), 3)
-    return specimen(net, pixels, labels, mask=mask, classes=3)
+    return apart(specimen(net, pixels, labels, mask=mask, classes=3))
+
+
+def drawn() -> np.ndarray:
+    """Which 24 of the 30 training images a batch is of."""
+    places = subject(mlp()).drawn("train", 24, Seeds(0), "hessian")
+    assert places.tolist() != list(range(24))
+    return places
 
 
 def matrix(net: nn.Module, seen: Specimen, index: Any) -> np.ndarray:
@@ -104,7 +112,7 @@ def test_trace_eigenvalues_and_layers_are_those_of_the_whole_matrix_kept_and_ful
     mask = pruned(net)
     seen = subject(net, mask)
     found = hessian.measure(exam_of(seen), params=EXACT)
-    full, kept = matrix(net, seen, slice(24)), alive(net, mask)
+    full, kept = matrix(net, seen, drawn()), alive(net, mask)
     for tail, truth in (("", full[np.ix_(kept, kept)]), (".full", full)):
         trace = found.values[f"hessian.trace{tail}"]
         assert trace.n == 150
@@ -134,7 +142,7 @@ def test_curvlinops_has_the_same_products_and_eigenvalues() -> None:
 
     net = conv_net(nn.Tanh)  # it has no product with SiLU
     seen = subject(net)
-    inputs, labels = seen.pixels("train", 0, 24), seen.labels("train", 0, 24)
+    inputs, labels = seen.pixels("train")[drawn()], seen.labels("train")[drawn()]
     theirs = HessianLinearOperator(
         net,
         nn.CrossEntropyLoss(),
@@ -176,7 +184,7 @@ def test_the_density_of_the_kept_coordinates_has_their_moments_and_no_zeros_of_p
     seen = subject(net, mask)
     found = hessian.measure(exam_of(seen), params=Params(images=24, least=2, most=2, density=60, full=False))
     kept = alive(net, mask)
-    whole = matrix(net, seen, slice(24))[np.ix_(kept, kept)]
+    whole = matrix(net, seen, drawn())[np.ix_(kept, kept)]
     truth = eigvalsh(whole)
     spread = (2 * ((whole**2).sum() - (np.diag(whole) ** 2).sum()) / 60) ** 0.5 / len(whole)
     ritz_values, weights = found.arrays["ritz"], found.arrays["ritz.weight"]
@@ -223,7 +231,7 @@ def test_chunks_add_up_to_all_images_whether_graphs_are_kept_or_not(kept: int, m
     vector = torch.from_numpy(shared.random_signs(Seeds(7), "test", count=75))[
         : len(hessian._kept(batch, {}))
     ]
-    monkeypatch.setattr(shared, "room", lambda *_: (7, kept > 0))
+    monkeypatch.setattr(products, "room", lambda *_: (7, kept > 0))
     parts = hessian._product(batch)
     torch.testing.assert_close(parts(vector), whole(vector), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(parts(vector), parts(vector), rtol=0, atol=0)
@@ -239,14 +247,14 @@ def test_what_a_graph_holds_is_told_by_the_image() -> None:
         loss = nn.functional.cross_entropy(logits, seen.labels("train", start, stop), reduction="sum")
         return loss, list(batch.weights.values())
 
-    each = shared.graph_bytes(build, 9) - shared.graph_bytes(build, 8)
+    each = products.graph_bytes(build, 9) - products.graph_bytes(build, 8)
     assert 4000 <= each <= 12 * 4000  # of 1000 units, a few numbers each
-    assert shared.room(build, 24, torch.device("cpu")) == (24, True)
+    assert products.room(build, 24, torch.device("cpu")) == (24, True)
 
 
 def test_the_stated_error_is_the_spread_over_seeds_and_the_rule_stops_by_it() -> None:
     net = mlp()
-    whole = torch.from_numpy(matrix(net, subject(net), slice(24))).float()
+    whole = torch.from_numpy(matrix(net, subject(net), drawn())).float()
     rule = shared.Rule(30, 5000, 0.1)
 
     def sums(seed: int) -> np.ndarray:
@@ -306,7 +314,7 @@ def test_a_fully_pruned_layer_and_a_net_with_nothing_kept() -> None:
     mask = pruned(net, share=2.0)  # biases alone are left
     seen = subject(net, mask)
     found = hessian.measure(exam_of(seen), params=EXACT)
-    full, kept = matrix(net, seen, slice(24)), alive(net, mask)
+    full, kept = matrix(net, seen, drawn()), alive(net, mask)
     assert found.values["hessian.trace"].value == pytest.approx(np.trace(full[np.ix_(kept, kept)]), rel=0.1)
     assert found.values["hessian.max"].value == pytest.approx(
         eigvalsh(full[np.ix_(kept, kept)])[-1], rel=1e-4
@@ -409,7 +417,7 @@ def test_an_operation_without_a_second_derivative_is_named_and_attention_has_one
     initialise_(net, "kaiming-normal", Seeds(1))
     seen = subject(net)
     found = hessian.measure(exam_of(seen), params=EXACT).values
-    assert found["hessian.max"].value == pytest.approx(eigvalsh(matrix(net, seen, slice(24)))[-1], rel=1e-4)
+    assert found["hessian.max"].value == pytest.approx(eigvalsh(matrix(net, seen, drawn()))[-1], rel=1e-4)
     with pytest.raises(Absent, match="without a second derivative: derivative for aten::odd_backward"):
         hessian.measure(exam_of(subject(Attention(True))), params=FEW)
 
@@ -442,7 +450,7 @@ def test_a_spectrum_of_no_numbers_has_none() -> None:
     ({"steps": 30, "density": 2}, r"metrics.hessian.density = 2 holds 80 vectors .* 0 leaves it out"),
 ])  # fmt: skip
 def test_vectors_that_have_no_room_are_refused(keys: dict[str, int], words: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(shared, "memory", lambda _: 4 * 83 * (30 + shared.SPARE))
+    monkeypatch.setattr(products, "memory", lambda _: 4 * 83 * (30 + products.SPARE))
     exam = exam_of(subject(mlp()))
     with pytest.raises(UsageError, match=words):
         hessian.measure(exam, params=Params(images=24, **keys))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.metrics.specimens import exam_of, picked, random_images, specimen
+from tests.metrics.specimens import apart, exam_of, picked, random_images, specimen
 from ticketctl.data.sets import Split
 from ticketctl.errors import UsageError
 from ticketctl.metrics import input_hessian
@@ -32,17 +32,15 @@ def net_of(act: type[nn.Module]) -> nn.Module:
 
 
 def subject(act: type[nn.Module] = nn.SiLU, count: int = 8) -> Specimen:
-    return specimen(net_of(act), *random_images(count, (3, 3, 3), 3), mean=MEAN, std=STD, classes=3)
+    return apart(specimen(net_of(act), *random_images(count, (3, 3, 3), 3), mean=MEAN, std=STD, classes=3))
 
 
 def matrices(seen: Specimen, count: int) -> list[np.ndarray]:
-    """Of each image, [27, 27], by its pixels in [0, 1], the normalisation by hand."""
-    net = seen.model.double()
+    """Of each image that is drawn, [27, 27], by its pixels in [0, 1], the normalisation by hand."""
+    net, places = seen.model.double(), seen.drawn("test", count, Seeds(0), "hessian")
     mean, std = (torch.tensor(one, dtype=torch.float64).view(1, 3, 1, 1) for one in (MEAN, STD))
     found = []
-    for pixels, label in zip(
-        seen.pixels("test", 0, count).double(), seen.labels("test", 0, count), strict=True
-    ):
+    for pixels, label in zip(seen.pixels("test")[places].double(), seen.labels("test")[places], strict=True):
 
         def loss(image: Tensor, label: Tensor = label) -> Tensor:
             return nn.functional.cross_entropy(net((image.view(1, 3, 3, 3) - mean) / std), label[None])
@@ -75,10 +73,12 @@ def test_nothing_depends_on_how_many_images_there_are_and_the_mean_loss_scales_b
     few, many = (
         input_hessian.measure(exam_of(seen), params=replace(KEYS, images=count)).arrays for count in (3, 6)
     )
+    three, six = (seen.drawn("test", count, Seeds(0), "hessian") for count in (3, 6))
+    assert set(three) < set(six) != set(range(6))
     for name in few:
-        np.testing.assert_allclose(few[name], many[name][:3], rtol=1e-4, atol=1e-5)
-    net, labels = seen.model, seen.labels("test", 0, 6)
-    pixels = seen.pixels("test", 0, 6).requires_grad_()
+        np.testing.assert_allclose(few[name], many[name][np.isin(six, three)], rtol=1e-4, atol=1e-5)
+    net, labels = seen.model, seen.labels("test")[six]
+    pixels = seen.pixels("test")[six].requires_grad_()
 
     def mean_loss(pixels: Tensor) -> Tensor:
         return nn.functional.cross_entropy(seen.logits(pixels), labels)

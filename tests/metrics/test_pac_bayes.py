@@ -20,11 +20,11 @@ from ticketctl.data.sets import Split
 from ticketctl.errors import UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.metrics import pac_bayes as module
-from ticketctl.metrics._normal import normal
 from ticketctl.metrics.pac_bayes import Params, largest, measure, price
 from ticketctl.seeds import Seeds
 from ticketctl.train.exam import Absent
 from ticketctl.train.feed import Images, Scaling
+from ticketctl.train.normal import normal
 
 STREAM = np.random.default_rng(11)
 
@@ -84,9 +84,27 @@ def test_the_sigma_of_a_quadratic_loss_is_its_root() -> None:
 
 
 def test_ends_of_the_range_are_said_as_such() -> None:
-    assert largest(lambda *_: 1.0, 1.1, 2, 5.0, 1e-3).sigma == 5.0
+    everywhere = largest(lambda *_: 1.0, 1.1, 2, 5.0, 1e-3)
+    assert (everywhere.sigma, everywhere.bound) == (5.0, "at least 5")
     nowhere = largest(lambda sigma, *_: math.nan if sigma else 1.0, 1.1, 2, 5.0, 1e-3)
     assert (nowhere.sigma, nowhere.error, nowhere.losses) == (0.0, None, [])
+    assert nowhere.bound == f"at most {5 / 2**13:.3g}"
+    for level in (0.9e-3, 4.999):
+        assert largest(lambda sigma, *_: 1 + sigma**2, 1 + level**2, 2, 5.0, 1e-3).bound == ""
+
+
+def test_the_protocol_says_which_values_are_bounds_alone() -> None:
+    """Both logits of a net of weight 0 are the same, whatever the noise; one that is sure of white stays so."""
+    for slope, pixels, says in (
+        (0.0, [255], {"pac-bayes.weight": "at least 5", "pac-bayes.input": "at least 2"}),
+        (1e4, [255], {"pac-bayes.input": "at least 2"}),
+        (4.0, 20 * [153], {}),
+    ):
+        found = measure(exam_of(two(slope, pixels)), params=Params(draws=5, input_draws=3))
+        assert found.protocol["bounds"] == says
+        assert {name: value.value for name, value in found.values.items() if name in says} == {
+            name: float(text.split()[-1]) for name, text in says.items()
+        }
 
 
 def test_giving_up_early_never_changes_the_answer() -> None:
@@ -294,12 +312,13 @@ def on_gpu(net):
     """The same specimen on a GPU."""
     device = torch.device("cuda")
     scaling = Scaling(net.scaling.scale.to(device), net.scaling.offset.to(device))
-    old = net.images["train"]
-    images = Images(Split(old.source, old.labels.numpy()), None, scaling, device)
+    images = {
+        name: Images(Split(old.source, old.labels.numpy()), None, scaling, device) for name, old in net.images.items()
+    }  # fmt: skip
     return replace(
         net,
         model=copy.deepcopy(net.model).to(device),
-        images=dict.fromkeys(net.images, images),
+        images=images,
         scaling=scaling,
     )
 

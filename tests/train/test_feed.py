@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -213,3 +215,18 @@ def test_streamed_batches_are_those_of_resident_data_to_the_bit(
                 assert torch.equal(ours, theirs)
     for ours, theirs in zip(feeds[0].images.batch(2, 99), feeds[1].images.batch(2, 99), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_the_data_sets_own_labels_stand_beside_those_that_a_training_is_given() -> None:
+    own = pictures()
+    noisy = replace(own, labels=(own.labels + 1) % 5, clean=own.labels)
+    rows = np.array([3, 5, 8, 13, 21])
+    for index in (None, rows):
+        places = np.arange(23) if index is None else index
+        images = Images(noisy, index, SCALING, CPU)
+        assert images.labels.tolist() == ((own.labels[places] + 1) % 5).tolist()
+        assert images.clean.tolist() == own.labels[places].tolist()
+        assert images.pick(np.array([4, 1])).clean.tolist() == own.labels[places[[4, 1]]].tolist()
+        plain = Images(own, index, SCALING, CPU)
+        assert plain.clean is plain.labels
+        assert plain.pick(np.array([2])).clean.tolist() == own.labels[places[[2]]].tolist()

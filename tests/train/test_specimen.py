@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from tests.metrics.specimens import picked, random_images, specimen
@@ -43,3 +46,17 @@ def test_a_subset_keeps_what_is_drawn_of_the_whole_as_far_as_it_has_it(whole: Sp
     assert len(found) == most
     assert {*found.tolist()} <= {*shown}
     assert {*whole.drawn("test", most, Seeds(0), "attack").tolist()} & {*shown} <= {*found.tolist()}
+
+
+def test_of_a_set_that_lies_class_by_class_few_are_drawn_and_the_other_sets_stay(whole: Specimen) -> None:
+    order = np.argsort(whole.labels("test").numpy(), kind="stable")
+    one = replace(whole, images={**whole.images, "test": whole.images["test"].pick(order)})
+    few = one.few("test", 12, Seeds(0), "probe")
+    places = one.drawn("test", 12, Seeds(0), "probe")
+    assert len(set(few.labels("test").tolist())) == 4 > len(set(one.labels("test", 0, 12).tolist()))
+    assert torch.equal(few.pixels("test"), one.pixels("test")[places])
+    assert torch.equal(few.labels("test"), one.labels("test")[places])
+    assert few.numbers("test", np.arange(12)).tolist() == order[places].tolist()
+    assert few.images["train"] is one.images["train"]
+    for most in (0, 40, 50):
+        assert one.few("test", most, Seeds(0), "probe") is one

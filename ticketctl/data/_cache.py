@@ -22,6 +22,8 @@ from ticketctl.store.mapped import map_tensors, write_arrays
 _KEY = "ticketctl.data"
 _LISTS = ("classes", "mean", "std")
 _DTYPES = {"train_images": "U8", "train_labels": "I64", "test_images": "U8", "test_labels": "I64"}
+_POSITIONS = "train_positions"
+"""An array that is kept of sets that are not in the order in which they were published."""
 _POLL = 0.2
 _PATIENCE = 3600.0
 """Seconds to wait for another process that decodes; the largest sets take minutes."""
@@ -40,6 +42,9 @@ def write_kept(path: Path, data: DataSet) -> None:
         "test_labels": data.test.labels,
     }
     about = {name: getattr(data, name) for name in (*_LISTS, "augment", "fingerprint")}
+    if data.train.positions is not None:
+        arrays[_POSITIONS] = data.train.positions
+        about[_POSITIONS] = sha256(data.train.positions.tobytes())
     sealed = {"about": about, "sha256": sha256(canonical_json(about))}
     write_arrays(path, arrays, {_KEY: canonical_json(sealed).decode()})
 
@@ -53,11 +58,15 @@ def read_kept(path: Path, name: str) -> DataSet:
         ArtifactError: E_FILE_MISSING if it is not kept, another code if the file is damaged.
     """
     tensors, metadata = map_tensors(path)
-    if {key: tensor.dtype for key, tensor in tensors.items()} != _DTYPES:
+    dtypes = {key: tensor.dtype for key, tensor in tensors.items()}
+    if dtypes not in (_DTYPES, {**_DTYPES, _POSITIONS: "I64"}):
         raise ArtifactError("E_FORMAT", f"{path}: not a kept data set")
     about = _about(metadata.get(_KEY, ""), path)
     arrays = {key: tensor.array() for key, tensor in tensors.items()}
-    train = Split(arrays["train_images"], arrays["train_labels"])
+    positions, digest = arrays.get(_POSITIONS), about.pop(_POSITIONS, None)
+    if (None if positions is None else sha256(positions.tobytes())) != digest:
+        raise ArtifactError("E_FORMAT", f"{path}: its positions are not those that were written")
+    train = Split(arrays["train_images"], arrays["train_labels"], positions)
     test = Split(arrays["test_images"], arrays["test_labels"])
     try:
         check(name, train, test, len(about["classes"]))
@@ -73,7 +82,7 @@ def _about(text: str, path: Path) -> dict[str, Any]:
     about = sealed.get("about") if isinstance(sealed, dict) else None
     if not isinstance(about, dict) or sealed.get("sha256") != sha256(canonical_json(about)):
         raise ArtifactError("E_FORMAT", f"{path}: its description is damaged")
-    if set(about) != {*_LISTS, "augment", "fingerprint"}:
+    if {*about} - {_POSITIONS} != {*_LISTS, "augment", "fingerprint"}:
         raise ArtifactError("E_FORMAT", f"{path}: not a kept data set")
     return about | {field: tuple(about[field]) for field in _LISTS}
 

@@ -1,12 +1,18 @@
 """Any data set laid out as PATH/{train, test or val}/CLASS/IMAGE, as for torchvision's ImageFolder.
 
 Images come class by class, classes and files in the order of their names. All share one size, or the option
-`size` makes them square. One channel if every image is grey (mode L), else three.
+`size` makes them square. One channel if every image is grey (mode L), else three. Where the names of all training
+images are different numbers (`train/cat/00042.jpg`), each is the image's position in the order in which the set was
+published: what belongs to single images, as human labels, is then found by it.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ticketctl.data._images import SUFFIXES, Rows, decode_splits
 from ticketctl.data._members import FolderMembers
@@ -17,6 +23,9 @@ from ticketctl.errors import UnavailableError, UsageError
 NAMES = {"imagefolder": "your own images: imagefolder:PATH with PATH/{train,test}/CLASS/*.png"}
 
 OPTIONS = ("size",)
+
+_DIGITS = 18
+"""Of a number that int64 holds."""
 
 
 def find(name: str, source: Source) -> Found:
@@ -35,6 +44,8 @@ def find(name: str, source: Source) -> Found:
             f"{root}: no images in {'train' if not train else 'test or val'}/CLASS/*.{{png,jpg,bmp,webp}}"
         )
     identity = stat_identity(root, [file for _, file in train + test])
+    if positions(train) is not None:
+        identity = f"numbered {identity}"  # copies kept before positions were have none
     return Found(identity, partial(_read, members, train, test, size, source))
 
 
@@ -54,4 +65,14 @@ def _read(
     strange = sorted({label for label, _ in test} - {label for label, _ in train})
     if strange:
         raise UsageError(f"{members.where}: class {strange[0]!r} has test images and no train images")
-    return decode_splits(members, train, test, source.reporter, size=size)
+    found = decode_splits(members, train, test, source.reporter, size=size)
+    return replace(found, train=replace(found.train, positions=positions(train)))
+
+
+def positions(rows: Rows) -> NDArray[np.int64] | None:
+    """The numbers that the images are called by, int64 [N]; None where a name is no number, or two are the same."""
+    names = [name.rpartition("/")[2].rpartition(".")[0] for _, name in rows]
+    if not all(name.isascii() and name.isdigit() and len(name) <= _DIGITS for name in names):
+        return None
+    found = np.array([int(name) for name in names], dtype=np.int64)
+    return found if len(np.unique(found)) == len(found) else None

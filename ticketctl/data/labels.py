@@ -22,8 +22,10 @@ from ticketctl.store.tensors import parse_tensors
 CLEAN = "clean_label"
 """The name under which CIFAR-N's files hold the true labels."""
 
-_LIMIT = 1 << 30
+LIMIT = 1 << 30
+"""Bytes of a file, and of an array in it."""
 Arrays = Mapping[str, NDArray[Any]]
+Reader = Callable[[bytes, Path], Arrays]
 
 
 def read_labels(
@@ -43,24 +45,49 @@ def read_labels(
         UnavailableError: no such file, or not what its name says.
         UsageError: no such key or column, or no labels: other than whole numbers [N] or [N, k].
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UsageError(f"data.noise.path: {path}: labels come as {', '.join(_READERS)}")
-    try:
-        arrays = reader(read_whole(path, _LIMIT), path)
-    except (ValueError, MemoryError) as error:
-        raise UnavailableError(f"{path}: not a {path.suffix} file of arrays: {error}") from None
+    arrays = arrays_in(path, "data.noise.path", READERS)
     name = _chosen(arrays, key, path)
     labels = _column(arrays[name], column, path)
     clean = arrays.get(CLEAN) if name != CLEAN else None
     return labels, None if clean is None else _column(clean, None, path)
 
 
-def _npy(data: bytes, path: Path) -> Arrays:
+def arrays_in(path: Path, key: str, readers: Mapping[str, Reader]) -> Arrays:
+    """The arrays of a file by name; one that is alone in its file may be called "".
+
+    Args:
+        path: the file.
+        key: where in a recipe it was named.
+        readers: by the endings of files' names.
+
+    Raises:
+        UnavailableError: no such file, or not what its name says.
+        UsageError: another ending.
+    """
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise UsageError(f"{key}: {path}: labels come as {', '.join(readers)}")
     try:
-        return {"": npy.read_array(io.BytesIO(data), allow_pickle=False)}
+        return reader(read_whole(path, LIMIT), path)
+    except (ValueError, MemoryError) as error:
+        raise UnavailableError(f"{path}: not a {path.suffix} file of arrays: {error}") from None
+
+
+def npy_array(data: bytes) -> NDArray[Any]:
+    """The array in the bytes of a `.npy` file, if it holds no objects.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        found: NDArray[Any] = npy.read_array(io.BytesIO(data), allow_pickle=False)
     except (EOFError, OverflowError, TypeError) as error:  # of a header that somebody made up
         raise ValueError(str(error)) from None
+    return found
+
+
+def _npy(data: bytes, path: Path) -> Arrays:
+    return {"": npy_array(data)}
 
 
 def _safetensors(data: bytes, path: Path) -> Arrays:
@@ -76,9 +103,10 @@ def _pt(data: bytes, path: Path) -> Arrays:
     return unpickled(data)
 
 
-_READERS: dict[str, Callable[[bytes, Path], Arrays]] = {
+READERS: dict[str, Reader] = {
     ".npy": _npy, ".safetensors": _safetensors, ".pt": _pt, ".pth": _pt,
 }  # fmt: skip
+"""Of arrays, by the endings of files' names."""
 
 
 def _chosen(arrays: Arrays, key: str | None, path: Path) -> str:

@@ -19,6 +19,10 @@ class Split:
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    positions: NDArray[np.int64] | None = None
+    """Where each image stands in the order in which the set was published, int64 [N]; None: at its own index."""
+    clean: NDArray[np.int64] | None = None
+    """The data set's own labels, int64 [N], where `labels` are others that a training is given; None: `labels` are."""
 
     def __len__(self) -> int:
         return len(self.labels)

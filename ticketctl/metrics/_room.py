@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ticketctl.metrics._hessian import graph_bytes
+from ticketctl.train.hessian import graph_bytes
 from ticketctl.train.predict import batch_on
 from ticketctl.train.specimen import Specimen
 

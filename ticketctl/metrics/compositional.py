@@ -14,8 +14,8 @@ such masks, and without a folder there is nothing to measure.
 Choices: the layer is the last activation that has positions, unless `layer` names a module. Formulas are built from
 left to right, as the released code does; unlike there, one that another order of its operands makes again counts once,
 and one that no place tells from a shorter formula is left out, so neither takes a place in the beam. The quantile is
-exact: the value that a share of at most 0.005 of all positions exceeds; where that share is less than one value (50
-images with maps of 2 x 2 have 200), the metric is absent. A unit is dead if no value of it exceeds its quantile (it is
+exact: the value that a share of at most 0.005 of all positions exceeds; where that share is less than one position (49
+images with maps of 2 x 2 have 196), the metric is absent. A unit is dead if no value of it exceeds its quantile (it is
 constant, or always 0): IoU 0, and listed. That departs from our specification, where a unit whose quantile is its least
 value is dead as well: one that is 0 at all but 0.4 % of its positions fires there, and those places have a formula. A
 whole set of images in Broden's manner is read; the paper takes its ADE20k part: leave that one in index.csv. Formulas

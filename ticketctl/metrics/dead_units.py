@@ -43,7 +43,7 @@ class Params:
     """Keys of `[metrics.dead-units]`."""
 
     images: int = 0
-    """Test images, the first ones; 0: all."""
+    """Test images, drawn by the seed; 0: all."""
 
     def __post_init__(self) -> None:
         if self.images < 0:
@@ -70,8 +70,8 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
         UsageError: fewer than no images.
         Absent: no activation is seen.
     """
-    net = exam.specimen
-    count = min(params.images or len(net.images["test"]), len(net.images["test"]))
+    net = exam.specimen.few("test", params.images, exam.seeds, "probe")
+    count = len(net.images["test"])
     ranges = _ranges(net, count)
     if not ranges:
         raise Absent(f"{type(net.model).__name__} has no activation that is seen")
@@ -95,7 +95,7 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
 
 @torch.no_grad()
 def _ranges(net: Specimen, count: int) -> dict[str, _Range]:
-    """Of every activation over the first `count` test images, by its name."""
+    """Of every activation over all `count` test images, by its name."""
     found: dict[str, _Range] = {}
     size = batch_on(net.device)
 

@@ -1,11 +1,11 @@
 """Curvature of the training loss: trace, extreme eigenvalues and density of its Hessian.
 
-L is the mean cross-entropy over the first `images` training images that the audit shows, unaugmented, in evaluation
-mode and float32 (the softmax in float64: nets that are sure of everything have curvatures near 1e-7); H is its second
-derivative by all parameters: biases, BatchNorm's and the classifier's too. The trace is Hutchinson's estimate, the mean
-of v^T H v over random v of 1 and -1 (Hutchinson 1990; Yao et al. 2020); the eigenvalues are Lanczos's with full
-reorthogonalisation. Paper 004 takes 200 images; paper 001 the mean of the largest eigenvalue over 10 random batches
-(Figures 2, A13: `batches = 10`).
+L is the mean cross-entropy over `images` training images that the seed draws of those shown (the first may be of one
+class), unaugmented, in evaluation mode and float32 (the softmax in float64: nets that are sure of everything have
+curvatures near 1e-7); H is its second derivative by all parameters: biases, BatchNorm's and the classifier's too. The
+trace is Hutchinson's estimate, the mean of v^T H v over random v of 1 and -1 (Hutchinson 1990; Yao et al. 2020); the
+eigenvalues are Lanczos's with full reorthogonalisation. Paper 004 takes 200 images; paper 001 the mean of the largest
+eigenvalue over 10 random batches (Figures 2, A13: `batches = 10`).
 
 Subspace: values are of the kept coordinates, M H M with M the mask, at which the ticket lives. Names that end in
 `.full` are of all coordinates at the same point, pruned weights at 0: how the loss bends where pruned weights would
@@ -49,16 +49,13 @@ from ticketctl.metrics._hessian import (
     Found,
     Rule,
     arrays_of,
-    check_held,
-    chunked,
-    logits_of,
     random_signs,
     rows,
     traced,
-    twice_differentiable,
 )
 from ticketctl.train.curvature import Product, extremes, flat, ritz, within
 from ticketctl.train.exam import Absent, Exam, Measurement, Value
+from ticketctl.train.hessian import check_held, chunked, logits_of, twice_differentiable
 from ticketctl.train.specimen import Specimen
 
 FACTS = {
@@ -91,7 +88,7 @@ class Params:
     images: int = 200
     """Training images of a batch; all, if there are fewer."""
     batches: int = 1
-    """1: the first images; more: random batches, no image twice."""
+    """1: images drawn by the seed; more: random batches, no image twice."""
     least: int = 30
     """Samples of a trace at least, 2 or more."""
     most: int = 500
@@ -147,7 +144,10 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
     net = exam.specimen
     batches = _batches(exam, params)
     check_held(
-        {"steps": (params.steps, params.steps), "density": (params.density, DEPTH if params.density else 0)},
+        {
+            "metrics.hessian.steps": (params.steps, params.steps),
+            "metrics.hessian.density": (params.density, DEPTH if params.density else 0),
+        },
         sum(value.numel() for value in batches[0].weights.values()),
         net.device,
     )
@@ -183,7 +183,10 @@ def _batches(exam: Exam, params: Params) -> list[Batch]:
             f"training images; {params.batches} may have at most {count // params.batches} each"
         )
     size = min(params.images, count)
-    order = np.arange(count) if params.batches == 1 else exam.seeds.order("hessian", "batches", count=count)
+    if params.batches == 1:
+        order = exam.specimen.drawn("train", size, exam.seeds, "hessian")
+    else:
+        order = exam.seeds.order("hessian", "batches", count=count)
     weights = {
         name: value.detach().contiguous().requires_grad_() for name, value in net.model.named_parameters()
     }
@@ -258,10 +261,10 @@ def _remark(net: Specimen, found: Sequence[Found]) -> None:
 
 
 def _protocol(params: Params, images: int, names: list[str]) -> dict[str, Any]:
-    first = f"the first {images} training images shown"
+    drawn = f"{images} training images, drawn by the seed"
     return {
         "loss": "mean cross-entropy, its softmax in float64", "augment": "none", "batchnorm": "stored",
-        "batch": first if params.batches == 1 else f"{images} random training images shown, no image twice",
+        "batch": drawn if params.batches == 1 else f"{images} random training images shown, no image twice",
         "coordinates": "kept; .full: all, at the same point", "samples": "Rademacher", "absolute": ABSOLUTE,
         "eigenvalues": "Lanczos, full reorthogonalisation", "layers": names,
         "density": {"products": DEPTH, "width": WIDTH},

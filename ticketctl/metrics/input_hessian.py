@@ -1,9 +1,9 @@
 """Curvature of the loss over pixels: trace and largest eigenvalue of each image's input Hessian, averaged.
 
-Of each of the first `images` test images that the audit shows, H is the second derivative of its cross-entropy by its
-pixels in [0, 1], the normalisation inside. In evaluation mode images do not meet, so the Hessian of the summed loss is
-block-diagonal: one product of it is a product for every image at once. Traces are Hutchinson's with `probes` samples,
-eigenvalues Lanczos's.
+Of each of `images` test images that the seed draws of those shown (the first may be of one class), H is the second
+derivative of its cross-entropy by its pixels in [0, 1], the normalisation inside. In evaluation mode images do not
+meet, so the Hessian of the summed loss is block-diagonal: one product of it is a product for every image at once.
+Traces are Hutchinson's with `probes` samples, eigenvalues Lanczos's.
 
 Choices: paper 004's released code takes the mean loss of all N images at once. Its trace is then the mean per-image
 trace, `input-hessian.trace`, but its top eigenvalue is `input-hessian.max.largest` / N and shrinks as more images are
@@ -25,10 +25,11 @@ import torch
 from torch import Tensor, nn
 
 from ticketctl.errors import UsageError
-from ticketctl.metrics._hessian import Floats, logits_of, random_signs, room, twice_differentiable
+from ticketctl.metrics._hessian import Floats, random_signs
 from ticketctl.seeds import Seeds
 from ticketctl.train.curvature import Product, extremes, product_of
 from ticketctl.train.exam import Exam, Measurement, Value
+from ticketctl.train.hessian import logits_of, room, twice_differentiable
 from ticketctl.train.specimen import Specimen
 
 FACTS = {"data": "test", "cost": "52 products with the Hessian of `images` test images, 2 gradients each"}
@@ -48,7 +49,7 @@ class Params:
     """Keys of `[metrics.input-hessian]`."""
 
     images: int = 200
-    """Test images; all, if there are fewer."""
+    """Test images, drawn by the seed; all, if there are fewer."""
     probes: int = 30
     """Samples of each image's trace, 2 or more."""
     steps: int = 20
@@ -76,13 +77,15 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
     Raises:
         Absent: an operation of the net has no second derivative.
     """
-    net = exam.specimen
-    count = min(params.images, len(net.images["test"]))
+    net = exam.specimen.few("test", params.images, exam.seeds, "hessian")
+    count = len(net.images["test"])
     with twice_differentiable():
         size = min(
             room(lambda start, stop: _loss(net, start, stop), count, net.device)[0], _fitting(net, params)
         )
-        parts = [_part(exam, start, min(start + size, count), params) for start in range(0, count, size)]
+        parts = [
+            _part(net, exam.seeds, start, min(start + size, count), params) for start in range(0, count, size)
+        ]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     values = {name: Value.mean(arrays[name]) for name in ("trace", "max", "min")}
     values["max.largest"] = Value(float(arrays["max"].max()), None, count)
@@ -107,9 +110,8 @@ def _loss(net: Specimen, start: int, stop: int) -> tuple[Tensor, list[Tensor]]:
     return losses, [pixels]
 
 
-def _part(exam: Exam, start: int, stop: int, params: Params) -> dict[str, Floats]:
+def _part(net: Specimen, seeds: Seeds, start: int, stop: int, params: Params) -> dict[str, Floats]:
     """Of images start..stop-1, all together."""
-    net = exam.specimen
     loss, (pixels,) = _loss(net, start, stop)
     product, length = product_of(loss, [pixels]), pixels[0].numel()
 
@@ -118,8 +120,8 @@ def _part(exam: Exam, start: int, stop: int, params: Params) -> dict[str, Floats
         return product(vectors.reshape(-1)).view(stop - start, length)
 
     numbers = net.numbers("test", np.arange(start, stop)).tolist()
-    samples = _samples(exam.seeds, multiply, numbers, length, params.probes, net.device)
-    first = [random_signs(exam.seeds, "input", "start", number, count=length) for number in numbers]
+    samples = _samples(seeds, multiply, numbers, length, params.probes, net.device)
+    first = [random_signs(seeds, "input", "start", number, count=length) for number in numbers]
     ends = extremes(multiply, torch.from_numpy(np.stack(first)).to(net.device), params.steps, poll=net.poll)
     return {
         "trace": samples.mean(axis=1),
@@ -146,6 +148,6 @@ def _samples(
 def _protocol(count: int) -> dict[str, Any]:
     return {
         "loss": "cross-entropy, summed over images, its softmax in float64", "pixels": "[0, 1]", "batchnorm": "stored",
-        "batch": f"the first {count} test images shown", "samples": "Rademacher",
+        "batch": f"{count} test images, drawn by the seed", "samples": "Rademacher",
         "eigenvalues": "Lanczos of each image, full reorthogonalisation",
     }  # fmt: skip

@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from ticketctl.errors import UsageError
-from ticketctl.metrics._normal import normal
 from ticketctl.seeds import Seeds
 from ticketctl.train.exam import Absent, Exam, Measurement, Value
+from ticketctl.train.normal import normal
 from ticketctl.train.predict import batch_on
 from ticketctl.train.specimen import Specimen
 
@@ -95,10 +95,11 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
         "weight": (_OnWeights(net, shown, exam.seeds, weights).loss, params.draws),
         "input": (_OnPixels(net, shown, exam.seeds).loss, params.input_draws),
     }
-    values, arrays = {}, {"loss.clean": np.array([clean])}
+    values, bounds, arrays = {}, dict[str, str](), {"loss.clean": np.array([clean])}
     for name, (loss, draws) in searches.items():
         found = largest(loss, params.factor * clean, draws, MOST[name], params.tolerance)
         values[f"pac-bayes.{name}"] = Value(found.sigma, found.error, draws)
+        bounds |= {f"pac-bayes.{name}": found.bound} if found.bound else {}
         arrays |= {
             f"{name}.tried": np.array(found.tried),
             f"{name}.losses": np.array(found.losses or draws * [clean]),
@@ -106,7 +107,7 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
     protocol = {
         "noise": {"weight": f"sigma |theta| eps on the weights of {kind}", "input": "sigma eps, clipped to [0, 1]"},
         "range": {name: [0.0, most] for name, most in MOST.items()},
-        "images": len(shown), "draws": "the same at every sigma", "batchnorm": "stored",
+        "images": len(shown), "draws": "the same at every sigma", "batchnorm": "stored", "bounds": bounds,
     }  # fmt: skip
     return Measurement(values, protocol, arrays)
 
@@ -143,6 +144,13 @@ class Largest:
     tried: Sequence[float]
     losses: Sequence[float]
     """Of each draw, at sigma; none at 0."""
+
+    @property
+    def bound(self) -> str:
+        """What the end of the range says of the sigma that was looked for, "at least 5"; "" within the range."""
+        if len(self.tried) == 1:
+            return f"at least {self.sigma:g}"
+        return "" if self.sigma else f"at most {self.tried[-1]:.3g}"
 
 
 Loss = Callable[[float, int, float], float]

@@ -18,7 +18,7 @@ from ticketctl.masks.mask import Mask
 from ticketctl.seeds import Seeds
 from ticketctl.stages.params import checked
 from ticketctl.testing.net import Small
-from ticketctl.train.exam import Answers, Exam
+from ticketctl.train.exam import Answers, Exam, History
 from ticketctl.train.feed import Images, Scaling
 from ticketctl.train.predict import answers_of
 from ticketctl.train.specimen import Specimen
@@ -146,14 +146,35 @@ class Shown:
     sets: tuple[str, ...]
     read: set[str]
     """Sets whose answers it asked for."""
+    history: History | None = None
 
     def exam(self, seed: int) -> Exam:
         """As an audit hands it over."""
-        return Exam(self._answer, self.sets, Seeds(seed), self.net)
+        return Exam(self._answer, self.sets, Seeds(seed), self.net, history=self.history)
 
     def _answer(self, name: str) -> Answers:
         self.read.add(name)
         return self.answers[name]
+
+
+def history_of(model: nn.Module, images: int) -> History:
+    """Four epochs by which the net came to be what it is; `images` is how many it was trained on."""
+    draws, count = np.random.default_rng(5), 4
+    end = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    noise = torch.Generator().manual_seed(6)
+    states = [
+        {
+            name: value + (count - epoch) / count * torch.randn(value.shape, generator=noise) * 0.1
+            if value.is_floating_point() and value.dim() > 1
+            else value
+            for name, value in end.items()
+        }
+        for epoch in range(count + 1)
+    ]
+    right = draws.random((count, images)) < np.linspace(0.4, 0.9, count)[:, None]
+    known = {f"{name}.accuracy": np.linspace(0.2, 0.8, count + 1) for name in OWN}
+    rows = {"epoch": np.arange(count + 1.0), **known, "train.loss": np.linspace(2.0, 0.3, count + 1)}
+    return History(rows, tuple(range(count + 1)), states.__getitem__, right)
 
 
 @dataclass(frozen=True)
@@ -191,14 +212,17 @@ class MetricCase:
     def shown(self, form: Form, poll: Callable[[], None] = lambda: None) -> Shown:
         """The subject, made anew."""
         sets = tuple(name for name in sorted(SHARES) if name.partition("/")[0] in self.needs)
-        if not self.of_net:
-            return Shown(answers_alone(form), None, sets, set())
         model, mask = net_of(form)
+        count = max(2, round(SHARES["train"] * form.images))
+        history = history_of(model, count) if "history" in self.needs else None
+        if not self.of_net:
+            return Shown(answers_alone(form), None, sets, set(), history)
         images = images_of(form, model)
         own = {name: images[name] for name in OWN}
         sizes = {"weights.safetensors": 10_000, "mask.safetensors": 1_000}
         net = Specimen(model, mask, own, CLASSES, images["test"].scaling, sizes, poll)
-        return Shown({name: answers_of(model, each) for name, each in images.items()}, net, sets, set())
+        answers = {name: answers_of(model, each) for name, each in images.items()}
+        return Shown(answers, net, sets, set(), history)
 
 
 def shuffled(shown: Shown) -> Shown:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -14,12 +15,13 @@ from typing import Any, get_args, get_type_hints
 from ticketctl import plugins
 from ticketctl.errors import UsageError
 from ticketctl.recipe_audit import parse_audit
+from ticketctl.recipe_explore import parse_explore
 from ticketctl.testing.metric_case import MetricCase
 from ticketctl.testing.metric_subject import MetricSubject
 from ticketctl.testing.subject import Folders
 from ticketctl.testing.watch import refusal
 
-NEEDED = ("net", "train", "val", "test", "ood", "corrupt")
+NEEDED = ("net", "train", "val", "test", "ood", "corrupt", "history")
 FORMS: dict[str, type] = {
     "FACTS": dict, "NEEDS": tuple, "BETTER": dict, "VERDICT": tuple, "EXTRA": str, "IMPORTS": tuple, "ASKED": bool,
 }  # fmt: skip
@@ -93,11 +95,12 @@ class MetricWords(MetricSubject):
 
     def test_an_unknown_key_is_refused_with_the_near_miss(self, tmp_path_factory: Folders) -> None:
         """Keys are the fields of Params."""
-        names = sorted((part.name for part in fields(self.case(tmp_path_factory).module.Params)), key=len)
+        case = self.case(tmp_path_factory)
+        names = sorted((part.name for part in fields(case.module.Params)), key=len)
         wrong = f"{names[-1]}z" if names else "rate"
-        error = refusal(
-            UsageError, lambda: parse_audit({"metrics": {self.metric: {wrong: 1}}}, where="the suite")
-        )
+        command, tables = case.literals.get("COMMAND", "audit"), {"metrics": {self.metric: {wrong: 1}}}
+        parse: Callable[..., Any] = parse_audit if command == "audit" else partial(parse_explore, command)
+        error = refusal(UsageError, lambda: parse(tables, where="the suite"))
         assert error is not None, f"metrics.{self.metric}.{wrong} was taken for a key"
         assert not names or f"did you mean {names[-1]!r}?" in str(error), str(error)
 

@@ -67,6 +67,24 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class History:
+    """What was kept along a net's training."""
+
+    rows: Mapping[str, NDArray[np.float64]]
+    """Columns of the series, [E] each: `epoch` (0: before training), `val.accuracy` …; NaN where not measured."""
+    epochs: tuple[int, ...]
+    """Those after which the weights were kept, ascending."""
+    weights: Callable[[int], Mapping[str, Any]]
+    """The whole state_dict after one of these epochs: float32 torch tensors by name, on the CPU."""
+    correct: NDArray[np.bool_] | None = None
+    """[T, N]: whether each training image was answered right when epoch 1 .. T presented it; None: not recorded."""
+    pruned: NDArray[np.bool_] | None = None
+    """[T, N]: whether a copy with the final mask's number of largest weights answered each plain training image right
+    after epoch 1 .. T of the training that the mask was taken from (`art`), by the labels trained on; None: the draw
+    wrote down no such thing, or this is no training of the draw's own."""
+
+
+@dataclass(frozen=True)
 class Exam:
     """A trained net under audit."""
 
@@ -79,6 +97,8 @@ class Exam:
     """The net itself and its images, for metrics that need more than answers; those have "net" among their `NEEDS`."""
     poll: Callable[[], None] = lambda: None
     """To be called at least once a second of work: it raises where somebody asked to stop."""
+    history: History | None = None
+    """For metrics that have "history" among their `NEEDS`; None: the net was not trained."""
 
     @property
     def specimen(self) -> Specimen:

@@ -55,25 +55,35 @@ class Images:
         resident: bool = True,
     ) -> None:
         """`index` picks images out of the split. Not resident: pixels stay on disk, and come batch by batch."""
-        self.source, self.rows = split.images, index
-        self.labels = torch.from_numpy(np.array(split.labels[slice(None) if index is None else index])).to(
-            device
-        )
+        self.source, self.rows, self.positions = split.images, index, split.positions
+        rows = slice(None) if index is None else index
+        self.labels = torch.from_numpy(np.array(split.labels[rows])).to(device)
+        self.true = None if split.clean is None else torch.from_numpy(np.array(split.clean[rows])).to(device)
         self.size = (int(split.images.shape[2]), int(split.images.shape[3]))
         self.scaling, self.resident = scaling, resident
         if resident:
-            self.pixels = torch.from_numpy(
-                np.array(split.images[slice(None) if index is None else index])
-            ).to(device)
+            self.pixels = torch.from_numpy(np.array(split.images[rows])).to(device)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def clean(self) -> Tensor:
+        """The data set's own labels, int64 [N], whichever labels a training is given."""
+        return self.labels if self.true is None else self.true
+
+    @property
+    def published(self) -> NDArray[np.int64]:
+        """Where each image stands in the order in which its data set was published, int64 [N]."""
+        rows = np.arange(len(self)) if self.rows is None else self.rows
+        return rows if self.positions is None else self.positions[rows]
 
     def pick(self, places: NDArray[np.int64]) -> Images:
         """Those of these images that are at `places` int64 [n], in that order."""
         found, index = copy(self), torch.from_numpy(places).to(self.labels.device)
         found.rows = places if self.rows is None else self.rows[places]
         found.labels = self.labels.index_select(0, index)
+        found.true = None if self.true is None else self.true.index_select(0, index)
         if self.resident:
             found.pixels = self.pixels.index_select(0, index)
         return found

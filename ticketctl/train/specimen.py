@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -73,6 +73,13 @@ class Specimen:
         numbers = self.numbers(name, places)
         words = seeds.raw(stream, "images", count=int(numbers.max()) + 1)[numbers]
         return np.sort(np.argsort(words, kind="stable")[:most])
+
+    def few(self, name: str, most: int, seeds: Seeds, stream: str) -> Specimen:
+        """The same net, of whose set `name` only `most` images are shown, drawn as `drawn` draws them; 0: all."""
+        places = self.drawn(name, most, seeds, stream)
+        if len(places) == len(self.images[name]):
+            return self
+        return replace(self, images={**self.images, name: self.images[name].pick(places)})
 
     def logits(self, pixels: Tensor) -> Tensor:
         """What the net says to pixels in [0, 1], float32 [n, K]: differentiable, the normalisation inside."""
