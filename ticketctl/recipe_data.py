@@ -17,6 +17,8 @@ def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+Side = Annotated[int, Field(ge=1, le=1024)]
+"""Of an image, in pixels; or its channels."""
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """One name or several."""
 
@@ -142,6 +144,8 @@ class DataSpec(Spec):
     """Other deviations per channel than the data set's own."""
     size: int | None = None
     """Resize images of a folder to this many pixels."""
+    form: tuple[Side, Side, Side] | None = None
+    """Channels, height and width that the images are brought to, e.g. [3, 32, 32]; none: as they are."""
     noise: NoiseSpec | None = None
     """Wrong labels, see [data.noise]; none: the data set's own."""
     subset: SubsetSpec | None = None

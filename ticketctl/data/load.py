@@ -11,6 +11,7 @@ from typing import Any
 from ticketctl import plugins
 from ticketctl.data._cache import read_kept, waiting, write_kept
 from ticketctl.data._measure import measured
+from ticketctl.data.adapted import Form, adapted
 from ticketctl.data.sets import DataSet, Found, Source
 from ticketctl.errors import ArtifactError, UsageError, near_miss
 from ticketctl.progress import Reporter
@@ -37,6 +38,7 @@ def load(
     offline: bool = False,
     reporter: Reporter,
     options: Mapping[str, Any] | None = None,
+    form: Form | None = None,
 ) -> DataSet:
     """The data set `name`, e.g. `digits`, `cifar10`, `imagefolder:PATH`.
 
@@ -47,18 +49,26 @@ def load(
         offline: never use the network.
         reporter: told of downloads, waits and repairs.
         options: keys the set's module understands, e.g. `size`.
+        form: channels, height and width that its images are brought to; None: as they are.
 
     Returns:
         The set; its arrays may be mapped and are read-only.
 
     Raises:
-        UsageError: no such set, target or option.
+        UsageError: no such set, target or option, or no way to this form.
         UnavailableError: the data are not here and cannot be fetched, or are not what was published.
         ResourceError: the cache cannot be written.
     """
+    found = _loaded(name, cache, folder, offline, reporter, options or {})
+    return found if form is None else adapted(found, form, cache=cache, reporter=reporter)
+
+
+def _loaded(
+    name: str, cache: Path, folder: Path | None, offline: bool, reporter: Reporter, options: Mapping[str, Any]
+) -> DataSet:
     base, colon, target = name.partition(":")
     module = plugins.load("data", base)
-    chosen = _checked(module, base, options or {})
+    chosen = _checked(module, base, options)
     if colon and not target:
         raise UsageError(f"{name!r} ends in its colon; write {base}:PATH")
     place = folder.expanduser() if folder else None
