@@ -1,0 +1,271 @@
+"""The onset of stability: the first epoch from which twins of a dense net end linearly connected (paper 003, C.3).
+
+Each of `onset.inits` initialisations has an onset of its own. Their roots are s, s + 1, ...: everything differs, the
+images held out too, as between draws of several seeds. By bisection at most ceil(log2(T + 1)) epochs of a training of T
+are evaluated; with `onset.scan` all of them. An epoch is stable if the mean error barrier over all pairs of twins from
+it lies below `onset.threshold`; if a twin diverged or did not converge it is not. T is stable: nothing is trained from
+there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ticketctl.artifacts.records import MAX_INT
+from ticketctl.artifacts.report import Report
+from ticketctl.curves import line
+from ticketctl.errors import MismatchError, UsageError
+from ticketctl.recipe import KeepSpec, fingerprint
+from ticketctl.recipe_explore import InterpolateRecipe, OnsetSpec
+from ticketctl.stages.bisection import (
+    Found,
+    at_most,
+    bisect,
+    contradictions,
+    most_evaluations,
+    scan,
+    settled,
+)
+from ticketctl.stages.explored import Explored
+from ticketctl.stages.named import Named
+from ticketctl.stages.params import checked
+from ticketctl.stages.reported import REPORTS, measured, written
+from ticketctl.stages.setting import Surroundings
+from ticketctl.stages.stability import APART, GUESSING, TABLES, Origin, Stability, initialised
+from ticketctl.stages.subject import Opener
+from ticketctl.store.files import sweep_temporaries
+from ticketctl.store.locks import locked
+from ticketctl.train.exam import Measurement, Value
+
+WORK = "onset-work"
+BETTER = {
+    "onset": "lower", "onset.std": "none", "onset.settled": "lower", "onset.monotone": "none",
+    "onset.evaluations": "none", "onset.diverged": "none", "onset.nonconverged": "none",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the onset is searched for of."""
+
+    net: Named
+    """Dense, of the first initialisation."""
+    folder: Path
+    """Its reports, and the work, lie below."""
+    spec: OnsetSpec
+    params: line.Params
+    made_on: str | None = None
+    """The fingerprint of the data of a run that was named."""
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"onset of {self.folder}"
+
+    def origin(self, number: int, around: Surroundings) -> Origin:
+        """Initialisation `number`, with data and net of its own.
+
+        Raises:
+            UnavailableError, UsageError, MismatchError: as `Opener.open`.
+        """
+        net = replace(self.net, seeds=initialised(self.net.seeds, number))
+        subject = Opener(around).open(net)
+        data = subject.setting.data
+        if self.made_on not in (None, data.fingerprint):
+            raise MismatchError(
+                f"{data.name}: its content is {data.fingerprint}, and {self.folder} was made on {self.made_on}"
+            )
+        return Origin(number, subject, self.spec.twins, self.params, self.folder / WORK)
+
+
+def searches(found: Sequence[Named], asked: Explored) -> list[Search]:
+    """One for each net that was named: a ticket or a dense run of it, whose recipe is its draw's, or a model.
+
+    Raises:
+        UsageError: no `[onset]`, a net that is pruned or was tweaked, a key of the wrong kind.
+    """
+    recipe = asked.recipe
+    assert isinstance(recipe, InterpolateRecipe)
+    if recipe.onset is None:
+        raise UsageError("there is no [onset] in the recipe; --recipe interpolate/onset has one")
+    table = recipe.tables.get("line", {})
+    if "threshold" in table:
+        raise UsageError("curves.line.threshold: not used here; onset.threshold says what is stable")
+    params = checked(line.Params, table, "curves.line")
+    return [_search(net, recipe.onset, params) for net in found]
+
+
+def _search(net: Named, spec: OnsetSpec, params: line.Params) -> Search:
+    highest = net.seeds.root + spec.inits + APART * spec.twins
+    if highest > MAX_INT:
+        raise UsageError(f"--seed {net.seeds.root}: roots of twins go up to {highest}; give a lower one")
+    if net.run is not None and (net.level or net.run.manifest.arch.tweaks):
+        what = "was tweaked" if net.level == 0 else f"is level {net.level}"
+        raise UsageError(
+            f"{net.label} {what}; the onset is of the dense net: name its ticket, or its run of level 0"
+        )
+    if net.ticket is not None and net.level not in (0, net.ticket.manifest.level):
+        raise UsageError(f"{net.label}: the onset is of the dense net; leave the level out")
+    recipe, folder = net.recipe, net.folder
+    if net.kind == "plain":
+        name = f"onset-{fingerprint(recipe.changed(*TABLES))}"
+        folder = folder.parents[1] / name / folder.name
+    recipe = recipe.model_copy(update={"keep": KeepSpec()})
+    kind = net.kind if net.ticket is None else "random-dense"
+    dense = replace(net, kind="plain" if net.run else kind, folder=folder, recipe=recipe, level=0, run=None)
+    made_on = net.run.manifest.data.fingerprint if net.run else None
+    return Search(dense, folder, spec, params, made_on)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The onset of one initialisation."""
+
+    epochs: int
+    """Of the whole training."""
+    found: Found
+    there: Mapping[int, Stability]
+    """Every evaluation that lies there, those of earlier searches too, by its epoch, ascending."""
+    threshold: float
+    head: Report
+
+    @property
+    def stable(self) -> dict[int, bool]:
+        """By epoch."""
+        return {epoch: one.stable(self.threshold) for epoch, one in self.there.items()}
+
+    @property
+    def settled(self) -> int:
+        """From where on all is stable that was evaluated."""
+        return settled(self.stable, self.epochs)
+
+
+def onset(search: Search, around: Surroundings) -> Report:
+    """The report of a search, written into `reports/` of its folder.
+
+    The same call again goes on where the last one stopped; what was evaluated is not evaluated again.
+
+    Raises:
+        DivergedError: a dense net left the finite numbers.
+        LockedError, StoppedError, UsageError, UnavailableError, MismatchError, ResourceError: as their names say.
+    """
+    with locked(search.folder / WORK):
+        sweep_temporaries(search.folder / REPORTS, "interpolate-")
+        _begin(search, around)
+        outcomes = [_searched(search, number, around) for number in range(search.spec.inits)]
+        head, found = outcomes[0].head, _measurement(search, outcomes)
+        return written(search.folder, measured(head, "onset", BETTER, found))
+
+
+def _begin(search: Search, around: Surroundings) -> None:
+    spec, epochs = search.spec, search.net.recipe.train.epochs
+    trainings = spec.inits * (1 + spec.twins * round(at_most(epochs, lambda _: 1.0, {}, spec.scan)))
+    around.reporter.job(f"{search.label}: at most {trainings} trainings", trainings)
+
+
+def _searched(search: Search, number: int, around: Surroundings) -> Outcome:
+    origin, spec = search.origin(number, around), search.spec
+    there = {epoch: one for epoch in range(origin.epochs) if (one := origin.known(epoch)) is not None}
+
+    def evaluate(epoch: int) -> bool:
+        one = there[epoch] = there[epoch] if epoch in there else origin.evaluated(epoch)
+        around.reporter.note(f"initialisation {number}: {_told(one, spec.threshold)}")
+        return one.stable(spec.threshold)
+
+    found = (scan if spec.scan else bisect)(evaluate, origin.epochs)
+    origin.clear()
+    head = origin.head({"onset": spec.model_dump(mode="json")})
+    outcome = Outcome(origin.epochs, found, dict(sorted(there.items())), spec.threshold, head)
+    failed = [epoch for epoch, one in outcome.there.items() if one.diverged or one.guesses]
+    if failed:
+        told = ", ".join(map(str, failed))
+        around.reporter.remark(
+            f"initialisation {number}: twins failed to train from epoch {told}: not stable"
+        )
+    for early, late in contradictions(outcome.stable):
+        around.reporter.remark(
+            f"initialisation {number}: stable from epoch {early} and not from {late}: stability comes and goes"
+        )
+    return outcome
+
+
+def _told(one: Stability, threshold: float) -> str:
+    if one.diverged:
+        return f"epoch {one.epoch}: a twin diverged: not stable"
+    if one.guesses:
+        return f"epoch {one.epoch}: a twin is no better than guessing: not stable"
+    error = "" if one.error is None else f" ± {one.error:.2f}"
+    said = "stable" if one.stable(threshold) else "not stable"
+    return f"epoch {one.epoch}: barrier {one.barrier:.2f}{error} points: {said}"
+
+
+# --------------------------------------------------------------------------------------------------------- the report
+
+
+def _measurement(search: Search, outcomes: Sequence[Outcome]) -> Measurement:
+    """`onset`, in epochs, the mean over initialisations; arrays of [I, E] at ascending epochs, -1 and NaN behind."""
+    firsts = np.array([one.found.first for one in outcomes], dtype=np.float64)
+    odd = [contradictions(one.stable) for one in outcomes]
+    asked = sum(len(one.found.trace) for one in outcomes)
+    every = [one for each in outcomes for one in each.there.values()]
+    count = len(outcomes)
+    values = {"onset": Value.mean(firsts)}
+    if count > 1:
+        values["onset.std"] = Value(float(firsts.std(ddof=1)), None, count)
+    values |= {
+        "onset.settled": Value.mean(np.array([one.settled for one in outcomes])),
+        "onset.monotone": Value(float(not any(odd)), None, count),
+        "onset.evaluations": Value(float(asked), None, count),
+        "onset.diverged": Value(float(sum(one.diverged for one in every)), None, len(every)),
+        "onset.nonconverged": Value(float(sum(one.guesses for one in every)), None, len(every)),
+    }
+    for number, one in enumerate(outcomes):
+        values[f"onset.init-{number}"] = Value(float(one.found.first), None, len(one.found.trace))
+    return Measurement(values, _protocol(search, outcomes, odd), _arrays(outcomes))
+
+
+def _protocol(
+    search: Search, outcomes: Sequence[Outcome], odd: Sequence[tuple[tuple[int, int], ...]]
+) -> dict[str, Any]:
+    epochs, seeds = outcomes[0].epochs, [one.head.seeds["root"] for one in outcomes]
+    return {
+        "unit": "epochs of the dense net's training",
+        "epochs": epochs,
+        "stable": {"mean barrier over pairs below": search.spec.threshold, "unit": "percent points"},
+        "not stable": f"a twin diverged, or its training accuracy is at most {GUESSING} / classes",
+        "search": "scan" if search.spec.scan else "bisection",
+        "evaluations at most": epochs if search.spec.scan else most_evaluations(epochs),
+        "last": "stable without an evaluation: from there nothing is trained",
+        "roots": seeds,
+        "noise": f"order and augmentation of twin n: the root and {APART} (n + 1)",
+        "twins": "weights and buffers of the epoch, a fresh optimizer, the schedule continued",
+        "contradictions": [[list(pair) for pair in pairs] for pairs in odd],
+    }
+
+
+def _arrays(outcomes: Sequence[Outcome]) -> dict[str, NDArray[Any]]:
+    """By initialisation and evaluation; `order` says when this search asked it, -1: an earlier one did."""
+    rows, wide = len(outcomes), max(len(one.there) for one in outcomes)
+    pairs = len(next(iter(outcomes[0].there.values())).barriers)
+    epochs, order = (np.full((rows, wide), -1, dtype=np.int64) for _ in range(2))
+    stable, diverged, guesses = (np.zeros((rows, wide), dtype=np.uint8) for _ in range(3))
+    error, barriers = np.full((rows, wide), np.nan), np.full((rows, wide, pairs), np.nan)
+    for row, each in enumerate(outcomes):
+        places = {epoch: place for place, (epoch, _) in enumerate(each.found.trace)}
+        for column, (epoch, one) in enumerate(each.there.items()):
+            epochs[row, column], order[row, column] = epoch, places.get(epoch, -1)
+            stable[row, column] = one.stable(each.threshold)
+            diverged[row, column], guesses[row, column] = one.diverged, one.guesses
+            barriers[row, column] = one.barriers
+            error[row, column] = np.nan if one.error is None else one.error
+    found = {"epochs": epochs, "order": order, "stable": stable, "error": error}
+    failed = {"diverged": diverged, "nonconverged": guesses}
+    means = {"barrier": barriers.mean(2), "barrier.max": barriers.max(2), "barrier.pairs": barriers}
+    spread = {"barrier.std": barriers.std(2, ddof=1)} if pairs > 1 else {}
+    return {**found, **failed, **means, **spread}
