@@ -22,7 +22,7 @@ WRONG = [
     (HEAD.replace('title = "t"\n', "") + ROW + VALUES, "title is not given"),
     (
         HEAD.replace("percent", "perc") + ROW + VALUES,
-        "unit: must be 'percent', 'share', 'epochs' or 'number', not 'perc'",
+        "unit: must be 'percent', 'share', 'points', 'epochs' or 'number', not 'perc'",
     ),
     (HEAD.replace('"x"', "3") + ROW + VALUES, "paper: must be text, not 3"),
     (HEAD.replace("test.accuracy", "foo") + ROW + VALUES, "row 'a': no metric 'foo'; there is"),
@@ -54,7 +54,7 @@ WRONG = [
         HEAD + ROW + VALUES + 'unknown = ["train.lrr"]',
         "row 'a': unknown: no key train.lrr; did you mean 'lr'?",
     ),
-    (HEAD + ROW + VALUES + 'over = "foo"', "row 'a': over: must be sparsity, metric or a recipe key"),
+    (HEAD + ROW + VALUES + 'over = "foo"', "row 'a': over: must be sparsity, metric, target or a recipe key"),
     (
         HEAD + ROW + VALUES + 'over = "train.lr"\nsparsity = 200',
         "row 'a': sparsity: must be below 100, not 200",
@@ -114,6 +114,6 @@ def test_every_metric_that_a_run_has_may_stand_in_a_table(tmp_path: Path) -> Non
     spent = tiny.spend(tmp_path / "seed-0", levels="1", tweaks=["ls"])
     found = {name for one in spent for name in one.run.manifest.metrics}
     assert found <= set(MEASURED)
-    assert set(MEASURED) - found - {*RECORDED} == {
-        "oracle.test.accuracy"
-    }  # there is from the second epoch on
+    of_tickets = {name for name in MEASURED if name.startswith("draw.")}  # read from what draws note
+    # the oracle is there from the second epoch on
+    assert set(MEASURED) - found - {*RECORDED} - of_tickets == {"oracle.test.accuracy"}

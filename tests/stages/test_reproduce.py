@@ -14,13 +14,11 @@ from ticketctl.stages.bill import bill_of, survey
 from ticketctl.stages.carry import carry_out
 from ticketctl.stages.draw import draw
 from ticketctl.stages.errands import batches, delivered, is_there, ready_runs, tasks, with_needs
-from ticketctl.stages.papers import table_in, tables
+from ticketctl.stages.papers import find_table, table_in
 from ticketctl.stages.reproduce import Asked, Planned, plan_table
 from ticketctl.stages.request import Typed, draw_recipe, run_folder
 from ticketctl.tomltext import toml_text
 from ticketctl.train.loop import Loop
-
-ALL = {table.spec: table for table in tables()}
 
 HEAD = {
     "title": "Digits", "paper": "ours", "table": "1", "source": "here", "note": "nothing", "seeds": 1,
@@ -76,12 +74,12 @@ def carry(plan: Planned, folder: Path, stop: Any = tiny.never) -> Any:
 )
 def test_what_no_row_has(asked: dict[str, Any], says: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=says):
-        plan_table(Asked(ALL["001:A2"], workspace=tmp_path, **asked))
+        plan_table(Asked(find_table("001:A2"), workspace=tmp_path, **asked))
 
 
 @pytest.mark.parametrize("levels", ["0,10", "0-0,0.8926", "89.26,0", "0.893,0"])
 def test_levels_are_numbers_or_sparsities(levels: str, tmp_path: Path) -> None:
-    plan = plan_table(Asked(ALL["001:A2"], ["skip,LTH"], levels, [0], workspace=tmp_path))
+    plan = plan_table(Asked(find_table("001:A2"), ["skip,LTH"], levels, [0], workspace=tmp_path))
     assert [(cell.row, cell.column) for cell in plan.cells] == [
         ("LTH", "0"), ("LTH", "89.26"), ("skip", "0"), ("skip", "89.26"),
     ]  # fmt: skip
@@ -91,20 +89,21 @@ def test_levels_are_numbers_or_sparsities(levels: str, tmp_path: Path) -> None:
 
 def test_a_row_that_cannot_be_run_is_left_out_or_refused_when_asked_for(tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path)
-    rows = (row("one", recipe, "50"), row("two", recipe, "50", metric="probe.top"), row("far", recipe, "99"))
+    rows = (row("one", recipe, "50"), row("two", recipe, "0", tweaks=["skip"]), row("far", recipe, "99"))
+    rows = (*rows, row("three", recipe, "accuracy", over="metric", metric="test"))
     plan = planned(tmp_path, *rows)
-    assert [cell.row for cell in plan.cells] == ["one"]
-    assert "needs a probe (probe.top)" in plan.refused[0]
-    assert "no level" in plan.refused[1]
-    with pytest.raises(UsageError, match="row 'two': needs a probe"):
-        planned(tmp_path, *rows, rows=["two"])
+    assert {cell.row for cell in plan.cells} == {"one", "two"}
+    assert "no level" in plan.refused[0]
+    assert "test.accuracy: at which sparsity is not said" in plan.refused[1]
+    with pytest.raises(UsageError, match=r"row 'three': test\.accuracy: at which sparsity"):
+        planned(tmp_path, *rows, rows=["three"])
 
 
 # ------------------------------------------------------------------------------------------------------------ draws
 
 
 def test_a_draw_lies_where_draw_would_have_put_it(tmp_path: Path) -> None:
-    plan = plan_table(Asked(ALL["001:A2"], seeds=[7], scale=Fraction(1, 10), workspace=tmp_path))
+    plan = plan_table(Asked(find_table("001:A2"), seeds=[7], scale=Fraction(1, 10), workspace=tmp_path))
     name = "papers/001-toast/imp-resnet18-cifar100"
     recipe = draw_recipe(Typed(recipe=name, scale=Fraction(1, 10))).recipe
     assert [draw.folder for draw in plan.draws] == [run_folder(recipe, 7, None, tmp_path)]

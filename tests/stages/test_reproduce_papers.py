@@ -7,18 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ticketctl.errors import UsageError
+from tests.test_every_table import ALL
 from ticketctl.stages.against import HALF_LEVEL
 from ticketctl.stages.cells import is_ladder, ladder_of
-from ticketctl.stages.measured import needs_audit
-from ticketctl.stages.papers import tables
+from ticketctl.stages.measured import needs_report
 from ticketctl.stages.reproduce import Asked, plan_table
 
-REFUSED = {"000:1": "a draw, which no run records"}
-"""Tables of which nothing can be run yet."""
 LONG = {f"004:fig{number}" for number in (2, 3, 4, 5, 6, 8, 9)}
 """Tables with hundreds of draws: of these the planning takes seconds, and one row of each kind says as much."""
-ALL = {table.spec: table for table in tables()}
 
 
 @pytest.mark.parametrize("spec", ALL)
@@ -26,14 +22,10 @@ def test_every_shipped_table_is_planned_or_says_why_not(spec: str, tmp_path: Pat
     kinds = ("LTH, C10-R18", "OMP, C10-R18") if spec == "004:fig2" else ("LTH, C10-R18",)
     rows = sorted({cell.row for cell in ALL[spec].cells if cell.row.startswith(kinds)})
     asked = Asked(ALL[spec], rows if spec in LONG else (), workspace=tmp_path)
-    if spec in REFUSED:
-        with pytest.raises(UsageError, match=REFUSED[spec]):
-            plan_table(asked)
-        return
     plan = plan_table(asked)
     left = sum(line.partition(", left out ")[2].partition(": ")[0].count(",") + 1 for line in plan.refused)
     assert len(plan.cells) + left == sum(not asked.rows or cell.row in rows for cell in ALL[spec].cells)
-    assert bool(plan.audits) == any(needs_audit(cell.metric) for cell in plan.cells)
+    assert bool(plan.audits) == any(needs_report(cell.metric) for cell in plan.cells)
     assert {use for _, use in plan.audits} <= set(plan.uses)
     assert {use.draw for use in plan.uses} == set(plan.draws)
     assert len(plan.seeds) == (ALL[spec].seeds or 1)
@@ -90,7 +82,7 @@ def test_rows_go_to_draw_or_spend_as_the_papers_tell(tmp_path: Path) -> None:
 def test_a_value_over_the_dense_nets_takes_the_dense_net_of_the_ladder_as_well(tmp_path: Path) -> None:
     plan = plan_table(Asked(ALL["004:fig3"], rows=["LTH, C10-R20s"], levels="0.8926", workspace=tmp_path))
     assert sorted(use.level or 0 for use in plan.uses) == [0, 10]
-    assert [audit for audit, _ in plan.audits] == ["audit/lth-pass"] * 2
+    assert [reading.recipe for reading, _ in plan.audits] == ["audit/lth-pass"] * 2
     alone = plan_table(Asked(ALL["004:fig5"], rows=["LTH, C10-R20s"], levels="0.8926", workspace=tmp_path))
     assert [use.level for use in alone.uses] == [10]
 

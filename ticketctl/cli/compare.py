@@ -94,18 +94,21 @@ def compare(
 def _compare_groups(subjects: Sequence[Subject], metric: str, kind: str) -> None:
     from ticketctl.stages.compare import compare as compared
     from ticketctl.stages.compare import grouped
-    from ticketctl.stages.measured import AUDITED
+    from ticketctl.stages.measured import REPORTED
 
-    if metric.partition(".")[0] in AUDITED:
+    if metric.partition(".")[0] in REPORTED:
         subjects = _read(subjects, metric)
     show_groups(compared(grouped(subjects), metric), metric, kind)
 
 
 def _read(subjects: Sequence[Subject], metric: str) -> Sequence[Subject]:
-    """The runs with their audits, and a note on those that have no such value."""
+    """The runs with their own reports, and a note on those that have no such value."""
     from ticketctl.stages.audits import refuse_mixed, with_audits
+    from ticketctl.stages.explorations import with_explorations
+    from ticketctl.stages.measured import EXPLORED, Reading
 
-    found = with_audits(subjects)
+    kind = metric.partition(".")[0]
+    found = with_explorations(subjects, Reading(kind, None)) if kind in EXPLORED else with_audits(subjects)
     refuse_mixed(found, metric)
     without = [run.audits for run in found if run.audits and run.value(metric) is None]
     if without:

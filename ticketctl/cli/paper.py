@@ -115,9 +115,9 @@ def _sheet(line: Line, table: Table) -> dict[str, Any]:
 
 def _line_cells(line: Line, table: Table) -> list[str]:
     cell, group = line.cell, line.group
-    from ticketctl.stages.measured import needs_audit
+    from ticketctl.stages.measured import needs_report
 
-    fine = cell.unit == "number" or (cell.unit == "share" and needs_audit(cell.metric))
+    fine = cell.unit == "number" or (cell.unit == "share" and needs_report(cell.metric))
     form = FINE if fine else PLAIN
     told = "no value printed" if cell.value is None else str(cell.value) + "*" * cell.nonconverged
     other = "; ".join(line.differs) or ("as its recipe" if group else "")

@@ -44,21 +44,41 @@ def told(planned: Planned, asked: list[Exam], bill: Bill, *, timed: bool) -> lis
         f"{_many(spends, 'training')} beside them",
         f"to train    {most}{_many(cost['trainings'], 'training')}, {cost['epochs']:g} epochs{steps} in all",
     ]
-    lines += [f"to audit    {_audits(asked)}"] if asked else []
+    audits = [exam for exam in asked if exam.reading.kind == "audit"]
+    others = [exam for exam in asked if exam.reading.kind != "audit"]
+    lines += [f"to audit    {_audits(audits)}"] if audits else []
+    lines += [f"to measure  {_audits(others)}"] if others else []
     if timed:
-        rest = "; the time of audits is not counted" if any(not exam.there for exam in asked) else ""
+        rest = _uncounted([exam for exam in asked if not exam.there])
         lines.append(f"time        {time_told(cost)}{rest}")
     return [*lines, *(f"caution     {text}" for text in cautions(planned))]
 
 
 def _audits(asked: list[Exam]) -> str:
-    """How many audits of each recipe are to be taken."""
+    """How many reports of each recipe are to be made."""
     said = []
-    for name in dict.fromkeys(exam.audit for exam in asked):
-        mine = [exam for exam in asked if exam.audit == name]
+    for name, of in dict.fromkeys((exam.audit, exam.reading.of) for exam in asked):
+        mine = [exam for exam in asked if (exam.audit, exam.reading.of) == (name, of)]
         there = sum(exam.there for exam in mine)
-        said.append(f"{_many(len(mine) - there, 'run')} by {name}" + (f", {there} there" if there else ""))
+        which = "" if of == "trained" else f" ({of})"
+        many = _many(len(mine) - there, "run")
+        said.append(f"{many}{which} by {name}" + (f", {there} there" if there else ""))
     return ", ".join(said)
+
+
+TRAINING = ("onset", "retrained", "twins")
+"""What trains nets before it measures."""
+
+
+def _uncounted(asked: list[Exam]) -> str:
+    """What the time does not say."""
+    if not asked:
+        return ""
+    kinds = {exam.reading.kind == "audit" for exam in asked}
+    what = "audits" if kinds == {True} else "measurements" if kinds == {False} else "audits and measurements"
+    more = [name for name in TRAINING if any(exam.reading.of == name for exam in asked)]
+    trained = f", nor that of the trainings for {', '.join(more)}" if more else ""
+    return f"; the time of {what} is not counted{trained}"
 
 
 def time_told(cost: Mapping[str, Any]) -> str:
@@ -128,7 +148,10 @@ def plan_record(planned: Planned, todo: list[Task], asked: list[Exam], bill: Bil
 
 def _exam_record(exam: Exam) -> Mapping[str, Any]:
     folder = None if exam.folder is None else str(exam.folder)
-    return {"draw": str(exam.draw.folder), "recipe": exam.audit, "folder": folder, "there": exam.there}
+    what = {"kind": exam.reading.kind, "of": exam.reading.of, "to": exam.reading.to or None}
+    return {
+        "draw": str(exam.draw.folder), "recipe": exam.audit, **what, "folder": folder, "there": exam.there,
+    }  # fmt: skip
 
 
 def _task_record(task: Task) -> Mapping[str, Any]:

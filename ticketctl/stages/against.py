@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 
 from ticketctl.stages.audit_wants import check_audit
 from ticketctl.stages.audits import with_audits
-from ticketctl.stages.compare import Group, unit_of
-from ticketctl.stages.measured import needs_audit
+from ticketctl.stages.compare import Group
+from ticketctl.stages.explorations import with_explorations
+from ticketctl.stages.measured import EXPLORED, Reading, needs_audit, needs_report
 from ticketctl.stages.papers import Cell, Table
+from ticketctl.stages.subjects import TRANSFER
 from ticketctl.stages.targets import Target, agree, differences, targets_of, telling
 from ticketctl.stages.winning import Ladders, accuracy_win
 
 HALF_LEVEL = math.log(1 / 0.8) / 2
-OTHERWISE = ("data.noise.", "data.subset.", "data.drop.")
-"""Other data than the data set's own: never taken for it."""
+OTHERWISE = ("data.noise.", "data.subset.", "data.drop.", TRANSFER)
+"""Other data than the data set's own, or a net that was transferred to them: never taken for it."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +54,23 @@ class Line:
 
 @dataclass(frozen=True)
 class Known:
-    """Groups of runs with what their audits say under one recipe."""
+    """Groups of runs with what their reports say of one kind, under one recipe."""
 
     groups: Sequence[Group]
     ladders: Ladders
 
     @classmethod
-    def of(cls, groups: Sequence[Group], audit: str | None) -> Known:
-        """The same groups; without a recipe, without audits."""
-        if audit is None:
+    def of(cls, groups: Sequence[Group], reading: Reading | None) -> Known:
+        """The same groups; without a reading, without reports."""
+        if reading is None:
             return cls(groups, Ladders(None))
-        runs = iter(with_audits([run for group in groups for run in group.runs], audit))
-        read = [replace(group, runs=tuple(next(runs) for _ in group.runs)) for group in groups]
-        return cls(read, Ladders(audit))
+        runs = [run for group in groups for run in group.runs]
+        explored = reading.kind in EXPLORED
+        told = with_explorations(runs, reading) if explored else with_audits(runs, reading.recipe)
+        found = {run.folder: run for run in told}
+        kept = [tuple(found[run.folder] for run in group.runs if run.folder in found) for group in groups]
+        read = [replace(group, runs=own) for group, own in zip(groups, kept, strict=True) if own]
+        return cls(read, Ladders(reading.recipe))
 
 
 def against(table: Table, groups: Sequence[Group], *, data: str | None = None) -> list[Line]:
@@ -82,11 +88,11 @@ def against(table: Table, groups: Sequence[Group], *, data: str | None = None) -
     keys, found = telling(targets), list[Line]()
     for cell in table.cells:
         check_audit(cell)
-    audits = {cell.audit if needs_audit(cell.metric) else None for cell in table.cells}
-    by_audit = {audit: Known.of(groups, audit) for audit in audits}
-    for cell, wanted in zip(table.cells, targets, strict=True):
+    read = [cell.reading if needs_report(cell.metric) else None for cell in table.cells]
+    by_reading = {reading: Known.of(groups, reading) for reading in dict.fromkeys(read)}
+    for cell, wanted, reading in zip(table.cells, targets, read, strict=True):
         tell = {key for key in keys[wanted.kind] if key not in cell.unknown}
-        known = by_audit[cell.audit if needs_audit(cell.metric) else None]
+        known = by_reading[reading]
         fit = [group for group in known.groups if _fits(group, wanted, tell, data)]
         kind = (wanted.net, wanted.data, wanted.method)
         found += [replace(line, kind=kind) for line in _lines(cell, wanted, fit, known)]
@@ -145,7 +151,7 @@ def _lines(cell: Cell, wanted: Target, fit: Sequence[Group], known: Known) -> li
 
 
 def _line(cell: Cell, wanted: Target, group: Group) -> Line:
-    scale = unit_of(cell.metric)[0] if cell.unit == "percent" else 1.0
+    scale = 100.0 if cell.unit == "percent" else 1.0
     mean, deviation = group.mean(cell.metric), group.deviation(cell.metric)
     n, unread = len(group.values(cell.metric)), _unread(cell, group)
     why = (
@@ -163,8 +169,8 @@ def _line(cell: Cell, wanted: Target, group: Group) -> Line:
 
 
 def _unread(cell: Cell, group: Group) -> str:
-    """Why the metric could not be read from the audits of some runs: of the first of them."""
-    if not needs_audit(cell.metric):
+    """Why the metric could not be read from the reports of some runs: of the first of them."""
+    if not needs_report(cell.metric):
         return ""
     without = [run.audits for run in group.finite if run.audits and run.value(cell.metric) is None]
     if not without:

@@ -7,33 +7,28 @@ own dense net; `audit.mce` the mean corruption error, whose denominators are the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ticketctl.artifacts.report import MetricRow, Report, decode_report
+from ticketctl.artifacts.report import Report
 from ticketctl.errors import MismatchError
-from ticketctl.stages.audit_wants import CORRUPTION, MCE, Wants, table, wants_of
-from ticketctl.stages.judged import LIMIT, REPORTS
+from ticketctl.stages.audit_wants import CORRUPTION, MCE, Wants, wants_of
+from ticketctl.stages.judged import REPORTS
 from ticketctl.stages.judged_partners import DENSE, is_full, own_dense
+from ticketctl.stages.measured import AUDITED
+from ticketctl.stages.stored import Shelf, Stored, of_run, words_of
 from ticketctl.stages.subjects import Subject
 from ticketctl.stages.verdict_values import EXTRA, STANDARD, Sets, read_pair
-from ticketctl.store.files import read_bytes
 
 
 @dataclass(frozen=True, eq=False)
-class Audits:
+class Audits(Stored):
     """The audits of one run."""
 
-    folder: Path
-    reports: tuple[Report, ...]
-    """The newest first; all of the run as it is now."""
     wants: Wants | None
-    """None: all of them count."""
     dense: Subject | None = None
     """The run's own dense net."""
-    looked: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
-    """In what reports differ from what is wanted, by report and metric, as far as it was asked."""
 
     @property
     def known(self) -> set[str]:
@@ -47,20 +42,11 @@ class Audits:
         kind, _, name = metric.partition(".")
         if name == MCE:
             return self._mce()
-        row = self._row(name)
+        row = self.row(name)
         if row is None or row.value is None or kind == "audit":
             return None if row is None else row.value
         under = self._dense(f"audit.{name}")
         return row.value / under if under else None
-
-    def report(self, modules: Iterable[str]) -> Report | None:
-        """The newest that measured all of them, under these keys."""
-        wanted = [*modules]
-        return next((one for one in self.reports if not any(self._other(one, name) for name in wanted)), None)
-
-    def whole(self) -> Report | None:
-        """The newest that has all metrics of the recipe, under its keys."""
-        return self.report(self.wants.recipe.chosen if self.wants else ())
 
     def why(self, metric: str = "") -> str:
         """Why there is no such value, or no whole report."""
@@ -68,11 +54,10 @@ class Audits:
         way = f"ticketctl audit {self.folder}" + (f" --recipe {self.wants.name}" if self.wants else "")
         if not self.reports:
             return f"not audited; run: {way}"
-        rows = [row for one in self.reports for row in one.metrics if row.name == name]
+        rows = self.rows(name)
         module = CORRUPTION if name == MCE else rows[0].metric if rows else ""
-        wanted = [module] if module else self.wants.recipe.chosen if self.wants else []
-        other = next((said for one in wanted if (said := self._other(self.reports[0], one))), "")
-        if other and self.report(wanted) is None:
+        other = self.unlike([module] if module else self.wants.chosen if self.wants else ())
+        if other:
             return f"audited otherwise, {other}; run: {way}"
         if rows and rows[0].value is None:
             return f"{name} is {rows[0].status}: {rows[0].reason}"
@@ -86,26 +71,10 @@ class Audits:
         module = CORRUPTION if name == MCE else None
         for report in self.reports:
             own = module or next((row.metric for row in report.metrics if row.name == name), None)
-            keys = table(report.recipe.get("keys")).get(own) if own else None
-            if keys is not None and not self._other(report, str(own)):
-                spec = table(report.recipe.get("audit"))
-                images = {"audit.images": spec.get("images"), "audit seeds": dict(report.seeds)}
-                return {f"metrics.{own}.{key}": value for key, value in keys.items()} | images
+            words = words_of(report, own, "metrics", "audit", of=["images"]) if own else None
+            if words is not None and not self.other(report, str(own)):
+                return words
         return None
-
-    def _other(self, report: Report, module: str) -> str:
-        """As `Wants.difference`, looked for once."""
-        if self.wants is None:
-            return ""
-        key = (report.id, module)
-        if key not in self.looked:
-            self.looked[key] = self.wants.difference(report, module)
-        return self.looked[key]
-
-    def _row(self, name: str) -> MetricRow | None:
-        rows = (row for one in self.reports for row in one.metrics
-                if row.name == name and not self._other(one, row.metric))  # fmt: skip
-        return next(rows, None)
 
     def _dense(self, metric: str) -> float | None:
         return self.dense.audits.value(metric) if self.dense and self.dense.audits else None
@@ -154,13 +123,8 @@ def reports_of(run: Subject) -> tuple[Report, ...]:
     Raises:
         ArtifactError: one is damaged.
     """
-    files = sorted(
-        (run.folder / REPORTS).glob("audit-*.zarr.zip"),
-        key=lambda path: (-path.stat().st_mtime_ns, path.name),
-    )
-    found = (decode_report(read_bytes(path, limit=LIMIT), where=str(path)) for path in files)
-    now = (run.manifest.run_id, run.manifest.weights.digest)
-    return tuple(one for one in found if (one.subject.run_id, one.subject.weights) == now)
+    found, now = Shelf().below([run.folder / REPORTS], "audit"), run.manifest
+    return tuple(one for one in found if of_run(one, now.run_id, now.weights.digest))
 
 
 def refuse_mixed(subjects: Iterable[Subject], metric: str) -> None:
@@ -169,6 +133,7 @@ def refuse_mixed(subjects: Iterable[Subject], metric: str) -> None:
     Raises:
         MismatchError: names the first difference and both runs.
     """
+    said = ("audited", "audit") if metric.partition(".")[0] in AUDITED else ("measured", "measure")
     first: tuple[Subject, Mapping[str, Any]] | None = None
     for run in subjects:
         words = run.audits.words(metric) if run.audits and run.value(metric) is not None else None
@@ -178,6 +143,6 @@ def refuse_mixed(subjects: Iterable[Subject], metric: str) -> None:
         key = next((key for key in {**first[1], **words} if first[1].get(key) != words.get(key)), None)
         if key is not None:
             raise MismatchError(
-                f"{first[0].folder} and {run.folder} were audited differently: {key} is {first[1].get(key)} and "
-                f"{words.get(key)}; audit both alike"
+                f"{first[0].folder} and {run.folder} were {said[0]} differently: {key} is {first[1].get(key)} and "
+                f"{words.get(key)}; {said[1]} both alike"
             )

@@ -181,7 +181,7 @@ def _alike(recipe: Recipe) -> str:
     """Trainings of which an image takes as long, however many there are and whatever their labels."""
     record = _whole(recipe).record("model", "data", "train")
     model = {name: value for name, value in record["model"].items() if name != "init"}
-    data = [record["data"].get(name) for name in ("name", "size", "augment", "padding")]
+    data = [record["data"].get(name) for name in ("name", "size", "form", "augment", "padding")]
     return repr((model, data, [record["train"][name] for name in ("batch", "precision", "optimizer")]))
 
 

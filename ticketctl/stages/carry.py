@@ -1,4 +1,4 @@
-"""Carry out a planned table: every draw, what is spent of it, its audits; what lies there is not made again."""
+"""Carry out a planned table: every draw, what is spent of it, its reports; what lies there is not made again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ticketctl.artifacts.run import open_run
 from ticketctl.errors import DivergedError
-from ticketctl.plugins import is_own
 from ticketctl.progress import Reporter
 from ticketctl.seeds import Seeds
 from ticketctl.stages.audit import Audit, audit
@@ -17,6 +16,8 @@ from ticketctl.stages.auditing import Exam, exams
 from ticketctl.stages.draw import draw as make
 from ticketctl.stages.errands import Batch, batches, uses_of
 from ticketctl.stages.examined import wanted
+from ticketctl.stages.exploring import explore
+from ticketctl.stages.measured import EXPLORED
 from ticketctl.stages.reproduce import Draw, Planned
 from ticketctl.stages.setting import Surroundings
 from ticketctl.stages.shown import shown
@@ -71,7 +72,7 @@ class Carried:
     drawn: int = 0
     """How many draws were made now."""
     audited: int = 0
-    """How many runs were audited now."""
+    """How many reports were made now."""
     faults: list[str] = field(default_factory=list)
     """Draws and spends that could not come to their end because something diverged."""
 
@@ -102,18 +103,27 @@ def carry_out(planned: Planned, fits: int, around: Surroundings) -> Carried:
             _spend(batch, found, around)
     for exam in exams(planned):
         if exam.folder is not None and not exam.there:
-            found.audited += 1
-            _audit(exam, exam.folder, around)
+            found.audited += _reported(exam, exam.folder, planned, around, found)
     return found
 
 
-def _audit(exam: Exam, folder: Path, around: Surroundings) -> None:
+def _reported(exam: Exam, folder: Path, planned: Planned, around: Surroundings, found: Carried) -> bool:
+    """Whether there is such a report now: of nets that diverged there may be none."""
     poll(around.stop)
+    try:
+        if exam.reading.kind in EXPLORED:
+            explore(exam, folder, planned.asked.workspace, around)
+        else:
+            _audit(exam, folder, around)
+    except DivergedError as error:
+        _keep_fault(found, around, error)
+        return False
+    return True
+
+
+def _audit(exam: Exam, folder: Path, around: Surroundings) -> None:
     around.reporter.note(f"audit {folder} by {exam.audit}")
-    # the table's recipe names net and data, and so does whoever names the table
-    recipe = exam.draw.recipe
-    trusted = (f"model.name={recipe.model.name}",) if is_own("nets", recipe.model.name) else ()
-    asked, seeds = wanted(None, trusted, recipe.data.name, exam.audit), Seeds(0)
+    asked, seeds = wanted(None, exam.trusted, exam.draw.recipe.data.name, exam.audit), Seeds(0)
     subject = subject_of(open_run(folder), asked.sets, around)
     audit(Audit(subject, asked, shown(subject, asked.recipe.audit, seeds, around, None, asked.needs), seeds))
 

@@ -14,7 +14,6 @@ from ticketctl.plugins import keys
 from ticketctl.recipe import Recipe
 from ticketctl.stages.against import HALF_LEVEL
 from ticketctl.stages.audit_wants import check_audit
-from ticketctl.stages.measured import MISSING
 from ticketctl.stages.papers import Cell, Table
 from ticketctl.stages.targets import check_control
 from ticketctl.stages.tweaking import needs_mask
@@ -26,7 +25,7 @@ USUAL_RATE = Fraction(1, 5)
 
 
 def refusal(cell: Cell) -> str | None:
-    """What the cell needs that ticketctl cannot do yet; None where it can be run.
+    """Why the cell cannot be run; None where it can.
 
     Raises:
         UsageError: there is no such control, audit, or row of an audit.
@@ -35,9 +34,6 @@ def refusal(cell: Cell) -> str | None:
     check_audit(cell)
     if is_winning(cell):
         return None
-    found = MISSING.get(cell.metric.partition(".")[0])
-    if found is not None:
-        return f"needs {found} ({cell.metric}); ticketctl cannot do that yet"
     masked = [name for name in cell.tweaks if needs_mask(name)] if cell.sparsity == 0 else []
     if masked:
         return f"{masked[0]} means nothing for the dense net"

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
+from ticketctl.stages.measured import whole_name
 from ticketctl.stages.otherwise import changes
 from ticketctl.stages.paired import Paired, all_equal, paired
 from ticketctl.stages.recorded import Settings
@@ -141,7 +142,7 @@ def compare(groups: Sequence[Group], metric: str) -> list[Compared]:
     """
     known = {name for group in groups for run in group.runs for name in run.known}
     if metric not in known:
-        raise UsageError(f"no run measured {metric!r}; {near_miss(metric, known)}")
+        raise UsageError(f"no run measured {metric!r}; {whole_name(metric) or near_miss(metric, known)}")
     apart = zip(groups, changes(groups), strict=True)
     return [Compared(group, found, _paired(group, groups, metric)) for group, found in apart]
 

@@ -12,99 +12,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.recipe import Recipe
-from ticketctl.recipe_base import Rational, Spec, fault, fields_of, shown
+from ticketctl.recipe_base import fault, fields_of, shown
 from ticketctl.recipe_files import table_names
 from ticketctl.shipped import room
-from ticketctl.stages.measured import wrong_metric
+from ticketctl.stages.measured import Reading, kind_of, wrong_metric
+from ticketctl.stages.table_spec import Row, TableSpec
 from ticketctl.stages.tweaking import tweak_set
-
-Scalar = str | bool | int | Decimal
-Unit = Literal["percent", "share", "epochs", "number"]
-
-
-class Row(Spec):
-    """`[[row]]`: the cells that share a recipe."""
-
-    name: str
-    """As the paper names it."""
-    recipe: str
-    """The shipped recipe that draws, or trains, what the row reports."""
-    tweaks: tuple[str, ...] = ()
-    """What the ticket is spent with."""
-    control: str = ""
-    """The kind of control, where not the ticket itself is reported."""
-    sets: dict[str, Scalar] = Field(default_factory=dict)
-    """Recipe keys that differ from the recipe's."""
-    unknown: tuple[str, ...] = ()
-    """Recipe keys that the paper does not tell, so that any value will do."""
-    over: str = "sparsity"
-    """What the cells' names are: sparsities in percent, values of a recipe key, or ends of a metric's name."""
-    sparsity: Annotated[Rational, Field(ge=0, lt=100)] | None = None
-    """Of the whole row in percent, where `over` is a recipe key or metric."""
-    cells: tuple[str, ...] = ()
-    """Cells without a printed value."""
-    values: dict[str, Decimal] = Field(default_factory=dict)
-    """What is printed."""
-    deviations: dict[str, Decimal] = Field(default_factory=dict)
-    """What is printed after the plus-minus sign."""
-    nonconverged: tuple[str, ...] = ()
-    """Cells of which the paper says that some run did not learn."""
-    metric: str | None = None
-    """Instead of the table's."""
-    unit: Unit | None = None
-    """Instead of the table's."""
-    audit: str | None = None
-    """Instead of the table's."""
-
-    @model_validator(mode="after")
-    def _hangs_together(self) -> Row:
-        if set(self.cells) & set(self.values) or not (self.cells or self.values):
-            raise ValueError("a cell stands in cells or in values, and there is at least one")
-        if not {*self.deviations, *self.nonconverged} <= set(self.values):
-            raise ValueError("deviations and nonconverged name cells of values")
-        if self.over not in ("sparsity", "metric") and "." not in self.over:
-            raise ValueError(
-                f"over: must be sparsity, metric or a recipe key, as train.lr, not {self.over!r}"
-            )
-        if (
-            self.sparsity is None
-            if "." in self.over
-            else self.sparsity is not None and self.over == "sparsity"
-        ):
-            raise ValueError(
-                "say sparsity where `over` is a recipe key, and only there or where it is metric"
-            )
-        return self
-
-
-class TableSpec(Spec):
-    """A whole file."""
-
-    title: str
-    paper: str
-    table: str
-    source: str
-    note: str
-    seeds: Annotated[int, Field(ge=1)] | None = None
-    seed_list: tuple[Annotated[int, Field(ge=0, lt=2**53)], ...] = ()
-    """Those runs' seeds, where the paper names them."""
-    metric: str
-    unit: Unit
-    audit: str | None = None
-    """The recipe of the audits that metrics are read from: `audit/lth-pass`."""
-    row: tuple[Row, ...]
-
-    @model_validator(mode="after")
-    def _counts_its_seeds(self) -> TableSpec:
-        if self.seed_list and len({*self.seed_list}) != self.seeds:
-            raise ValueError("seed_list has as many different seeds as `seeds` says")
-        return self
 
 
 @dataclass(frozen=True)
@@ -125,8 +44,13 @@ class Cell:
     value: Decimal | None
     deviation: Decimal | None
     nonconverged: bool
-    audit: str | None = None
-    """The recipe of the audits that the metric is read from."""
+    reading: Reading | None = None
+    """The reports that the metric is read from."""
+
+    @property
+    def audit(self) -> str | None:
+        """The recipe of the audits that it is read from, or held against."""
+        return self.reading.recipe if self.reading and self.reading.kind == "audit" else None
 
 
 @dataclass(frozen=True)
@@ -246,7 +170,7 @@ def _check(row: Row, table: TableSpec) -> None:
     for name in (
         [f"{metric}.{column}" for column in (*row.values, *row.cells)] if row.over == "metric" else [metric]
     ):
-        wrong = wrong_metric(name, row.audit or table.audit)
+        wrong = wrong_metric(name, _reading(row, table, ""))
         if wrong:
             raise UsageError(wrong)
     for key in row.unknown:
@@ -264,7 +188,7 @@ def _cells(row: Row, table: TableSpec) -> Iterator[Cell]:
     columns = [*row.values, *row.cells]
     for column in sorted(columns, key=Fraction) if row.over == "sparsity" else columns:
         metric = row.metric or table.metric
-        own = {} if row.over in ("sparsity", "metric") else {row.over: column}
+        own = {row.over: column} if "." in row.over else {}
         yield Cell(
             row.name,
             column,
@@ -279,8 +203,19 @@ def _cells(row: Row, table: TableSpec) -> Iterator[Cell]:
             row.values.get(column),
             row.deviations.get(column),
             column in row.nonconverged,
-            row.audit or table.audit,
+            _reading(row, table, column),
         )
+
+
+def _reading(row: Row, table: TableSpec, column: str) -> Reading | None:
+    """The reports that the row's cells are read from."""
+    kind = kind_of(row.metric or table.metric)
+    recipe = (row.audit or table.audit) if kind == "audit" else (row.explore or table.explore)
+    if kind is None or recipe is None:
+        return None
+    if kind == "audit":
+        return Reading(kind, recipe)
+    return Reading(kind, recipe, row.of or table.of, column if row.over == "target" else "")
 
 
 def tweaks_of(names: tuple[str, ...]) -> tuple[str, ...]:

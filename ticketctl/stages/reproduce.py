@@ -28,7 +28,7 @@ from ticketctl.stages.cells import (
     rows_asked,
 )
 from ticketctl.stages.finished import finished_draw
-from ticketctl.stages.measured import needs_audit, needs_dense
+from ticketctl.stages.measured import Reading, needs_dense, needs_report
 from ticketctl.stages.papers import Cell, Table
 from ticketctl.stages.repeat import settings
 from ticketctl.stages.request import run_folder
@@ -102,8 +102,8 @@ class Planned:
     """One line for each row, or part of one, that cannot be run, with the reason."""
     seeds: tuple[int, ...]
     notes: tuple[str, ...]
-    audits: tuple[tuple[str, Use], ...] = ()
-    """Recipes of audits, and what is audited by each."""
+    audits: tuple[tuple[Reading, Use], ...] = ()
+    """Reports that are read, and of what."""
 
     @property
     def departures(self) -> tuple[str, ...]:
@@ -147,7 +147,7 @@ def plan_table(asked: Asked) -> Planned:
         (want, use) for seed in seeds for want in chosen for use in want.uses(seed, resolve, asked, ends)
     ]
     uses = dict.fromkeys(use for _, use in pairs)
-    audits = dict.fromkeys((want.cell.audit, use) for want, use in pairs if needs_audit(want.cell.metric))
+    audits = dict.fromkeys((want.cell.reading, use) for want, use in pairs if needs_report(want.cell.metric))
     return Planned(
         asked,
         tuple(want.cell for want in chosen),
@@ -156,7 +156,7 @@ def plan_table(asked: Asked) -> Planned:
         tuple(f"row {row!r}, left out {', '.join(cells)}: {why}" for (row, why), cells in refused.items()),
         tuple(seeds),
         tuple(notes),
-        tuple((audit, use) for audit, use in audits if audit is not None),
+        tuple((reading, use) for reading, use in audits if reading is not None),
     )
 
 

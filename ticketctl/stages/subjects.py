@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticketctl.artifacts.models import CONTROL_KINDS, RunManifest, TicketManifest
+from ticketctl.artifacts.report_models import UNTRAINED
 from ticketctl.artifacts.run import MANIFEST, open_run
 from ticketctl.artifacts.ticket import MANIFEST as TICKET
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.errors import ArtifactError, UsageError, near_miss
-from ticketctl.stages.measured import AUDITED, RECORDED
+from ticketctl.stages.course import course_of
+from ticketctl.stages.measured import COURSE, RECORDED, REPORTED
 from ticketctl.stages.recorded import Settings, searched, settings_of, worn
+from ticketctl.stages.report_wants import FORM, table
 
 if TYPE_CHECKING:
-    from ticketctl.stages.audits import Audits
+    from ticketctl.stages.stored import Stored
 
 DEPTH, FOLDERS, RUNS = 8, 50_000, 5_000
 """How deep and how far is searched below a folder, and how many runs are compared at most."""
+BARREN = 5_000
+"""Folders without a run that are searched until the first one is found: far fewer lie before it in any workspace."""
+TRANSFERRED, TRANSFER = "ticketctl.transfer", "transfer"
+"""Where a run's `ext` says what it was transferred from, and the setting that tells so."""
 SKIPPED = {"search", "work", "states", "reports"}
 """Folders that hold no result: a search's short trainings, checkpoints, a run's own files."""
 
@@ -41,8 +48,8 @@ class Subject:
     density: Fraction
     """Of the ticket, also where a tweak ended dense."""
     settings: Settings
-    audits: Audits | None = field(default=None, repr=False, compare=False)
-    """What its stored audits say, where `audits.with_audits` has read them."""
+    audits: Stored | None = field(default=None, repr=False, compare=False)
+    """What stored reports say, where `audits.with_audits` or `explorations.with_explorations` has read them."""
 
     @property
     def net(self) -> str:
@@ -74,6 +81,7 @@ class Subject:
     def known(self) -> set[str]:
         """The metrics that it may have."""
         found = {*self.manifest.metrics, *(self.audits.known if self.audits else ())}
+        found |= {name for name in COURSE if self.value(name) is not None} if self.method == "art" else set()
         return found | {*RECORDED} if self.keeps_lambda_max else found
 
     @property
@@ -85,13 +93,16 @@ class Subject:
     def value(self, metric: str) -> float | None:
         """The metric, or None if it was not measured or is no finite number.
 
-        `audit.ROW` and `ratio.ROW` are read from audits, `record.NAME` is the last of what was recorded along the way.
+        `audit.ROW`, `ratio.ROW`, `probe.ROW` and their like are read from reports; `record.NAME` is the last of what
+        was recorded along the way, `draw.NAME` what the ticket says of its draw.
         """
         kind, _, name = metric.partition(".")
-        if kind in AUDITED:
+        if kind in REPORTED:
             return self.audits.value(metric) if self.audits else None
         if kind == "record":
             return self._recorded(name)
+        if kind == "draw":
+            return course_of(ticket_beside(self.folder), self.manifest.level, name)
         text = self.manifest.metrics.get(metric, "nan")
         try:
             found = float(Fraction(text)) if "/" in text else float(text)
@@ -115,12 +126,13 @@ def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], i
         workspace: where names are looked for second.
 
     Raises:
-        UsageError: no such folder, no run there, or more than 5,000.
+        UsageError: no such folder, no run there (or not soon), more than 5,000, or all of the home folder or disk.
         ArtifactError: some run is damaged; names the first and counts the others.
     """
     folders: dict[Path, None] = {}
     for name in names:
         root = _folder(name, workspace)
+        _refuse_whole(root, name, workspace)
         found = list(_run_folders(root))
         if not found:
             raise UsageError(f"{name}: no run there; {_instead(root)}")
@@ -154,6 +166,17 @@ def _folder(name: str, workspace: Path) -> Path:
     raise UsageError(f"no folder {name!r} here or below {workspace}; {near_miss(name, near)}")
 
 
+def _refuse_whole(root: Path, name: str, workspace: Path) -> None:
+    """Runs are not looked for in all that there is."""
+    try:
+        home = Path.home().resolve()
+    except RuntimeError:  # a user without a name, as in containers
+        home = Path("/")
+    if home.is_relative_to(root.resolve()):
+        what = "the whole file system" if root.resolve() == Path("/") else "your whole home folder"
+        raise UsageError(f"{name}: {what}; name the folder that holds the runs, such as {workspace}")
+
+
 def _instead(root: Path) -> str:
     """What is right where a folder holds no run."""
     if (root / TICKET).is_file():
@@ -165,16 +188,17 @@ def _instead(root: Path) -> str:
 
 def _run_folders(root: Path) -> Iterator[Path]:
     """Folders with a run.json; links are not followed, and nothing is looked for inside a run."""
-    seen = 0
+    seen, most, what = 0, BARREN, "folders and no run among the first"
     for here, below, files in os.walk(root):
         path, seen = Path(here), seen + 1
-        if seen > FOLDERS:
-            raise UsageError(f"{root}: more than {FOLDERS} folders; give one nearer to the runs")
+        if seen > most:
+            raise UsageError(f"{root}: more than {most:,} {what}; give one nearer to the runs")
         depth = len(path.relative_to(root).parts)
         below[:] = sorted(name for name in below if not name.startswith(".") and name not in SKIPPED)
         if MANIFEST in files or depth >= DEPTH:
             below.clear()
         if MANIFEST in files:
+            most, what = FOLDERS, "folders"
             yield path
 
 
@@ -199,7 +223,7 @@ def opened(folders: Iterable[Path]) -> list[Subject]:
 
 def _subject(folder: Path, tickets: dict[Path, TicketManifest | None]) -> Subject:
     manifest = open_run(folder).manifest
-    place = _ticket_beside(folder)
+    place = ticket_beside(folder)
     if place not in tickets:
         tickets[place] = _manifest_of(place)
     drawn = tickets[place]
@@ -213,6 +237,7 @@ def _subject(folder: Path, tickets: dict[Path, TicketManifest | None]) -> Subjec
     }
     if not dense:
         settings |= searched(settings, drawn.draw.recipe if drawn else None)
+    settings |= transferred(manifest.ext)
     return Subject(
         folder,
         manifest,
@@ -224,7 +249,24 @@ def _subject(folder: Path, tickets: dict[Path, TicketManifest | None]) -> Subjec
     )
 
 
-def _ticket_beside(folder: Path) -> Path:
+def transferred(ext: Mapping[str, Any]) -> dict[str, str]:
+    """`transfer` of a run that was transferred, as `mask+init of trained digits sha256:1a2b...`; else nothing.
+
+    Args:
+        ext: of its manifest. Other words than `ticketctl transfer` writes make another transfer of it.
+    """
+    if TRANSFERRED not in ext:
+        return {}
+    told = table(ext[TRANSFERRED])
+    keep, data = str(told.get("keep"))[:20], table(told.get("data"))
+    if keep == FORM:
+        return {TRANSFER: keep}
+    net = "untrained" if table(told.get("net")).get("run_id") == UNTRAINED else "trained"
+    begun = f"{net} " if keep == "mask+init" else ""  # a mask alone is the same before and after
+    return {TRANSFER: f"{keep} of {begun}{data.get('name')} {str(data.get('fingerprint'))[:18]}"}
+
+
+def ticket_beside(folder: Path) -> Path:
     """Where the ticket of a run in a workspace lies: beside `levels/3` and beside `spends/<hash>/3-seed-0`."""
     above = folder.parents[1] if folder.parent.name == "levels" else folder.parent.parent.parent
     return above / "ticket"
