@@ -1,9 +1,9 @@
 """Plug-ins are modules found by their file name. Listing them reads their source and imports nothing.
 
-A kind (`draws`, `tweaks`, `metrics`, `nets`, `data`) is a folder of the package plus the entry-point group
-`ticketctl.<kind>`. A draw, tweak or metric is one module and answers to its file name with dashes. A net or data module
-serves several names, listed in a literal dictionary `NAMES` that gives each its one-line help. A draw, tweak or metric
-says more of itself in literal constants, `FACTS` and others. Built-ins win a clash of names.
+A kind (`draws`, `tweaks`, `metrics`, `curves`, `nets`, `data`) is a folder of the package plus the entry-point group
+`ticketctl.<kind>`. A draw, tweak, metric or curve is one module and answers to its file name with dashes. A net or data
+module serves several names, listed in a literal dictionary `NAMES` that gives each its one-line help. The others say
+more of itself in literal constants, `FACTS` and others. Built-ins win a clash of names.
 
 A name with a colon stands for many: `torchvision:NAME` in `NAMES` serves `torchvision:resnet101` and all its like, and
 `MODULE:FUNCTION` serves whatever else has a module before its colon and a function behind it.
@@ -30,7 +30,7 @@ from ticketctl.errors import UsageError, near_miss
 OWN = "MODULE:FUNCTION"
 """The name, in a module's `NAMES`, under which a user's own code is reached."""
 
-_ENTRIES = {"draws": "draw", "tweaks": "tweak", "metrics": "measure"}
+_ENTRIES = {"draws": "draw", "tweaks": "tweak", "metrics": "measure", "curves": "measure"}
 """The function that makes a module a plug-in of its kind."""
 
 FACTS_TITLE = "Facts (E epochs of one training, n rounds, k epochs before the rewind point):"
@@ -62,6 +62,28 @@ def plugins(kind: str) -> dict[str, Plugin]:
         for plugin in _read(kind, Path(spec.origin), entry.value, entry.name) if spec and spec.origin else ():
             found.setdefault(plugin.name, plugin)
     return dict(sorted(found.items()))
+
+
+def metrics_of(command: str) -> tuple[str, ...]:
+    """The metrics of a command (audit, probe, transfer) that are measured where none is named, sorted.
+
+    A module says whose it is, if it is no audit's, by `COMMAND`, and by `ASKED` that it wants to be named.
+    """
+    known = plugins("metrics").items()
+    return tuple(name for name, one in known if _command(one) == command and not one.literals.get("ASKED"))
+
+
+def wrong_command(name: str, command: str) -> str:
+    """Where the metric `name` belongs if not to `command`, or ""."""
+    found = plugins("metrics").get(name)
+    if found is None or (own := _command(found)) == command:
+        return ""
+    option = "" if own == "transfer" else f" --metrics {name}"
+    return f"{name} is measured by another command: ticketctl {own}{option}"
+
+
+def _command(metric: Plugin) -> str:
+    return str(metric.literals.get("COMMAND", "audit"))
 
 
 def serving(kind: str, name: str) -> Plugin | None:
@@ -96,6 +118,7 @@ def load(kind: str, name: str) -> ModuleType:
             "nets": "model",
             "data": "data set",
             "metrics": "metric",
+            "curves": "curve",
         }.get(kind, kind)
         raise UsageError(f"no {noun} named {name!r}; {near_miss(name, plugins(kind))}")
     return import_module(found.module)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.plugins import keys, plugins
+from ticketctl.plugins import keys, metrics_of, plugins, wrong_command
 from ticketctl.recipe_base import Spec, fault, others, shown
 
 _SET = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -66,8 +66,7 @@ class AuditRecipe(Spec):
     @property
     def chosen(self) -> tuple[str, ...]:
         """The metrics, sorted: those that were named, or all that do not say ASKED."""
-        usual = (name for name, one in plugins("metrics").items() if not one.literals.get("ASKED"))
-        return tuple(sorted(set(self.audit.metrics or usual)))
+        return tuple(sorted(set(self.audit.metrics or metrics_of("audit"))))
 
 
 def parse_audit(tables: Mapping[str, Any], *, where: str) -> AuditRecipe:
@@ -113,6 +112,8 @@ def _wrong(recipe: AuditRecipe) -> str:
     for name in (*spec.metrics, *recipe.metrics):
         if name not in known:
             return f"no metric named {name!r}; {_of(name) or near_miss(name, known)}"
+        if wrong := wrong_command(name, "audit"):
+            return wrong
     for name, table in recipe.metrics.items():
         own = keys("metrics", name)
         odd = next((key for key in table if key not in own), None)

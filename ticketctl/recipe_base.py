@@ -181,7 +181,7 @@ def _right(found: Mapping[str, Any], key: str, inner: Mapping[str, Any]) -> str 
 def _listed(value: Any) -> str:
     """The list that was meant, if it can be told."""
     if isinstance(value, str):
-        return json.dumps([part.strip() for part in value.split(",")], ensure_ascii=False)[:_SHOWN]
+        return json.dumps([part.strip(" []'\"") for part in value.split(",")], ensure_ascii=False)[:_SHOWN]
     return f"[{value}]" if isinstance(value, int | float) and not isinstance(value, bool) else "[…]"
 
 

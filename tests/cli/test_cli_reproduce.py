@@ -213,10 +213,6 @@ def test_labels_that_cannot_be_read_are_refused_by_a_dry_run_too(here: Path) -> 
         (["mine.toml", "--seed", "x"], "write 0, 0-2"),
         (["mine.toml", "--device", "gpu"], "no device named 'gpu'"),
         (["mine.toml", "--data", "digitz"], "did you mean 'digits'?"),
-        (
-            ["000:1"],
-            "needs the course of a draw, which no run records (draw.epochs); ticketctl cannot do that yet",
-        ),
         ([], "Missing argument"),
     ],
 )

@@ -28,7 +28,7 @@ from ticketctl.train.exam import Answers, Exam
 LOGITS = [
     name
     for name, one in plugins.plugins("metrics").items()
-    if not {"net", "corrupt"} & set(one.literals["NEEDS"])
+    if not {"net", "corrupt"} & set(one.literals["NEEDS"]) and "COMMAND" not in one.literals
 ]
 """Those that are functions of the answers to the net's own images and to strangers."""
 ALL = ",".join(LOGITS)
@@ -109,6 +109,33 @@ def test_what_was_measured_is_not_measured_again_and_other_words_are(
     for changed in ({"sets": ("metrics.ece.bins=14",)}, {"seed": 1}):
         with pytest.raises(pytest.fail.Exception):
             audited(run, *changed.get("sets", ()), names="ece", seed=changed.get("seed", 0))
+
+
+@pytest.mark.parametrize("which", ["versions", "flags"])
+def test_what_was_measured_in_another_environment_is_measured_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    first = audited(run, names="nll")
+    module = plugins.load("metrics", "nll")
+    monkeypatch.setattr(module, "measure", lambda *a, **k: pytest.fail("measured again"))
+    assert audited(run, names="nll").id == first.id
+    monkeypatch.setattr(f"ticketctl.stages.audit.{which}", lambda: {"other": "2.0"})
+    with pytest.raises(pytest.fail.Exception, match="measured again"):
+        audited(run, names="nll")
+
+
+def test_a_metric_that_breaks_is_named_and_those_before_it_are_kept(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(plugins.load("metrics", "ece"), "measure", broken)
+    with pytest.raises(RuntimeError, match=r"metric ece of .*run: KeyError: 'x'; .* --metrics accuracy,nll$"):
+        audited(run, names="nll,ece,accuracy")
+    with pytest.raises(RuntimeError, match=r"is kept$"):
+        audited(run, names="ece")
+    assert [path.name.partition("-")[0] for path in (run / "audit-work").glob("*.zip")] == ["accuracy"]
 
 
 @pytest.mark.parametrize("after", range(0, 60, 17))

@@ -20,7 +20,7 @@ from ticketctl.artifacts.report import Report
 from ticketctl.artifacts.run import open_run
 from ticketctl.errors import LockedError, ResourceError, StoppedError
 from ticketctl.seeds import Seeds
-from ticketctl.stages.audit import WORK, Audit, audit
+from ticketctl.stages.audit import Audit, audit
 from ticketctl.stages.examined import wanted
 from ticketctl.stages.shown import shown
 from ticketctl.stages.subject import subject_of
@@ -28,6 +28,7 @@ from ticketctl.store import files
 from ticketctl.store.files import TEMPORARY
 from ticketctl.store.locks import locked
 
+WORK = "audit-work"
 SCRIPT = Path(__file__).resolve().parents[1] / "audit_marathon.py"
 SETS = ("audit.images=60", "audit.ood=['noise']", "metrics.cost.time=false")
 
@@ -97,11 +98,19 @@ def test_killed_around_every_write_and_stopped_many_times_it_ends_in_the_same_by
 
 def test_what_a_killed_writer_left_is_swept_at_the_next_start(run: Path) -> None:
     whole = audited(run, "accuracy")
-    orphans = [run / place / f"{TEMPORARY}x-1" for place in (WORK, "samples", "reports")]
+    orphans = [run / place / f"{TEMPORARY}audit-x-1" for place in (WORK, "samples", "reports")]
     for orphan in orphans:
         orphan.write_bytes(b"half")
     assert audited(run, "accuracy").id == whole.id
     assert not any(orphan.exists() for orphan in orphans)
+
+
+def test_what_another_command_is_writing_beside_it_is_left_alone(run: Path) -> None:
+    audited(run, "accuracy")
+    other = run / "reports" / f"{TEMPORARY}interpolate-x-1"
+    other.write_bytes(b"half")
+    audited(run, "accuracy")
+    assert other.exists()
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 6, 10])

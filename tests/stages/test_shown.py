@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
 
 from tests.stages import tiny
@@ -16,6 +18,7 @@ from ticketctl.artifacts.report import Report
 from ticketctl.artifacts.samples import Samples, decode_samples
 from ticketctl.data.corrupted import Generated
 from ticketctl.data.others import Strangers
+from ticketctl.errors import UnavailableError, UsageError
 from ticketctl.metrics import ood
 from ticketctl.seeds import Seeds
 from ticketctl.stages import due, sources
@@ -155,3 +158,45 @@ def test_larger_images_take_longer_to_corrupt_by_their_pixels(
         monkeypatch.setattr(due, "CORRUPTED", seconds)
         found.append(due.due(asked.params, asked.answers, asked.net)["corruption"])
     assert found[0] - found[1] == pytest.approx(2 * 359 * each * (side / 32) ** 2)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_another_data_set_of_other_images_is_refused_with_both_shapes(
+    run: Path, tmp_path: Path, channels: int
+) -> None:
+    side = 8 if channels == 3 else 9
+    arrays = {
+        f"{part}_{kind}": values
+        for part in ("train", "test")
+        for kind, values in (
+            ("images", np.zeros((20, channels, side, side), np.uint8)), ("labels", np.arange(20) % 10),
+        )
+    }  # fmt: skip
+    save_file(arrays, tmp_path / "other.safetensors")
+    says = rf"tensors:.* has images of \[{channels}, {side}, {side}\], and this net takes \[1, 8, 8\]"
+    with pytest.raises(UsageError, match=says):
+        audited(run, f"audit.ood=['tensors:{tmp_path / 'other.safetensors'}']", names="ood")
+
+
+@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize("named", [True, False])
+def test_sets_are_fetched_only_where_they_were_named_and_it_is_allowed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool, offline: bool
+) -> None:
+    asked: list[bool] = []
+
+    def load(name: str, *, offline: bool, **_: object) -> None:
+        asked.append(offline)
+        raise UnavailableError(f"{name} is not here")
+
+    monkeypatch.setattr("ticketctl.stages.shown.load", load)
+    monkeypatch.setattr("ticketctl.stages.shown.KIN", {"digits": ("mnist",)})
+    one = asked_of(run, "audit.ood=['noise']", names="ood")
+    spec = one.wanted.recipe.audit.model_copy(update={"ood": ("mnist",) if named else None})
+    around = replace(tiny.around(tmp_path / "cache"), offline=offline)
+    if named:
+        with pytest.raises(UnavailableError, match="mnist is not here"):
+            shown(one.subject, spec, Seeds(0), around)
+    else:
+        assert "ood/noise" in shown(one.subject, spec, Seeds(0), around)
+    assert asked == [offline if named else True]

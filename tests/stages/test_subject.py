@@ -60,7 +60,7 @@ def test_pruned_weights_of_the_rebuilt_net_are_zero(drawn: Path) -> None:
 def test_a_run_is_audited_as_it_was_trained(drawn: Path) -> None:
     run = open_run(drawn / "levels/2")
     for sets, says in (
-        ({"train": {"lr": 0.1}}, r"--set train\.lr: a run is audited as it was trained"),
+        ({"train": {"lr": 0.1}}, r"--set train\.lr: a net is taken as it is"),
         ({"data": {"name": "mnist"}}, "trained on digits, not on mnist"),
     ):
         with pytest.raises(UsageError, match=says):

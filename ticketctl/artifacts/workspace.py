@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,12 +18,16 @@ from ticketctl.errors import SHOWN, ArtifactError, UsageError, listed, near_miss
 
 DRAWN = "*/*/*/ticket"
 CONTROLS = "*/*/*/controls/*/ticket"
-TRAINED = ("*/*/*/levels/*", "*/*/*/search/*", "*/*/*/spends/*/*", "*/*/*/controls/*/spends/*/*")
+TRAINED = (
+    "*/*/*/levels/*", "*/*/*/search/*", "*/*/*/spends/*/*", "*/*/*/controls/*/spends/*/*", "*/*/*/transfers/*/*",
+)  # fmt: skip
 TOLERANCE = 0.005
 LEAST = 6
 """Signs of an id that name it at least."""
 SHORT = 11
 """Signs of an id that are shown."""
+LONG = 100
+"""Signs of a name that nothing has, of which more are not shown."""
 _TICKET_ID, _RUN_ID = re.compile(r"tk1[a-z2-7]{0,29}"), re.compile(r"rn1[a-z2-7]{0,29}")
 _SUFFIX = re.compile(r"(?P<name>.*)@(?:(?P<level>[0-9]{1,3})|(?P<sparsity>[01]?\.[0-9]+))")
 
@@ -112,7 +117,7 @@ def folder_of(spec: str | None, root: Path) -> tuple[Path, str]:
         folder = run_place(spec, root)
     if folder is not None:
         return folder, "run"
-    raise _unknown("ticket", spec, root, [*ticket_folders(root), *run_folders(root)])
+    raise _unknown("ticket or run", spec, root, [*ticket_folders(root), *run_folders(root)])
 
 
 def _newest_first(root: Path, patterns: Iterable[str], manifest: str) -> list[Path]:
@@ -179,12 +184,22 @@ def _ticket_of(run: Path, root: Path) -> str:
 
 def _by_path(spec: str, root: Path, manifest: str, inside: Iterable[str]) -> Path | None:
     for base in (Path(spec), root / spec):
-        if base.name == manifest and base.is_file():
+        if base.name == manifest and _is_file(base):
             return base.parent
         for below in inside:
-            if (base / below / manifest).is_file():
+            if _is_file(base / below / manifest):
                 return base / below
     return None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is one; a name that is too long for any file is none's."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def _by_id(prefix: str, known: Iterable[tuple[Path, str]], root: Path) -> Path | None:
@@ -250,7 +265,7 @@ def _unknown(kind: str, spec: str | None, root: Path, folders: Iterable[Path]) -
     names = list(places)
     if not names:
         return UsageError(
-            f"no {kind} below {root}; make one with `ticketctl {'draw' if kind == 'ticket' else 'spend'}`"
+            f"no {kind} below {root}; make one with `ticketctl {'spend' if kind == 'run' else 'draw'}`"
         )
     if not spec:
         return UsageError(f"no drawn ticket below {root}; {near_miss('', names, SHOWN)}")
@@ -261,7 +276,8 @@ def _unknown(kind: str, spec: str | None, root: Path, folders: Iterable[Path]) -
         way = "a whole name, or an id" if len({*ids}) == len(ids) else "a whole name"
         return UsageError(f"{spec} is a part of the names of several: {which}; give {way}")
     hint = f"did you mean {parts[0]!r}?" if parts else near_miss(spec, names, SHOWN)
-    return UsageError(f"no {kind} {spec!r} here or below {root}; {hint}")
+    shown = spec if len(spec) <= LONG else f"{spec[: LONG - 1]}…"
+    return UsageError(f"no {kind} {shown!r} here or below {root}; {hint}")
 
 
 def _id_at(folder: Path) -> str:

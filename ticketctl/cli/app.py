@@ -23,11 +23,14 @@ from ticketctl.cli.diff import diff
 from ticketctl.cli.doctor import doctor
 from ticketctl.cli.draw import draw
 from ticketctl.cli.inspect import inspect
+from ticketctl.cli.interpolate import interpolate
 from ticketctl.cli.listing import list_
 from ticketctl.cli.output import note, print_error
+from ticketctl.cli.probe import probe
 from ticketctl.cli.recipes import recipes
 from ticketctl.cli.reproduce import reproduce
 from ticketctl.cli.spend import spend
+from ticketctl.cli.transfer import transfer
 from ticketctl.cli.verify import verify
 from ticketctl.errors import ResourceError, StoppedError, TicketctlError, UsageError
 
@@ -44,6 +47,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "draw": draw,
     "spend": spend,
     "audit": audit,
+    "probe": probe,
+    "transfer": transfer,
+    "interpolate": interpolate,
     "inspect": inspect,
     "verify": verify,
     "diff": diff,
@@ -135,6 +141,8 @@ def _as_ours(problem: BaseException) -> TicketctlError:
         return UsageError(_of_typer(problem))
     if isinstance(problem, OSError) and problem.errno in NO_SPACE:
         return ResourceError(f"{problem.filename or 'the output, or a file'}: {problem.strerror}")
+    if isinstance(problem, OSError) and problem.errno == errno.ENAMETOOLONG:
+        return UsageError(f"a name is too long for a file: {str(problem.filename)[:60]}…")
     if os.environ.get("TICKETCTL_DEBUG"):
         traceback.print_exception(problem)
     what = f"{type(problem).__name__}: {problem}"

@@ -36,6 +36,12 @@ def metrics(incomplete: str) -> Found:
     return _begun(found, incomplete)
 
 
+def curves(incomplete: str) -> Found:
+    """Curves, after those that are typed already."""
+    typed, comma, _ = incomplete.rpartition(",")
+    return _begun([(f"{typed}{comma}{name}", text) for name, text in _plugins("curves", "")], incomplete)
+
+
 def models(incomplete: str) -> Found:
     """Nets with their line of help; after `torchvision:` and `timm:` the nets there."""
     from ticketctl.nets._zoo_names import ZOOS, zoo_names

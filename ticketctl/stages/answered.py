@@ -87,7 +87,7 @@ class Answered:
         return plain if source.places is None else f"{plain}-n{source.count}"
 
     def _path(self, name: str) -> Path:
-        return self.subject.run.folder / FOLDER / f"{self.file_name(name)}.safetensors"
+        return self.subject.named.folder / FOLDER / f"{self.file_name(name)}.safetensors"
 
     def _kept(self, name: str) -> Samples | None:
         try:
@@ -116,10 +116,10 @@ class Answered:
 
     def _empty(self, name: str, answers: Answers | Samples) -> Samples:
         """The samples of this net and way of asking that hold these answers."""
-        setting, run, source = self.subject.setting, self.subject.run, self.shown[name]
+        setting, source = self.subject.setting, self.shown[name]
         return Samples(
             set=self.file_name(name),
-            subject=run.manifest.weights.digest,
+            subject=self.subject.said.weights,
             data=SamplesData(name=source.name, fingerprint=source.fingerprint, split=source.split),
             logits=answers.logits,
             labels=answers.labels,

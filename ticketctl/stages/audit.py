@@ -1,36 +1,32 @@
-"""Audit a run: every metric as it comes, each kept when it is done, and one report of all."""
+"""Audit, probe or transfer a net: every metric as it comes, each kept when it is done, and one report of all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from math import isfinite
 from typing import Any
 
 from ticketctl import __version__, plugins
-from ticketctl.artifacts.records import to_record
-from ticketctl.artifacts.report import MetricRow, Report, decode_report, encode_report
+from ticketctl.artifacts.report import Report, encode_report
 from ticketctl.artifacts.report_models import ReportData
-from ticketctl.artifacts.report_models import Subject as Audited
-from ticketctl.errors import ArtifactError
-from ticketctl.recipe import fingerprint
+from ticketctl.errors import TicketctlError
 from ticketctl.seeds import Seeds
 from ticketctl.stages.answered import FOLDER, Answered
 from ticketctl.stages.conditions import code, flags, own_images, versions
 from ticketctl.stages.due import Meter, due, told
 from ticketctl.stages.examined import Wanted
+from ticketctl.stages.explored import Explored
+from ticketctl.stages.history import history_of
 from ticketctl.stages.params import checked
+from ticketctl.stages.reported import REPORTS, Parts, joined, measured, without, written
 from ticketctl.stages.sources import Source
 from ticketctl.stages.subject import Subject
-from ticketctl.store.files import make_folder, read_bytes, sweep_temporaries, write_atomic
+from ticketctl.store.files import sweep_temporaries
 from ticketctl.store.locks import locked
-from ticketctl.train.exam import Absent, Exam, Measurement
+from ticketctl.train.exam import Absent, Exam, History, Measurement
 from ticketctl.train.specimen import Specimen
-
-REPORTS, WORK = "reports", "audit-work"
-LIMIT = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -38,15 +34,22 @@ class Audit:
     """A net, what is measured of it, and the images that it is shown."""
 
     subject: Subject
-    wanted: Wanted
+    wanted: Wanted | Explored
     shown: Mapping[str, Source]
     """As `shown.shown` gives them."""
     seeds: Seeds
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """What else the values are a function of: plain JSON."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Sorted."""
         return self.wanted.recipe.chosen
+
+    @property
+    def parts(self) -> Parts:
+        """What was measured before, and where more is kept."""
+        return Parts(self.subject.named.folder / f"{self.wanted.kind}-work", self.head)
 
     @cached_property
     def answers(self) -> Answered:
@@ -60,7 +63,7 @@ class Audit:
         Raises:
             UsageError: a value of the wrong kind.
         """
-        tables = self.wanted.recipe.metrics
+        tables = self.wanted.tables
         return {name: self._checked(name, tables.get(name, {})) for name in self.metrics}
 
     def _checked(self, name: str, table: Mapping[str, Any]) -> Any:
@@ -83,7 +86,7 @@ class Audit:
     @cached_property
     def net(self) -> Specimen:
         """The net itself, in evaluation mode."""
-        subject, folder = self.subject, self.subject.run.folder
+        subject, folder = self.subject, self.subject.named.folder
         own = {name: self.shown[name].images() for name in ("train", "val", "test") if name in self.shown}
         sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.safetensors"))}
         return Specimen(
@@ -91,101 +94,105 @@ class Audit:
             own["test"].scaling, sizes, lambda: self.answers.poll(), subject.setting.bench.reporter,
         )  # fmt: skip
 
-    def path(self, name: str) -> Any:
-        """Where the part of the metric `name` lies once it is measured."""
-        words = fingerprint(to_record(_words(self.head(name))))
-        return self.subject.run.folder / WORK / f"{name}-{words}.zarr.zip"
+    @cached_property
+    def history(self) -> History | None:
+        """What was kept along its training; None: there was none."""
+        run = self.subject.named.run
+        return None if run is None else history_of(run)
 
     def head(self, *names: str) -> Report:
         """A report of these metrics, or all, without values."""
-        manifest, setting = self.subject.run.manifest, self.subject.setting
-        metrics = names or self.metrics
-        spec = self.wanted.recipe.audit.model_dump(mode="json", include={"images"})
+        setting, metrics = self.subject.setting, names or self.metrics
         return Report(
-            kind="audit",
-            subject=Audited(
-                run_id=manifest.run_id,
-                ticket=manifest.ticket,
-                level=manifest.level,
-                weights=manifest.weights.digest,
-                status=manifest.status,
-            ),
+            kind=self.wanted.kind,
+            subject=self.subject.said,
             data=ReportData(name=setting.base_name, fingerprint=setting.data.fingerprint),
             seeds={"root": self.seeds.root, **self.seeds.override},
             env={"ticketctl": __version__, **versions(), **setting.bench.place.describe(), **flags()},
             recipe={
                 "metrics": list(metrics),
                 "keys": {name: self.keys[name] for name in metrics},
-                "audit": spec,
+                self.wanted.kind: self.wanted.spec,
                 "own": {name: digest for name, digest in self.own.items() if name in _needs(metrics)},
                 "code": code(setting.recipe.model.name, metrics),
                 "sets": self.answers.described(self.answers.of(_needs(metrics))),
+                **self.beside,
             },
             metrics=(),
         )
 
 
-def audit(asked: Audit) -> Report:
-    """The report of a run, written into its folder; what was measured before, under the same words, is taken as it is.
+def audit(asked: Audit, turn: str = "") -> Report:
+    """The report of a net, written into its folder; what was measured before, under the same words, is taken as it is.
+
+    Args:
+        asked: the net, and what is measured of it.
+        turn: which of several nets it is, for people: "[2/7] ".
 
     Raises:
         LockedError, StoppedError, UsageError, ResourceError: as their names say.
+        RuntimeError: a bug of a metric; names it. The metrics that were done before are kept.
     """
-    folder, reporter = asked.subject.run.folder, asked.subject.setting.bench.reporter
-    with locked(folder / WORK):
-        for beside in (FOLDER, REPORTS):  # the lock sweeps its own folder alone
-            sweep_temporaries(folder / beside)
+    folder, reporter, store = asked.subject.named.folder, asked.subject.setting.bench.reporter, asked.parts
+    with locked(store.folder):
+        sweep_temporaries(folder / REPORTS, f"{asked.wanted.kind}-")  # the lock sweeps its own folder alone
+        if asked.wanted.kind == "audit":  # others ask for no answers
+            sweep_temporaries(folder / FOLDER)
         parts = parts_there(asked)
         seconds = time_of(asked, parts)
         meter = Meter(reporter, seconds, asked.subject.setting.poll)
+        label, kind = asked.subject.named.label, asked.wanted.kind
         if seconds:
-            reporter.note(f"audit of {folder}: {len(seconds)} metrics, {told(seconds)}")
+            many = f"{len(seconds)} metric{'' if len(seconds) == 1 else 's'}"
+            reporter.note(f"{turn}{kind} of {label}: {many}, {told(seconds)}")
+        else:
+            reporter.note(f"{turn}{kind} of {label}: measured before")
         asked.answers.poll = meter.tick
         for number, name in enumerate(asked.metrics, start=1):
             if name in parts:
                 continue
             asked.subject.setting.poll()
-            meter.begin(name, f"[{number}/{len(asked.metrics)}] {name}")
-            parts[name] = _ask(asked, name)
-            write_atomic(asked.path(name), encode_report(parts[name]))
+            of = f"[{number}/{len(asked.metrics)}] " if len(asked.metrics) > 1 else ""
+            meter.begin(name, f"{of}{name}")
+            with _named(asked, name):
+                parts[name] = _ask(asked, name)
+                part = encode_report(parts[name])
+            store.keep(name, part)
             meter.end()
-        data = encode_report(_joined(asked.head(), [parts[name] for name in asked.metrics]))
-        found = decode_report(data, where="the new report")
-        make_folder(folder / REPORTS)
-        write_atomic(folder / found.file_name, data)
-    return found
+        return written(folder, joined(asked.head(), [parts[name] for name in asked.metrics]))
 
 
 def time_of(asked: Audit, there: Mapping[str, Report]) -> dict[str, float]:
     """Seconds that each metric takes which is not `there`, about."""
     left = {name: asked.params[name] for name in asked.metrics if name not in there}
-    return due(left, asked.answers, asked.net) if left else {}
+    return due(left, asked.answers, asked.net, asked.history) if left else {}
 
 
 def parts_there(asked: Audit) -> dict[str, Report]:
-    """What was measured before, under the same words."""
-    return {name: part for name in asked.metrics if (part := _kept(asked, name)) is not None}
-
-
-def _kept(asked: Audit, name: str) -> Report | None:
-    path, words = asked.path(name), to_record(_words(asked.head(name)))
-    with suppress(ArtifactError):  # none is there, or a damaged one
-        part = decode_report(read_bytes(path, limit=LIMIT), where=str(path))
-        if _words(part) == words and asked.answers.has(part.sources):
-            return part
-    return None
-
-
-def _words(head: Report) -> dict[str, Any]:
-    """What a measurement is a function of."""
-    return {
-        "subject": head.subject.model_dump(mode="json"), "data": head.data.model_dump(mode="json"),
-        "seeds": dict(head.seeds), "env": dict(head.env), "recipe": dict(head.recipe),
-    }  # fmt: skip
+    """What was measured before, under the same words, of answers that are still there."""
+    store = asked.parts
+    found = {name: part for name in asked.metrics if (part := store.kept(name)) is not None}
+    return {name: part for name, part in found.items() if asked.answers.has(part.sources)}
 
 
 def _needs(metrics: Sequence[str]) -> list[str]:
     return sorted({need for name in metrics for need in plugins.load("metrics", name).NEEDS})
+
+
+@contextmanager
+def _named(asked: Audit, name: str) -> Iterator[None]:
+    """What a metric raises that it should not is told with its name, and how to do without it."""
+    try:
+        yield
+    except (TicketctlError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        others = ",".join(other for other in asked.metrics if other != name)
+        way = f"; all but it: --metrics {others}" if others else ""
+        raise RuntimeError(
+            f"metric {name} of {asked.subject.named.label}: {type(error).__name__}: {error}; "
+            f"what was measured before it is kept{way}"
+        ) from error
 
 
 def _ask(asked: Audit, name: str) -> Report:
@@ -194,30 +201,32 @@ def _ask(asked: Audit, name: str) -> Report:
     sets = answers.of(module.NEEDS)
     reason = asked.wanted.missing.get(name, "") or _lacking(module.NEEDS, sets)
     if reason:
-        return replace(head, metrics=(_without(name, "absent", reason),))
-    odd = _not_finite(answers, ["test"] if "net" in module.NEEDS else sets)
+        return replace(head, metrics=(without(name, "absent", reason),))
+    odd = _odd(asked, module.NEEDS, sets)
     if odd:
-        return replace(head, metrics=(_without(name, "nan", odd),), sources=dict(answers.sources))
+        return replace(head, metrics=(without(name, "nan", odd),), sources=dict(answers.sources))
     net = asked.net if "net" in module.NEEDS else None
+    history = asked.history if "history" in module.NEEDS else None
     try:
-        exam = Exam(answers, sets, asked.seeds, net, lambda: answers.poll())
+        exam = Exam(answers, sets, asked.seeds, net, lambda: answers.poll(), history)
         found: Measurement = module.measure(exam, params=asked.params[name])
     except Absent as absent:
-        return replace(head, metrics=(_without(name, "absent", str(absent)),))
-    return replace(
-        head, metrics=_rows(name, module.BETTER, found), sources=dict(answers.sources),
-        arrays={f"{name}/{key}": array for key, array in found.arrays.items()},
-    )  # fmt: skip
+        return replace(head, metrics=(without(name, "absent", str(absent)),))
+    return replace(measured(head, name, module.BETTER, found), sources=dict(answers.sources))
+
+
+def _odd(asked: Audit, needs: Sequence[str], sets: Sequence[str]) -> str:
+    """Why the net has nothing to measure, or ""."""
+    if asked.wanted.kind == "audit":
+        return _not_finite(asked.answers, ["test"] if "net" in needs else sets)
+    finite = all(bool(weight.isfinite().all()) for weight in asked.subject.setting.bench.model.parameters())
+    return "" if finite or "net" not in needs else "the net has weights that are not finite"
 
 
 def _lacking(needs: Sequence[str], sets: Sequence[str]) -> str:
-    there = {"net", *(name.partition("/")[0] for name in sets)}
+    there = {"net", "history", *(name.partition("/")[0] for name in sets)}
     missing = [need for need in needs if need not in there]
     return f"there are no {missing[0]} images" if missing else ""
-
-
-def _without(name: str, status: Any, reason: str) -> MetricRow:
-    return MetricRow(name, name, "none", None, None, 0, status, reason)
 
 
 def _not_finite(answers: Answered, sets: Sequence[str]) -> str:
@@ -227,28 +236,3 @@ def _not_finite(answers: Answered, sets: Sequence[str]) -> str:
         if bad:
             return f"{bad} of {answers.shown[name].count} images of {name} have logits that are not finite"
     return ""
-
-
-def _rows(metric: str, better: Mapping[str, str], found: Measurement) -> tuple[MetricRow, ...]:
-    rows = []
-    for name, one in found.values.items():
-        # mypy takes it for any text; the suite of metrics sees to what stands in BETTER
-        way = next((better[key] for key in (name, name.partition(".")[0]) if key in better), "none")
-        sound = isfinite(one.value)
-        error = one.error if one.error is not None and isfinite(one.error) else None
-        rows.append(
-            MetricRow(
-                name, metric, way, one.value if sound else None, error if sound else None, one.n,  # type: ignore[arg-type]
-                "done" if sound else "nan", "" if sound else f"came out as {one.value}", found.protocol,
-            )
-        )  # fmt: skip
-    return tuple(rows)
-
-
-def _joined(head: Report, parts: Sequence[Report]) -> Report:
-    return replace(
-        head,
-        metrics=tuple(row for part in parts for row in part.metrics),
-        sources={key: digest for part in parts for key, digest in part.sources.items()},
-        arrays={key: array for part in parts for key, array in part.arrays.items()},
-    )

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.report import Report
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.plugins import defaults, plugins
+from ticketctl.plugins import plugins
 from ticketctl.recipe_audit import AuditRecipe, parse_audit
 from ticketctl.recipe_files import read_recipe
-from ticketctl.stages.measured import AUDITED, needs_audit
+from ticketctl.stages.measured import AUDITED, EXPLORED, needs_audit
 from ticketctl.stages.papers import Cell
-from ticketctl.stages.recorded import same
+from ticketctl.stages.report_wants import check_explored, keys_unlike, table, unlike
 from ticketctl.stages.verdict_values import EXTRA, MODULES, STANDARD
 
 MCE, CORRUPTION, OOD = "mce", MODULES["mce"], MODULES["auroc"]
 UNNAMED = ("sparsity", "train")
 """How rows begin that are called neither after their metric nor in its literals: those of cost and of gap."""
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -33,23 +30,20 @@ class Wants:
     """Of the recipe."""
     recipe: AuditRecipe
 
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The metrics that it asks."""
+        return self.recipe.chosen
+
     def difference(self, report: Report, module: str) -> str:
         """In what the report of the metric `module` was taken otherwise, or ""."""
-        own = table(table(report.recipe.get("keys")).get(module))
-        if module not in table(report.recipe.get("keys")):
-            return f"{module} was not measured"
-        for key, value in _keys(module, self.recipe).items():
-            told = own.get(key)
-            alike = told == value or same(str(told), str(value))
-            if not alike and not _DIGEST.fullmatch(str(told)):  # what a path leads to has no name
-                return f"metrics.{module}.{key} {told} instead of {value}"
-        images, wanted = table(report.recipe.get("audit")).get("images"), self.recipe.audit.images
-        if images != wanted:
-            return f"audit.images {_all(images)} instead of {_all(wanted)}"
+        told = {"images": table(report.recipe.get("audit")).get("images")}
+        said = keys_unlike(report, "metrics", module, self.recipe.metrics.get(module, {}))
+        said = said or unlike(told, {"images": self.recipe.audit.images}, "audit")
         shown = table(report.recipe.get("sets"))
-        if module == CORRUPTION:
-            return self._corrupted(shown)
-        return self._outside(shown) if module == OOD else ""
+        if said or module not in (CORRUPTION, OOD):
+            return said
+        return self._corrupted(shown) if module == CORRUPTION else self._outside(shown)
 
     def _outside(self, shown: Mapping[str, Any]) -> str:
         """Of the sets that no class of the net has."""
@@ -89,32 +83,17 @@ def _wants(name: str) -> Wants:
     return Wants(name, parse_audit(read_recipe(name), where=name))
 
 
-def _keys(module: str, recipe: AuditRecipe) -> Mapping[str, Any]:
-    """All keys of a metric whose values are known without importing it, as reports have them."""
-    found: Mapping[str, Any] = to_record({**_defaults(module), **recipe.metrics.get(module, {})})
-    return found
-
-
-def table(value: object) -> Mapping[str, Any]:
-    """The value, if it is a table, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def _all(images: object) -> str:
-    return "all" if images is None else str(images)
-
-
-@cache
-def _defaults(module: str) -> Mapping[str, Any]:
-    return defaults("metrics", module)
-
-
 def check_audit(cell: Cell) -> None:
     """Refuse a row of a report that no audit under the cell's recipe has.
 
     Raises:
         UsageError: no such recipe, or a row that nothing measures, or that another metric than the recipe's does.
     """
+    if cell.reading is not None and cell.reading.kind in EXPLORED:
+        try:
+            check_explored(cell.metric, cell.reading)
+        except UsageError as error:
+            raise UsageError(f"row {cell.row!r}: {error}") from None
     if cell.audit is None or not needs_audit(cell.metric):
         return
     try:

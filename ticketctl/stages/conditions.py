@@ -43,17 +43,17 @@ def own_images(images: Mapping[str, Images]) -> dict[str, str]:
     return found
 
 
-def code(model: str, metrics: Sequence[str]) -> dict[str, str]:
-    """Of code that is not ours a version: of packages that metrics import, and digests of somebody's own modules."""
+def code(model: str, names: Sequence[str], kind: str = "metrics") -> dict[str, str]:
+    """Of code that is not ours a version: of packages that plug-ins import, and digests of somebody's own modules."""
     found = {}
     if plugins.is_own("nets", model):
         found[f"net {model}"] = _digest_of(model.partition(":")[0])
-    for name in metrics:
-        plugin = plugins.plugins("metrics")[name]
+    for name in names:
+        plugin = plugins.plugins(kind)[name]
         if not plugin.module.startswith("ticketctl."):
-            found[f"metric {name}"] = _digest_of(plugin.module)
+            found[f"{kind.removesuffix('s')} {name}"] = _digest_of(plugin.module)
         for package in plugin.literals.get("IMPORTS", ()):
-            found[package] = _version_of(package)
+            found[package] = version_of(package)
     return found
 
 
@@ -64,7 +64,7 @@ def _digest_of(module: str) -> str:
 
 
 @cache
-def _version_of(package: str) -> str:
+def version_of(package: str) -> str:
     """Of what is imported under this name, "" where it is not here."""
     names = packages_distributions().get(package, ())
     return version(names[0]) if names else ""

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 
 from ticketctl import plugins
+from ticketctl.nets.blocks import blocks_of
 from ticketctl.progress import Reporter
 from ticketctl.stages.answered import Answered
+from ticketctl.train.exam import History
+from ticketctl.train.features import Tap, widths_of
 from ticketctl.train.specimen import Specimen
 
 LAP = 0.3
@@ -43,17 +46,22 @@ def _pass(net: Specimen, pixels: torch.Tensor) -> None:
         torch.cuda.synchronize(net.device)
 
 
-def due(params: Mapping[str, Any], answers: Answered, net: Specimen) -> dict[str, float]:
+def due(
+    params: Mapping[str, Any], answers: Answered, net: Specimen, history: History | None = None
+) -> dict[str, float]:
     """Seconds that each metric takes, about.
 
     Args:
         params: of each metric that is still to be measured, in that order.
         answers: sets that were answered before cost nothing.
         net: timed for a moment.
+        history: of its training, if it was trained; metrics are told its kept states as `epochs`.
     """
     sizes = {name: source.count for name, source in answers.shown.items()}
+    sizes["epochs"] = len(history.epochs) if history else 0
     high, wide = net.images["test"].size
     rate, seen, found = passes_a_second(net), set[str](), {}
+    sizes |= {"rate": max(1, round(min(rate, 1e12))), "classes": net.classes, "features": _features(net)}
     for metric, values in params.items():
         module = plugins.load("metrics", metric)
         new = {name for name in answers.of(module.NEEDS) if name not in seen and not answers.there(name)}
@@ -64,6 +72,12 @@ def due(params: Mapping[str, Any], answers: Answered, net: Specimen) -> dict[str
         beside = BESIDE + (0 if price else sizes["test"] * (RESAMPLED + RESAMPLED_CLASS * net.classes))
         found[metric] = beside + passes / rate + CORRUPTED * made * high * wide / 32**2
     return found
+
+
+def _features(net: Specimen) -> int:
+    """Numbers that its blocks give out together, averaged over positions; 0 of a net without blocks."""
+    taps = [Tap.behind(block) for block in blocks_of(net.model)]
+    return sum(widths_of(net, taps)) if taps else 0
 
 
 def told(seconds: Mapping[str, float]) -> str:

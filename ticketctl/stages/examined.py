@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ticketctl.artifacts.report_models import Kind
 from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.workspace import resolve, resolve_run
 from ticketctl.errors import MissingExtraError, UsageError
@@ -29,6 +30,21 @@ class Wanted:
     """Whether somebody named the metrics, rather than all being meant."""
     sets: Mapping[str, Any]
     """Of the run's own recipe: `data.name` and `model.name`."""
+
+    @property
+    def kind(self) -> Kind:
+        """Of the reports."""
+        return "audit"
+
+    @property
+    def tables(self) -> Mapping[str, Mapping[str, Any]]:
+        """The keys of single metrics."""
+        return self.recipe.metrics
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What of the audit's own table every value depends on."""
+        return self.recipe.audit.model_dump(mode="json", include={"images"})
 
     @property
     def needs(self) -> set[str]:

@@ -27,6 +27,7 @@ def check_fit(ticket: Ticket, recipe: Recipe) -> None:
     form, arch = form_of(recipe.data.name), ticket.manifest.arch
     if form is None:
         return
+    form = (recipe.data.form or form[0], form[1])
     drawn = ModelSpec.model_validate(drawn_tables(ticket)["model"])
     same_net = drawn.model_copy(update={"init": recipe.model.init}) == recipe.model
     if same_net and form == ((arch.in_chans, *arch.size), arch.num_classes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +56,8 @@ class Samples:
         return found if self.index is None else {**found, "images": labels_digest(self.index)}
 
     def split(self, own: Split) -> Split:
-        """The data set's training images with the labels that a training is given."""
-        return own if self.labels is None else Split(own.images, self.labels.given)
+        """The data set's training images with the labels that a training is given; its own are there as `clean`."""
+        return own if self.labels is None else replace(own, labels=self.labels.given, clean=self.labels.clean)
 
 
 def settled_noise(recipe: Recipe, data: DataSet) -> Recipe:

@@ -228,14 +228,14 @@ def _kwargs(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _load(recipe: Recipe, around: Surroundings) -> DataSet:
-    options = {"size": recipe.data.size} if recipe.data.size else {}
     return load(
         recipe.data.name,
         cache=around.cache,
         folder=around.data_dir,
         offline=around.offline,
         reporter=Attentive(around.reporter, lambda: poll(around.stop)),
-        options=options,
+        options={"size": recipe.data.size} if recipe.data.size else {},
+        form=recipe.data.form,
     )
 
 

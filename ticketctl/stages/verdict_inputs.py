@@ -63,7 +63,6 @@ class Net:
 
     name: str
     ladder: str
-    level: int
     density: str
     pairs: Sequence[Pair]
     left_out: Sequence[tuple[int, int]] = ()

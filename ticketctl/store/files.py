@@ -151,14 +151,17 @@ def make_folder(folder: Path) -> None:
         raise ResourceError(f"{folder}: cannot be made: {error.strerror}") from None
 
 
-def sweep_temporaries(folder: Path) -> int:
-    """Remove what a killed writer left below `folder`; the caller holds its lock. Returns how many there were."""
+def sweep_temporaries(folder: Path, begin: str = "") -> int:
+    """Remove what a killed writer left below `folder`; the caller holds its lock. Returns how many there were.
+
+    In a folder that several kinds of writers share, each with a lock of its own, `begin` is how its files' names begin.
+    """
     swept = 0
     for place, folders, files in os.walk(folder):
         # a folder with a lock of its own belongs to another writer
         folders[:] = [name for name in folders if not (Path(place) / name / ".lock").exists()]
         for name in files:
-            if name.startswith(TEMPORARY):
+            if name.startswith(f"{TEMPORARY}{begin}"):
                 (Path(place) / name).unlink(missing_ok=True)
                 swept += 1
     return swept

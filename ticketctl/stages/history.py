@@ -1,0 +1,75 @@
+"""What a run kept along its training, as metrics see it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ticketctl.artifacts.run import MANIFEST as RUN
+from ticketctl.artifacts.run import Run, open_run
+from ticketctl.artifacts.series import Series
+from ticketctl.artifacts.ticket import MANIFEST, open_ticket
+from ticketctl.stages.subjects import ticket_beside
+from ticketctl.train.exam import History
+from ticketctl.train.state import State
+
+RECORDED = "right.pruned"
+"""In the record of a draw by art: uint8 [T, ceil(N / 8)], bits in little order."""
+_STATE = re.compile(r"epoch-(\d+)")
+
+
+def history_of(run: Run) -> History:
+    """Its series, the correct bits of its training images, and the weights of `keep.epochs`, read where asked for; and
+    what the draw of its ticket wrote down, if the run is the draw's own.
+
+    Raises:
+        ArtifactError: the series, or the ticket, is damaged.
+    """
+    series = run.series()
+    epochs = tuple(sorted(int(found[1]) for found in map(_STATE.fullmatch, _names(run)) if found))
+    rows: dict[str, NDArray[np.float64]] = {}
+    if series is not None:
+        rows = dict(zip(series.columns, series.scalars.astype(np.float64).T, strict=True))
+        rows["epoch"] = series.epoch.astype(np.float64)
+    return History(rows, epochs, partial(_weights, run), _correct(series), _pruned(run, series))
+
+
+def _pruned(run: Run, series: Series | None) -> NDArray[np.bool_] | None:
+    """What the draw of its ticket wrote down of the training images, where this is the draw's own training.
+
+    Under other seeds, with tweaks or another recipe a spend is another training: what a mask was taken from is the
+    draw's past, not that of every net which is trained under it.
+    """
+    place = ticket_beside(run.folder)
+    own = place.parent / "levels" / str(run.manifest.level)
+    if (
+        series is None
+        or series.samples is None
+        or not ((place / MANIFEST).is_file() and (own / RUN).is_file())
+    ):
+        return None
+    ticket, drawn = open_ticket(place), open_run(own).manifest
+    same = drawn.ticket == ticket.manifest.ticket_id and drawn.training_id == run.manifest.training_id
+    found = (ticket.record() or {}).get(RECORDED) if same and ticket.has("record") else None
+    if found is None or found.array().shape[1] != -(-series.samples // 8):
+        return None
+    return np.unpackbits(found.array(), axis=1, count=series.samples, bitorder="little").astype(bool)
+
+
+def _names(run: Run) -> list[str]:
+    return [state.name for state in run.manifest.states]
+
+
+def _weights(run: Run, epoch: int) -> Mapping[str, Any]:
+    return State.from_tensors(run.state(f"epoch-{epoch}"), 0).weights
+
+
+def _correct(series: Series | None) -> NDArray[np.bool_] | None:
+    if series is None or series.correct_bits is None or series.samples is None:
+        return None
+    return np.unpackbits(series.correct_bits, axis=1, count=series.samples, bitorder="little").astype(bool)
