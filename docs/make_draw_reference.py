@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "draws.md"
 TWEAKS = ROOT / "docs" / "tweaks.md"
 METRICS = ROOT / "docs" / "metrics.md"
+CURVES = ROOT / "docs" / "curves.md"
 FOLDER = ROOT / "docs" / "draws"
 
 COLUMNS = {
@@ -130,17 +131,34 @@ METRIC_HEAD = """\
 
 <!-- Written by docs/make_draw_reference.py from the modules in ticketctl/metrics; do not edit. -->
 
-What `ticketctl audit` measures of a trained net ([audit a run](how-to/audit-a-run.md)). Each metric is a module; it
-gives one value or several, each with its standard error where it has one, and how many examples it was taken over.
+What `ticketctl audit` measures of a trained net ([audit a run](how-to/audit-a-run.md)), `ticketctl probe` of a trained
+or untrained one ([probe a ticket](how-to/probe-a-ticket.md)), and `ticketctl transfer` on other data ([transfer a
+ticket](how-to/transfer-a-ticket.md)). Each metric is a module; it gives one value or several, each with its standard
+error where it has one, and how many examples it was taken over.
 `ticketctl list metrics NAME` prints a section of this page.
 
 A key stands in a table of its own, `[metrics.lime]` in a recipe, `--set metrics.lime.images=50` on the command line.
 
 * **Data.** What the net is shown: its own `train` (unaugmented), `val` and `test` images, others that no class of it
-  has, corrupted ones.
+  has, corrupted ones; or what its run kept along the training.
 * **Verdict.** The values by which LTH-PASS judges a ticket against its dense net (paper 004).
 * **Extra.** What has to be installed beside the default: `pip install 'ticketctl[audit]'`. Without it the metric is in
   the report as absent, with the reason; named by `--metrics` it is refused before anything is measured.
+
+"""
+
+CURVE_HEAD = """\
+# Curves
+
+<!-- Written by docs/make_draw_reference.py from the modules in ticketctl/curves; do not edit. -->
+
+What `ticketctl interpolate` measures between trained nets, or about one ([interpolate](how-to/interpolate.md)). Each
+curve is a module; it gives one value or several, with standard errors, and in the report the arrays to draw it from.
+`ticketctl list curves NAME` prints a section of this page.
+
+A key stands in a table of its own, `[curves.line]` in a recipe, `--set curves.line.alphas=101` on the command line.
+
+* **Nets.** How many it takes. Curves about one net and curves between two are asked for in two commands.
 
 """
 
@@ -171,7 +189,7 @@ def pages() -> dict[Path, str]:
     table += [_row(found) for found in ours.values()]
     rows = "\n".join(["## The methods", "", *table, ""])
     found = {FOLDER / f"{name}.md": _page(found) for name, found in ours.items()}
-    return {PAGE: HEAD + rows + TAIL, TWEAKS: _tweaks(), METRICS: _metrics(), **found}
+    return {PAGE: HEAD + rows + TAIL, TWEAKS: _tweaks(), METRICS: _metrics(), CURVES: _curves(), **found}
 
 
 def _tweaks() -> str:
@@ -190,16 +208,32 @@ def _tweaks() -> str:
 
 def _metrics() -> str:
     ours = [found for found in plugins("metrics").values() if found.module.startswith("ticketctl.")]
-    table = ["| metric | data | cost | verdict | extra | what it is |", "|---|---|---|---|---|---|"]
+    heads = ["metric", "command", "data", "cost", "verdict", "extra", "what it is"]
+    table = [_line(heads), "|---" * len(heads) + "|"]
     for each in ours:
         verdict = ", ".join(f"`{name}`" for name in each.literals.get("VERDICT", ()))
-        cells = [each.facts["data"], each.facts["cost"], verdict, each.literals.get("EXTRA", "")]
+        command = each.literals.get("COMMAND", "audit")
+        cells = [command, each.facts["data"], each.facts["cost"], verdict, each.literals.get("EXTRA", "")]
         table.append(_line([f"[`{each.name}`](#{each.name})", *cells, each.help]))
     parts = ["\n".join(table)]
     for each in ours:
         text = describe("metrics", each.name).partition("\n\nFacts:")[0]
         parts += [f"## {each.name}", text, *_keys(each, "metrics"), *_directions(each)]
     return METRIC_HEAD + "\n\n".join(parts) + "\n"
+
+
+def _curves() -> str:
+    ours = [found for found in plugins("curves").values() if found.module.startswith("ticketctl.")]
+    table = ["| curve | nets | cost | what it is |", "|---|---|---|---|"]
+    table += [
+        _line([f"[`{each.name}`](#{each.name})", each.facts["nets"], each.facts["cost"], each.help])
+        for each in ours
+    ]
+    parts = ["\n".join(table)]
+    for each in ours:
+        text = describe("curves", each.name).partition("\n\nFacts:")[0]
+        parts += [f"## {each.name}", text, *_keys(each, "curves"), *_directions(each)]
+    return CURVE_HEAD + "\n\n".join(parts) + "\n"
 
 
 def _directions(found: Plugin) -> Iterator[str]:

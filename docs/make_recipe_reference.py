@@ -15,7 +15,14 @@ from ticketctl.plugins import describe, plugins
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "recipes-keys.md"
-SOURCES = [ROOT / "ticketctl" / name for name in ("recipe.py", "recipe_data.py")]
+SOURCES = [
+    ROOT / "ticketctl" / f"{name}.py" for name in ("recipe", "recipe_data", "recipe_audit", "recipe_explore")
+]
+MEASURING = {
+    "audit": "AuditSpec", "verdict": "VerdictSpec", "probe": "ProbeSpec", "transfer": "TransferSpec",
+    "interpolate": "InterpolateSpec", "onset": "OnsetSpec",
+}  # fmt: skip
+"""Tables of recipes that measure, and train nothing."""
 
 HEAD = """\
 # Recipe keys
@@ -29,6 +36,15 @@ single tweaks: [tweaks](../tweaks.md).
 
 A *point* in a training is written `2ep` (epochs), `1000it` (optimizer steps), `18%` (of the training, rounded up to a
 whole epoch) or `0`. An *exact number* is a decimal or a fraction, `"0.2"` or `"1/5"`: it is never rounded to binary.
+"""
+
+MEASURED = """\
+
+# Recipes that measure
+
+Those of `audit`, `probe`, `transfer` and `interpolate` have the tables below instead, each command its own; an onset
+trains, by `[train]` and `[data]` of its net. The keys of single measures stand in `[metrics.NAME]`
+([metrics](../metrics.md)) and `[curves.NAME]` ([curves](../curves.md)).
 """
 
 POINTS = {"milestones", "warmup", "rewind"}
@@ -63,6 +79,7 @@ def page() -> str:
     for key in tables:
         lines += _section(classes, key.name, _class_of(key))
     lines.append(_methods())
+    lines += [MEASURED, *(line for name, kind in MEASURING.items() for line in _section(classes, name, kind))]
     return "\n".join(part for part in lines if part is not None).replace("\n\n\n", "\n\n")
 
 
@@ -102,6 +119,8 @@ def _kind(node: ast.expr) -> str:
     match node:
         case ast.BinOp(left=left, right=ast.Constant(value=None)):
             return f"{_kind(left)}; or none"
+        case ast.BinOp(left=left, right=right):
+            return f"{_kind(left)}, or a {_kind(right)}"
         case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=choices)):
             return ", ".join(f"`{ast.literal_eval(choice)}`" for choice in choices)
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[kind, ast.Call() as call])):
