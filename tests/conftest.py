@@ -39,12 +39,9 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
     finally:
         gc.collect()
-        gc.freeze()
+        gc.freeze()  # for good: pytest looks for garbage ten times before it ends
+        gc.set_threshold(10_000, 20, 20)  # what a test leaves is small
         gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -113,6 +110,15 @@ def _nobody_pulls_the_plug() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _timed_at_a_glance() -> None:
+    """The timing of nets took more than all trainings together. Tests without torch do not import it."""
+    if "torch" in sys.modules:
+        from tests.glance import glance
+
+        glance()
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,12 @@ def table_names() -> list[str]:
     return [name for name in _shipped() if _is_table(name)]
 
 
-def _shipped() -> list[str]:
+@cache
+def _shipped() -> tuple[str, ...]:
+    """Walked once: a table of a paper asks for every cell, and no file comes while the program runs."""
     shipped = room("recipes")
-    return sorted(path.relative_to(shipped).with_suffix("").as_posix() for path in shipped.rglob("*.toml"))
+    names = (path.relative_to(shipped).with_suffix("").as_posix() for path in shipped.rglob("*.toml"))
+    return tuple(sorted(names))
 
 
 def _is_table(name: str) -> bool:

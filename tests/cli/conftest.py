@@ -10,10 +10,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+import typer
 
 from ticketctl.cli.app import app, guarded
 
@@ -61,6 +64,9 @@ class Answer:
 
 Program = Callable[..., Answer]
 
+built = cache(typer.main.get_command)
+"""typer would look through all commands' options again for every line that is typed."""
+
 
 def ask(folder: Path, *words: str) -> Answer:
     """The answer to `ticketctl WORDS`, typed in `folder`."""
@@ -68,7 +74,12 @@ def ask(folder: Path, *words: str) -> Answer:
     out, err, argv = io.StringIO(), io.StringIO(), sys.argv
     sys.argv = ["ticketctl", *words]
     try:
-        with chdir(folder), redirect_stdout(out), redirect_stderr(err):
+        with (
+            chdir(folder),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            patch.object(typer.main, "get_command", built),
+        ):
             code = guarded(app)
     finally:
         sys.argv = argv

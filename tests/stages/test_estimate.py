@@ -136,6 +136,7 @@ def test_all_nets_share_a_few_seconds(
         return Speed(1.0, 1.0)
 
     monkeypatch.setattr(estimate, "speed_of", timed)
+    monkeypatch.setattr(estimate, "ENOUGH", ENOUGH)  # tests glance: tests.glance
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     watch = Watch(tiny.Heard(), 2, 5.0)
     found = [watch.speed(net, setting) for net in ("one", "one", "two", "two")]

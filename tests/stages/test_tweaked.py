@@ -15,10 +15,10 @@ from tests.stages import tiny
 from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.errors import UsageError
+from ticketctl.figures.paired import paired, quantile
 from ticketctl.masks.mask import Mask
 from ticketctl.stages.beginning import momentum
 from ticketctl.stages.compare import grouped
-from ticketctl.stages.paired import paired, quantile
 from ticketctl.stages.papers import tweaks_of
 from ticketctl.stages.setting import prepare, seeds_of
 from ticketctl.stages.spent import TWEAKED, table
@@ -30,8 +30,8 @@ from ticketctl.train.state import State
 
 CONV = {
     "model": {"name": "resnet20s", "widths": [2, 2, 2, 2]},
-    "data": {"name": "digits", "validation": "last:200", "augment": "none"},
-    "train": {"epochs": 2, "batch": 256, "lr": 0.05, "momentum": 0.9, "threads": 1, "precision": "f32"},
+    "data": {"name": "digits", "validation": "last:200", "augment": "none", "subset": {"fraction": 0.4}},
+    "train": {"epochs": 2, "batch": 100, "lr": 0.05, "momentum": 0.9, "threads": 1, "precision": "f32"},
     "draw": {"method": "imp", "rounds": 3, "rate": "1/4"},
 }
 
