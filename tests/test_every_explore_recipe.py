@@ -10,7 +10,8 @@ import pytest
 from tests.every import every
 from ticketctl.errors import UsageError
 from ticketctl.plugins import load, metrics_of, plugins
-from ticketctl.recipe_explore import RECIPES, Explore, parse_explore
+from ticketctl.recipe_base import Measuring
+from ticketctl.recipe_explore import RECIPES, parse_explore
 from ticketctl.recipe_files import read_recipe, recipe_names
 from ticketctl.shipped import room
 from ticketctl.stages.between import least_ends
@@ -20,7 +21,7 @@ from ticketctl.tomltext import toml_text
 ALL = [name for name in recipe_names() if name.partition("/")[0] in RECIPES]
 
 
-def parsed(name: str) -> Explore:
+def parsed(name: str) -> Measuring:
     return parse_explore(name.partition("/")[0], read_recipe(name), where=name)
 
 

@@ -112,6 +112,8 @@ def parsed(*layers: Mapping[str, Any]) -> Recipe:
         ({"data": {"mean": ["x"]}}, "data.mean: must be a number, not 'x'"),
         ({"data": {"size": "big"}}, "data.size: must be a whole number, not 'big'"),
         ({"keep": {"epochs": 3}}, "keep.epochs: must be a list, as [3], not 3"),
+        ({"keep": {"epochs": True}}, "keep.epochs: must be a list, as […], not true"),
+        ({"spend": {"tweaks": "['skip', 'é']"}}, """must be a list, as ["skip", "é"], not"""),
         ({"train": {"milestones": "80ep"}}, """train.milestones: must be a list, as ["80ep"], not '80ep'"""),
         ({"train": {"lr": float("nan")}}, "train.lr: must be a finite number, not nan"),
         ({"train": {"momentum": 1}}, "train.momentum: must be below 1, not 1"),

@@ -1,9 +1,9 @@
 """Plug-ins are modules found by their file name. Listing them reads their source and imports nothing.
 
-A kind (`draws`, `tweaks`, `metrics`, `curves`, `nets`, `data`) is a folder of the package plus the entry-point group
-`ticketctl.<kind>`. A draw, tweak, metric or curve is one module and answers to its file name with dashes. A net or data
-module serves several names, listed in a literal dictionary `NAMES` that gives each its one-line help. The others say
-more of itself in literal constants, `FACTS` and others. Built-ins win a clash of names.
+A kind (`draws`, `tweaks`, `metrics`, `curves`, `figures`, `nets`, `data`) is a folder of the package plus the
+entry-point group `ticketctl.<kind>`. A draw, tweak, metric, curve or figure is one module and answers to its file name
+with dashes. A net or data module serves several names, listed in a literal dictionary `NAMES` that gives each its
+one-line help. The others say more of itself in literal constants, `FACTS` and others. Built-ins win a clash of names.
 
 A name with a colon stands for many: `torchvision:NAME` in `NAMES` serves `torchvision:resnet101` and all its like, and
 `MODULE:FUNCTION` serves whatever else has a module before its colon and a function behind it.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -30,7 +30,13 @@ from ticketctl.errors import UsageError, near_miss
 OWN = "MODULE:FUNCTION"
 """The name, in a module's `NAMES`, under which a user's own code is reached."""
 
-_ENTRIES = {"draws": "draw", "tweaks": "tweak", "metrics": "measure", "curves": "measure"}
+_ENTRIES = {
+    "draws": "draw",
+    "tweaks": "tweak",
+    "metrics": "measure",
+    "curves": "measure",
+    "figures": "gather",
+}
 """The function that makes a module a plug-in of its kind."""
 
 FACTS_TITLE = "Facts (E epochs of one training, n rounds, k epochs before the rewind point):"
@@ -119,6 +125,7 @@ def load(kind: str, name: str) -> ModuleType:
             "data": "data set",
             "metrics": "metric",
             "curves": "curve",
+            "figures": "figure",
         }.get(kind, kind)
         raise UsageError(f"no {noun} named {name!r}; {near_miss(name, plugins(kind))}")
     return import_module(found.module)
@@ -192,6 +199,15 @@ def keys(kind: str, name: str) -> list[str]:
     found = serving(kind, name)
     lines = _keys(_source(found)) if found else []
     return [line.split()[0].rstrip(":") for line in lines]
+
+
+def odd_key(kind: str, name: str, table: Iterable[str]) -> str:
+    """What is wrong with keys of the plug-in `name`, all of which it should have; "" if nothing is."""
+    own = keys(kind, name)
+    odd = next((key for key in table if key not in own), None)
+    if odd is None:
+        return ""
+    return f"{kind}.{name} has no key {odd}; {near_miss(odd, own) if own else 'it has none'}"
 
 
 def defaults(kind: str, name: str) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.plugins import keys, metrics_of, plugins, wrong_command
-from ticketctl.recipe_base import Spec, fault, others, shown
+from ticketctl.plugins import metrics_of, odd_key, plugins, wrong_command
+from ticketctl.recipe_base import Command, Measuring, Spec, fault, others, shown
 
 _SET = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -49,24 +49,24 @@ class VerdictSpec(Spec):
     """The set whose AUROC counts; none: the first by name, noise where there is no other."""
 
 
-class AuditRecipe(Spec):
+class AuditRecipe(Measuring):
     """The whole recipe of an audit, resolved."""
 
-    summary: str = ""
-    """One line for `ticketctl recipes`."""
-    source: str = ""
-    """Where its values come from."""
+    TABLE: ClassVar[Command] = "audit"
     audit: AuditSpec = AuditSpec()
     verdict: VerdictSpec = VerdictSpec()
     metrics: dict[str, dict[str, Any]] = {}
     """Keys of single metrics, in a table for each."""
-    sources: dict[str, str] = {}
-    """For each key, where its value was read."""
 
     @property
     def chosen(self) -> tuple[str, ...]:
         """The metrics, sorted: those that were named, or all that do not say ASKED."""
         return tuple(sorted(set(self.audit.metrics or metrics_of("audit"))))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What of `[audit]` every value depends on; its other sets are told apart where they are shown."""
+        return self.audit.model_dump(mode="json", include={"images"})
 
 
 def parse_audit(tables: Mapping[str, Any], *, where: str) -> AuditRecipe:
@@ -115,10 +115,8 @@ def _wrong(recipe: AuditRecipe) -> str:
         if wrong := wrong_command(name, "audit"):
             return wrong
     for name, table in recipe.metrics.items():
-        own = keys("metrics", name)
-        odd = next((key for key in table if key not in own), None)
-        if odd is not None:
-            return f"metrics.{name} has no key {odd}; {near_miss(odd, own) if own else 'it has none'}"
+        if wrong := odd_key("metrics", name, table):
+            return wrong
     sets = [name.partition(":")[0] for name in spec.ood or ()]
     twice = next((name for name in sets if sets.count(name) > 1), None)
     if twice is not None:

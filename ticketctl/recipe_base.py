@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -62,6 +62,43 @@ class Spec(BaseModel):
         if no_number(value, cls.model_fields[str(info.field_name)].annotation):
             raise ValueError("must be a number")
         return value
+
+
+Command = Literal["audit", "interpolate", "probe", "transfer"]
+"""Those that measure."""
+
+
+class Measuring(Spec):
+    """What the recipes of all commands have that measure."""
+
+    TABLE: ClassVar[Command]
+    """Its own table, which is the command's name."""
+    PLUGINS: ClassVar[str] = "metrics"
+    """The kind of plug-ins that it has tables of keys for."""
+
+    summary: str = ""
+    """One line for `ticketctl recipes`."""
+    source: str = ""
+    """Where its values come from."""
+    sources: dict[str, str] = {}
+    """For each key, where its value was read."""
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The plug-ins that are asked, sorted."""
+        raise NotImplementedError
+
+    @property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The keys of each."""
+        found: dict[str, dict[str, Any]] = getattr(self, self.PLUGINS)
+        return found
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What of its own table every value depends on: all but which are measured."""
+        table: Spec = getattr(self, self.TABLE)
+        return table.model_dump(mode="json", exclude={"metrics", "curves"})
 
 
 def stretched(epochs: int, factor: Fraction) -> int:

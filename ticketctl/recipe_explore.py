@@ -10,11 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.plugins import keys, metrics_of, plugins, wrong_command
+from ticketctl.plugins import metrics_of, odd_key, plugins, wrong_command
 from ticketctl.recipe import TrainSpec
-from ticketctl.recipe_base import Spec, fault, others, shown
-
-Command = Literal["interpolate", "probe", "transfer"]
+from ticketctl.recipe_base import Command, Measuring, Spec, fault, others, shown
 
 
 class ProbeSpec(Spec):
@@ -75,34 +73,7 @@ class OnsetSpec(Spec):
     """Evaluate every epoch instead of searching by bisection."""
 
 
-class Explore(Spec):
-    """What all of these recipes have."""
-
-    TABLE: ClassVar[Command]
-    """Its own table, which is the command's name."""
-    PLUGINS: ClassVar[str] = "metrics"
-    """The kind of plug-ins that it has tables of keys for."""
-
-    summary: str = ""
-    """One line for `ticketctl recipes`."""
-    source: str = ""
-    """Where its values come from."""
-    sources: dict[str, str] = {}
-    """For each key, where its value was read."""
-
-    @property
-    def chosen(self) -> tuple[str, ...]:
-        """The plug-ins that are asked, sorted."""
-        raise NotImplementedError
-
-    @property
-    def tables(self) -> dict[str, dict[str, Any]]:
-        """The keys of each."""
-        found: dict[str, dict[str, Any]] = getattr(self, self.PLUGINS)
-        return found
-
-
-class ProbeRecipe(Explore):
+class ProbeRecipe(Measuring):
     """The whole recipe of a probe, resolved."""
 
     TABLE: ClassVar[Command] = "probe"
@@ -116,7 +87,7 @@ class ProbeRecipe(Explore):
         return tuple(sorted(set(self.probe.metrics or metrics_of("probe"))))
 
 
-class TransferRecipe(Explore):
+class TransferRecipe(Measuring):
     """The whole recipe of a transfer, resolved."""
 
     TABLE: ClassVar[Command] = "transfer"
@@ -151,7 +122,7 @@ class TransferRecipe(Explore):
         return metrics_of("transfer")
 
 
-class InterpolateRecipe(Explore):
+class InterpolateRecipe(Measuring):
     """The whole recipe of an interpolation, resolved."""
 
     TABLE: ClassVar[Command] = "interpolate"
@@ -168,12 +139,12 @@ class InterpolateRecipe(Explore):
         return tuple(sorted(set(self.interpolate.curves)))
 
 
-RECIPES: dict[str, type[Explore]] = {
+RECIPES: dict[str, type[Measuring]] = {
     kind.TABLE: kind for kind in (ProbeRecipe, TransferRecipe, InterpolateRecipe)
 }
 
 
-def parse_explore(command: str, tables: Mapping[str, Any], *, where: str) -> Explore:
+def parse_explore(command: str, tables: Mapping[str, Any], *, where: str) -> Measuring:
     """Check merged tables and make the recipe of a probe, transfer or interpolation.
 
     Raises:
@@ -202,7 +173,7 @@ def parse_explore(command: str, tables: Mapping[str, Any], *, where: str) -> Exp
     return found
 
 
-def _wrong(recipe: Explore) -> str:
+def _wrong(recipe: Measuring) -> str:
     """What no type says, or ""."""
     kind, noun = recipe.PLUGINS, recipe.PLUGINS.removesuffix("s")
     known = plugins(kind)
@@ -214,16 +185,14 @@ def _wrong(recipe: Explore) -> str:
         if kind == "metrics" and (wrong := wrong_command(name, recipe.TABLE)):
             return wrong
     for name, table in recipe.tables.items():
-        own = keys(kind, name)
-        odd = next((key for key in table if key not in own), None)
-        if odd is not None:
-            return f"{kind}.{name} has no key {odd}; {near_miss(odd, own) if own else 'it has none'}"
+        if wrong := odd_key(kind, name, table):
+            return wrong
         if name not in recipe.chosen:
             return f"{kind}.{name}.{next(iter(table), 'KEY')}: {name} is not measured"
     return ""
 
 
-def _own(recipe: Explore) -> list[str]:
+def _own(recipe: Measuring) -> list[str]:
     """The plug-ins that the command can measure."""
     kind = recipe.PLUGINS
     return [name for name in plugins(kind) if kind == "curves" or not wrong_command(name, recipe.TABLE)]

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -272,6 +273,16 @@ def test_exit_codes(problem: BaseException, code: int) -> None:
     assert _said(problem)[1] == ""
 
 
+def test_a_name_that_no_file_can_have_is_the_users_mistake_and_is_cut_short(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="File name too long") as refused:
+        (tmp_path / ("a" * 5000)).read_bytes()
+    code, _, err = _said(refused.value)
+    assert (code, err) == (
+        2,
+        f"ticketctl: a name is too long for a file: {str(tmp_path / ('a' * 60))[:60]}…\n",
+    )
+
+
 def test_the_trace_of_a_bug_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "TICKETCTL_DEBUG=1" in _said(ValueError("x"))[2]
     monkeypatch.setenv("TICKETCTL_DEBUG", "1")
@@ -323,14 +334,19 @@ def test_streams_that_fail(tmp_path: Path, line: str, code: int) -> None:
 
 def test_a_full_disk(tmp_path: Path) -> None:
     """File sizes are limited instead: the same refusals of the kernel, and no rights are needed."""
-    draw = '"$PROGRAM" draw --epochs 1 --rounds 1 --json'
-    refused = _shell(f"ulimit -f 100; {draw}", tmp_path)
-    assert refused.returncode == 10, refused.stderr
-    assert json.loads(refused.stdout)["error"]["code"] == "E_RESOURCE"
-    assert "cannot be written" in refused.stderr.splitlines()[-1]
+    draw = ("draw", "--epochs", "1", "--rounds", "1", "--json")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100 * 1024, before[1]))  # of this process: no cold start
+    try:
+        refused = ask(tmp_path, *draw)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refused.code == 10, refused.err
+    assert refused.json["error"]["code"] == "E_RESOURCE"
+    assert "cannot be written" in refused.err.splitlines()[-1]
     assert not list(tmp_path.rglob("*.ticketctl-tmp*"))
     assert not list(tmp_path.rglob("ticket.json"))
-    assert ask(tmp_path, "draw", "--epochs", "1", "--rounds", "1", "--json").code == 0
+    assert ask(tmp_path, *draw).code == 0
 
 
 def test_a_finished_draw_does_nothing(home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import ask
@@ -116,6 +117,17 @@ def test_units_that_changed_places_are_put_back_by_their_weights_and_by_what_the
     assert found["none"]["val.error.recalibrate.first"] == found["none"]["val.error.recalibrate.second"]
     said = ask(home, *words[:-1], "--set", "interpolate.align=weights", "--seed", "1").err
     assert "1 aligned by weights: " in said
+    assert "aligned" not in found["none"]
+    numbers = np.random.default_rng(0)  # as `exchanged` draws its orders
+    moved = sum(int((numbers.permutation(size) != np.arange(size)).sum()) for size in (300, 100))
+    assert found["weights"]["aligned"] == moved / 400
+    assert found["activations"]["aligned"] == pytest.approx(moved / 400, abs=0.02)
+    again = ask(home, *words[:-2], "--set", "interpolate.align=weights").out
+    (file,) = [
+        text.removeprefix("report in ") for text in again.splitlines() if text.startswith("report in ")
+    ]
+    (line,) = [text for text in ask(home, "inspect", file).out.splitlines() if text.startswith("aligned ")]
+    assert line.split()[1] == f"{moved / 400:g}"
 
 
 def test_tickets_are_compared_untrained_where_that_is_asked_for(home: Path) -> None:

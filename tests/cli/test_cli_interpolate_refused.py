@@ -50,6 +50,8 @@ def _not_timed_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--set", "interpolate.allign=none"], "no key interpolate.allign; did you mean 'align'?"),
         (["--set", "interpolate.align=weigts"], "interpolate.align: must be 'none', 'weights' or 'activations'"),
         (["--set", "interpolate.align_images=1"], "interpolate.align_images: must be 2 or more"),
+        (["--epochs", "3"], "--epochs: stretches the trainings of an onset alone; other nets are taken as they are"),
+        (["--twins", "2", "--scale", "2"], "--scale: stretches the trainings of an onset alone"),
         (["--set", "train.lr=1"], "a net is taken as it is"),
         (["--set", "data.batch=1"], "--set data.batch: a net is taken as it is"),
         (["--set", "curves=3"], "--set curves: write curves.KEY=VALUE"),

@@ -44,6 +44,16 @@ def test_twins_are_the_runs_of_a_spend_under_several_seeds_and_none_is_trained_t
     assert again["report"] == record["report"]
 
 
+def test_twins_without_sgd_noise_are_told_of_in_one_line_also_in_quiet(tmp_path: Path) -> None:
+    words = ("--set", "train.batch=2000", "--rounds", "1", "--epochs", "1")
+    assert ask(tmp_path, "draw", "-q", *words).code == 0
+    for more in (("--dry-run",), (), ()):  # before they are trained, while, and when they are there
+        answer = ask(tmp_path, "interpolate", "--twins", "2", *FEW, "-q", *more)
+        assert answer.code == 0, answer.err
+        (line,) = [text for text in answer.err.splitlines() if "SGD noise" in text]
+        assert "they are one net but for rounding, and a barrier of 0 says nothing" in line
+
+
 def test_a_dry_run_of_twins_prices_their_trainings_and_trains_none(home: Path) -> None:
     before, words = files(home), ("--twins", "4", "--level", "all", *FEW, "--dry-run")
     lines = ask(home, "interpolate", *words, "-q").out.splitlines()

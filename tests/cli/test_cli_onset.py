@@ -29,6 +29,19 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(home: Path) -> None:
     assert sorted(home.rglob("*")) == before
 
 
+def test_epochs_and_scale_stretch_what_is_trained(home: Path) -> None:
+    for words in (("--epochs", "4"), ("--scale", "2")):
+        lines = ask(home, *ONSET, *words, "--dry-run").out.splitlines()
+        assert lines[1:3] == [
+            "to evaluate at most 6 epochs, of 2 initialisations",
+            # by hand: twins of epochs 0, 1, 2 of 4, and the dense net to the third
+            "to train    at most 14 trainings, 42 epochs and 882 steps in all",
+        ]
+    both = ask(home, *ONSET, "--epochs", "4", "--scale", "2")
+    assert (both.code, both.out) == (2, "")
+    assert "give one of them" in both.complaint
+
+
 def test_the_newest_tickets_onset_is_found_shown_and_written(home: Path) -> None:
     answer = ask(home, *ONSET, "--json", "-q")
     assert answer.code == 0, answer.err

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.conftest import Answer, ask
 from tests.stages.tiny import files_below
 from tests.test_startup import _loaded
-from ticketctl.stages import carry, examined
+from ticketctl.stages import carry, explored
 
 RECIPE = """
 extends = "base/lenet-300-100-digits"
@@ -167,7 +167,7 @@ def test_what_cannot_be_audited_here_is_refused_before_anything_is_drawn(
     folder = write(tmp_path / "here")
     (folder / "exam.toml").write_text(EXAM.replace('"nll"', '"lime"'))
     (folder / "mine.toml").write_text(TABLE.replace("ratio.nll", "audit.fidelity"))
-    monkeypatch.setattr(examined, "find_spec", lambda name: None)
+    monkeypatch.setattr(explored, "find_spec", lambda name: None)
     answer = ask(folder, "reproduce", "mine.toml")
     assert answer.complaint == "ticketctl: lime needs skimage: pip install 'ticketctl[audit]'"
     (folder / "mine.toml").write_text(TABLE.replace("exam.toml", "exam2.toml"))

@@ -11,9 +11,10 @@ from torch import nn
 from tests.metrics.specimens import apart, exam_of, picked, random_images, specimen
 from tests.tweaks import thin
 from ticketctl.errors import UsageError
-from ticketctl.metrics import activation_sparsity as module
+from ticketctl.metrics import linear_probe
 from ticketctl.metrics.activation_sparsity import Params, measure, near_zero, price
 from ticketctl.seeds import Seeds
+from ticketctl.train import features
 from ticketctl.train.exam import Absent
 from ticketctl.train.normal import normal
 from ticketctl.tweaks import swish
@@ -57,15 +58,21 @@ def convs():
     return net
 
 
-def test_rows_and_arrays_are_what_a_plain_loop_over_the_layers_counts() -> None:
-    net = convs()
-    found = found_in(net, threshold=0.05)
-    x, seen = subject(net).pixels("test"), []
+def looped(net, x):
+    """What the activations give, one after the other."""
+    seen = []
     with torch.no_grad():
         for layer in net:
             x = layer(x)
             if isinstance(layer, nn.ReLU | nn.Tanh):
                 seen.append(x.flatten(1))
+    return seen
+
+
+def test_rows_and_arrays_are_what_a_plain_loop_over_the_layers_counts() -> None:
+    net = convs()
+    found = found_in(net, threshold=0.05, bn="stored")
+    seen = looped(net, subject(net).pixels("test"))
     assert found.protocol["layers"] == ["2", "5", "8"]
     assert found.protocol["stages"] == {"1": "2", "2": "5", "3": "8"}
     assert found.arrays["outputs"].tolist() == [one.shape[1] for one in seen]
@@ -81,6 +88,24 @@ def test_rows_and_arrays_are_what_a_plain_loop_over_the_layers_counts() -> None:
             assert row.value == pytest.approx(float(near(one).double().mean()), abs=1e-12)
             assert found.arrays["zero" if name else "small"][stage - 1] == pytest.approx(row.value, abs=1e-12)
     assert next(iter(found.values)) == "activation-sparsity"
+
+
+@pytest.mark.parametrize("policy", ["recalibrate", "stored", "batch"])
+def test_batchnorm_has_the_statistics_that_the_policy_names_and_its_own_in_the_end(policy) -> None:
+    net = convs()
+    one, norm, before = subject(net), net[1], [value.clone() for value in net.buffers()]
+    found = measure(exam_of(one), params=Params(bn=policy))
+    assert all(torch.equal(old, new) for old, new in zip(before, net.buffers(), strict=True))
+    assert not norm.training
+    with torch.no_grad():  # the definition: over channels, unbiased where they are stored
+        seen = net[0](one.pixels("test" if policy == "batch" else "train")).transpose(0, 1).flatten(1)
+        if policy != "stored":
+            norm.running_mean.copy_(seen.mean(1))
+            norm.running_var.copy_(seen.var(1, correction=0 if policy == "batch" else 1))
+    near = (torch.cat(looped(net, one.pixels("test")), 1).abs() <= 0.01).double().mean()
+    assert found.values["activation-sparsity"].value == pytest.approx(float(near), abs=1e-6)
+    used = {"recalibrate": 12}.get(policy, 0)
+    assert found.protocol["batchnorm"] == {"policy": policy, "images": used}
 
 
 @pytest.mark.parametrize(
@@ -123,14 +148,14 @@ def test_swish_has_almost_no_zeros_where_relu_has_many() -> None:
 
 def test_batches_do_not_matter_and_fewer_images_are_drawn(monkeypatch) -> None:
     whole = found_in(convs())
-    monkeypatch.setattr(module, "batch_on", lambda device: 5)
+    monkeypatch.setattr(features, "batch_on", lambda device: 5)
     assert found_in(convs()).values == whole.values
-    few = found_in(convs(), images=7)
+    few = found_in(convs(), images=7, bn="stored")
     assert few.values["activation-sparsity"].n == few.protocol["images"] == 7
     one = subject(convs())
     places = one.drawn("test", 7, Seeds(0), "probe")
     assert places.tolist() != list(range(7))
-    assert few.values == measure(exam_of(picked(one, places.tolist())), params=Params()).values
+    assert few.values == measure(exam_of(picked(one, places.tolist())), params=Params(bn="stored")).values
 
 
 def test_outputs_in_windows_are_counted_to_their_images() -> None:
@@ -141,10 +166,14 @@ def test_outputs_in_windows_are_counted_to_their_images() -> None:
 def test_a_net_without_activations_has_none_and_keys_are_checked() -> None:
     with pytest.raises(Absent, match="Sequential has no activation that is seen"):
         found_in(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), shape=(3, 2, 2))
-    for key, value in (("threshold", -0.1), ("threshold", float("nan")), ("images", -1)):
+    assert Params().bn == linear_probe.Params().bn == "recalibrate"
+    for key, value in (("threshold", -0.1), ("threshold", float("nan")), ("images", -1), ("bn_images", -1)):
         with pytest.raises(UsageError, match=rf"metrics\.activation-sparsity\.{key} = .* must be"):
             Params(**{key: value})
-    assert price({"test": 100}, Params(images=10)) < price({"test": 100}, Params())
+    sizes = {"train": 50, "test": 100}
+    assert price(sizes, Params(images=10)) < price(sizes, Params())
+    costs = [price(sizes, Params(**keys)) for keys in ({}, {"bn_images": 20}, {"bn": "stored"})]
+    assert costs == [costs[2] + 50, costs[2] + 20, costs[2]]
 
 
 @pytest.mark.gpu

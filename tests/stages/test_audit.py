@@ -119,7 +119,7 @@ def test_what_was_measured_in_another_environment_is_measured_again(
     module = plugins.load("metrics", "nll")
     monkeypatch.setattr(module, "measure", lambda *a, **k: pytest.fail("measured again"))
     assert audited(run, names="nll").id == first.id
-    monkeypatch.setattr(f"ticketctl.stages.audit.{which}", lambda: {"other": "2.0"})
+    monkeypatch.setattr(f"ticketctl.stages.conditions.{which}", lambda: {"other": "2.0"})
     with pytest.raises(pytest.fail.Exception, match="measured again"):
         audited(run, names="nll")
 

@@ -91,10 +91,10 @@ def test_ratios_and_mce_are_held_against_the_runs_own_dense_net(two: tuple[Run, 
 def test_without_an_audited_dense_net_there_is_no_ratio(two: tuple[Run, Run], tmp_path: Path) -> None:
     audited(two[1])
     ticket = read(tmp_path)[1]
-    assert ticket.audits is not None
+    assert ticket.stored is not None
     for metric in ("ratio.nll", "audit.mce"):
         assert ticket.value(metric) is None
-        assert ticket.audits.why(metric) == f"no audited dense net beside it for {metric}"
+        assert ticket.stored.why(metric) == f"no audited dense net beside it for {metric}"
 
 
 def test_audits_under_other_keys_do_not_count_and_say_so(two: tuple[Run, Run], tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def test_audits_under_other_keys_do_not_count_and_say_so(two: tuple[Run, Run], t
     assert ticket.value("audit.ece") == 0.2  # the newest that counts
     assert dense.value("audit.ece") is None
     assert dense.value("audit.nll") == 0.4  # its keys are the same
-    assert dense.audits is not None
-    assert "audited otherwise, metrics.ece.bins 10 instead of 15; run:" in dense.audits.why("audit.ece")
-    assert dense.audits.why("audit.ece").endswith(f"--recipe {PASS}")
+    assert dense.stored is not None
+    assert "audited otherwise, metrics.ece.bins 10 instead of 15; run:" in dense.stored.why("audit.ece")
+    assert dense.stored.why("audit.ece").endswith(f"--recipe {PASS}")
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_other_images_do_not_count_either(
     audited(two[1], recipe={**recipe_of(), **recipe})
     ticket = read(tmp_path, PASS)[1]
     assert ticket.value(metric) is None
-    assert ticket.audits is not None
-    assert says in ticket.audits.why(metric)
+    assert ticket.stored is not None
+    assert says in ticket.stored.why(metric)
 
 
 def test_numbers_are_one_however_they_are_written(two: tuple[Run, Run], tmp_path: Path) -> None:
     audited(two[1], recipe=recipe_of(ece={"bins": "15.0"}, lime={"ridge": 1}))
-    assert read(tmp_path, PASS)[1].audits.whole() is not None
+    assert read(tmp_path, PASS)[1].stored.whole() is not None
 
 
 def test_a_small_dense_net_and_a_dense_one_are_rows_of_their_own(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def pairs(
 def test_levels_of_a_ticket_are_its_trained_nets_and_the_report_is_the_tickets(drawn: Path) -> None:
     (one,) = pairs(drawn, "", level="all")
     assert [net.folder for net in one.ends] == [drawn / f"levels/{level}" for level in range(3)]
-    assert all(net.trained for net in one.ends)
+    assert all(net.run is not None for net in one.ends)
     assert one.names == ("level-0", "level-1", "level-2")
     assert (one.subject.kind, one.subject.level, one.subject.folder) == ("ticket", 2, drawn / "ticket")
     assert one.label == f"{drawn}/ticket@0,1,2, trained"

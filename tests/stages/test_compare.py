@@ -218,6 +218,23 @@ def test_a_broken_run_is_named_and_the_others_counted(tmp_path: Path) -> None:
     assert str(tmp_path / "1") in str(fault.value)
 
 
+def test_a_training_that_only_recorded_more_is_a_copy_and_the_fuller_one_is_kept(tmp_path: Path) -> None:
+    here = tmp_path / "one/seed-0"
+    drawn(here / "ticket")
+    run(here / "levels/10", 0.7)
+    fuller = run(here / "spends/aa/10-seed-0", 0.7, changes={"keep": {"lambda_max": 1}})
+    (found,), copies = subjects_in([str(tmp_path)], tmp_path)
+    assert (found.folder, copies) == (fuller.folder.resolve(), 1)
+
+
+def test_equal_weights_of_another_recipe_are_no_copy(tmp_path: Path) -> None:
+    run(tmp_path / "a", 0.7)
+    run(tmp_path / "b", 0.7, changes={"train": {"lr": 0.01}})
+    run(tmp_path / "c", 0.7, tweaks=["ls"])
+    found, copies = subjects_in([str(tmp_path)], tmp_path)
+    assert (len(found), copies) == (3, 0)
+
+
 def test_of_a_copy_that_which_has_its_ticket_beside_it_is_kept(tmp_path: Path) -> None:
     drawn(tmp_path / "z/seed-0/ticket")
     for place in ("a", "z/seed-0/levels/10"):

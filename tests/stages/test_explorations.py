@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.stages import tiny
@@ -18,13 +19,15 @@ from tests.stages.test_transfer import shades, written
 from ticketctl.artifacts.report import Report, decode_report, encode_report
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import open_ticket
+from ticketctl.data import load as data
 from ticketctl.errors import MismatchError
+from ticketctl.progress import Silent
 from ticketctl.recipe_explore import InterpolateRecipe
 from ticketctl.seeds import Seeds
 from ticketctl.stages import course, due
 from ticketctl.stages.audits import refuse_mixed
 from ticketctl.stages.between import between
-from ticketctl.stages.explorations import with_explorations
+from ticketctl.stages.explorations import Explorations, with_explorations
 from ticketctl.stages.explored import explored
 from ticketctl.stages.interpolate import interpolate, interpolation
 from ticketctl.stages.measured import OF, Reading
@@ -184,6 +187,40 @@ def test_a_mean_over_two_targets_is_refused(tmp_path: Path) -> None:
     assert sum(run.value("transfer.transfer") is not None for run in found) == 2
     with pytest.raises(MismatchError, match=r"measured differently: target\.fingerprint is "):
         refuse_mixed(found, "transfer.transfer")
+
+
+def test_two_targets_of_one_name_in_one_table_have_a_value_each(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    target(tmp_path / "a", "x")
+    odd = [
+        {**shades(count, 7), "labels": np.arange(count) % 2} for count in (80, 60)
+    ]  # nothing to be learned
+    written(tmp_path / "b" / "x.safetensors", odd[0], odd[1])
+    places = [f"tensors:{tmp_path / name / 'x.safetensors'}" for name in "ab"]
+    recipe, head = recipe_file(tmp_path), {"explore": file(tmp_path, "transfer", TRANSFER)}
+    of = [
+        row(name, recipe, *places, of=name, metric="transfer.transfer", over="target", sparsity=sparsity)
+        for name, sparsity in (("trained", "50"), ("retrained", "0"))
+    ]
+    plan = planned(tmp_path, *of, head={"metric": "transfer.transfer", **head})
+    assert carry(plan, tmp_path).audited == 4
+    assert carry(plan, tmp_path).audited == 0
+    told = [read(one) for one in (tmp_path / "runs").rglob("reports/transfer-*")]
+    found = lines(plan, tmp_path)
+    for place in places:
+        images = data.load(place, cache=tmp_path / "cache", reporter=Silent(), form=(1, 8, 8))
+        mine = [one for one in told if one.recipe["target"]["fingerprint"] == images.fingerprint]
+        ours = sorted(found[name, place].ours or 0.0 for name in ("trained", "retrained"))
+        assert ours == pytest.approx(sorted(100 * (one.metrics[0].value or 0.0) for one in mine))
+        assert (max(ours) < 80) == (place == places[1])
+    Path(places[1].partition(":")[2]).rename(tmp_path / "gone")  # nobody knows what that was
+    assert [line.ours is None for line in lines(plan, tmp_path).values()] == [False, True] * 2
+
+
+def test_a_transfer_that_is_missing_is_told_with_a_command_that_has_a_target(tmp_path: Path) -> None:
+    found = Explorations(tmp_path, (), None, Reading("transfer", None), 0, 0)
+    assert found.why("transfer.transfer").endswith(f"run: ticketctl transfer {tmp_path} --to DATA")
 
 
 # -------------------------------------------------------------------------------------------------- hostile words

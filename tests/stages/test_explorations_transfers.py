@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,22 @@ def test_a_transferred_ladder_is_held_against_the_dense_net_that_was_trained_the
     win, _ = accuracy_win([ticket], groups)
     assert win.sparsity in (None, Fraction(1, 2))
     assert "no dense net" not in win.why
+
+
+def test_runs_on_two_targets_of_one_name_are_two_rows(workspace: Path, tmp_path: Path) -> None:
+    draw = next(workspace.rglob("imp-00000000")) / "seed-0"
+    same = shades(80, 0), shades(60, 1)
+    for place, parts in (("a", same), ("b", same), ("c", (shades(80, 0), shades(60, 3)))):  # b is a copy of a
+        (tmp_path / place).mkdir()
+        tuned(training(level(draw, 0), to(written(tmp_path / place / "shades.safetensors", *parts)), "form"))
+    found = [
+        group for group in grouped(subjects_in([str(workspace)], workspace)[0]) if group.data == "tensors"
+    ]
+    dense = [group for group in found if group.settings[TRANSFER] == "form"]
+    assert sorted(len({run.manifest.data.fingerprint for run in group.runs}) for group in dense) == [1, 1]
+    told = [one for one in changes(found) if one[TRANSFER] == "form"]
+    assert len({one["data.content"] for one in told}) == 2
+    shutil.rmtree(next(group for group in dense if len(group.runs) == 1).runs[0].folder)
 
 
 @pytest.mark.parametrize("odd", [None, 5, [], {}, {"keep": [1], "data": 3, "net": "x"}])

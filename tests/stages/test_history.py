@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,15 @@ import numpy as np
 import pytest
 
 from tests.stages import tiny
+from ticketctl.artifacts.report import MetricRow
 from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import open_ticket
-from ticketctl.stages.history import history_of
+from ticketctl.seeds import Seeds
+from ticketctl.stages.audit import audit
+from ticketctl.stages.explored import Explored, explored
+from ticketctl.stages.history import history_of, read_of
 from ticketctl.stages.named import of_run
+from ticketctl.stages.probe import asked_of
 from ticketctl.stages.spent import Spent
 from ticketctl.stages.subject import Opener
 
@@ -52,6 +59,55 @@ def test_the_record_of_a_draw_is_told_to_its_own_run_alone(drawn: Path) -> None:
     assert (history_of(kept.run).pruned, history_of(kept.run).epochs) == (None, (1,))
     (worn,) = (one for one in level_1(drawn, tweaks=["ls"]) if one.job.tweaks)
     assert history_of(worn.run).pruned is None
+
+
+def test_what_a_history_is_read_from_is_known_by_the_bytes_of_its_files(drawn: Path) -> None:
+    def digests(*files: Path) -> set[str]:
+        return {hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+    own, ticket = drawn / "levels/1", drawn / "ticket"
+    (record,) = (ticket / one.path for one in open_ticket(ticket).manifest.files if one.role == "record")
+    assert {*read_of(open_run(own)).values()} == digests(own / "series.zarr.zip", record)
+    (kept,) = level_1(drawn, "keep.epochs=[1]")
+    states = [state.file for state in kept.run.manifest.states if state.name.startswith("epoch-")]
+    files = digests(*(kept.run.folder / name for name in ("series.zarr.zip", *states)))
+    assert len(states) == 1
+    assert {*read_of(kept.run).values()} == files
+
+
+def probed(folder: Path, metric: str, heard: tiny.Heard | None = None) -> MetricRow:
+    around = tiny.around(folder / "cache", reporter=heard)
+    asked = explored("probe", metric, (), None, None)
+    subject = Opener(around).open(of_run(open_run(folder / "levels/1"), {}))
+    return audit(asked_of(subject, asked, Seeds(0), around)).metrics[0]
+
+
+def test_what_was_absent_is_measured_when_the_history_has_come(drawn: Path, tmp_path: Path) -> None:
+    here = Path(shutil.copytree(drawn, tmp_path / "here"))
+    (here / "ticket").rename(tmp_path / "ticket")
+    gone = probed(here, "compression-position")
+    assert (gone.status, gone.reason.partition(":")[0]) == (
+        "absent",
+        "no weights were kept along the training",
+    )
+    (tmp_path / "ticket").rename(here / "ticket")
+    come = probed(here, "compression-position")
+    assert come.status == "done"
+    (here / "ticket").rename(tmp_path / "ticket")
+    assert probed(here, "compression-position").status == "absent"
+
+
+def test_what_was_not_asked_for_want_of_a_package_is_asked_once_it_is_there(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Path(shutil.copytree(drawn, tmp_path / "here"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Explored, "missing", {"forgetting": "needs a package"})
+        patch.setattr("ticketctl.stages.explored._check_packages", lambda asked: None)
+        row = probed(here, "forgetting", heard := tiny.Heard())
+        assert (row.status, row.reason) == ("absent", "needs a package")
+        assert heard.notes[0].endswith("measured before")  # no time is foretold for what is not asked
+    assert probed(here, "forgetting").status == "done"
 
 
 def test_images_of_a_training_with_wrong_labels_have_the_data_sets_own_beside_them(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_planted_permutation_is_undone_and_its_mask_moves_along(ladder: Path) 
     run = open_run(ladder / "levels/1")
     as_run(ladder / "other", run, *exchanged(run))
     one = opened(ladder, "levels/1", "other", sets=(*FEW, "interpolate.align=weights"))
-    first, second = one.aligned()
+    first, second = one.aligned().ends
     assert all(torch.equal(value, second.state.weights[name]) for name, value in first.state.weights.items())
     assert first.mask is not None
     assert second.mask is not None
@@ -189,10 +189,31 @@ def test_a_planted_permutation_is_undone_and_its_mask_moves_along(ladder: Path) 
     assert values(interpolate(one))["barrier"] == 0
     apart = opened(ladder, "levels/1", "other")
     assert not all(
-        torch.equal(value, apart.aligned()[1].state.weights[name])
+        torch.equal(value, apart.aligned().ends[1].state.weights[name])
         for name, value in first.state.weights.items()
     )
     assert (values(interpolate(apart))["barrier"] or 0) > 10
+
+
+def test_how_far_each_net_was_aligned_is_said_once_in_a_report_and_kept_with_every_part(ladder: Path) -> None:
+    run = open_run(ladder / "levels/1")
+    as_run(ladder / "one", run, *exchanged(run))
+    as_run(ladder / "two", run, *arrays_of(run))  # as it was
+    three = ["levels/1", "one", "two"]
+    found = values(interpolate(opened(ladder, *three, sets=(*FEW, "interpolate.align=weights"))))
+    assert found["aligned@2"] == 0
+    assert found["aligned"] == pytest.approx((found["aligned@1"] or 0) / 2)
+    bezier = (*FEW, "interpolate.align=weights", "curves.bezier.epochs=1", "curves.bezier.points=3")
+    pair = [str(ladder / name) for name in three[:2]]
+    both = interpolated(ladder, pair, *bezier, curves="line,bezier")
+    assert [row.name for row in both.metrics].count("aligned") == 1
+    lost = interpolated(ladder, pair, *bezier, "curves.bezier.lr=1e30", curves="line,bezier")
+    assert [(row.name, row.status) for row in lost.metrics if row.metric == "bezier"] == [
+        ("bezier", "absent")
+    ]
+    assert values(lost)["aligned"] == values(both)["aligned"]
+    alone = interpolated(ladder, pair, *bezier[:-2], curves="line")
+    assert values(alone)["aligned"] == values(both)["aligned"] == found["aligned@1"]
 
 
 def test_equal_nets_have_no_barrier_and_what_has_no_value_says_why(
@@ -283,7 +304,7 @@ def test_other_threads_data_images_versions_and_devices_measure_anew(
             type(one.nets.first.setting.bench.place), "describe", lambda place: {"device": "x"}
         )
     else:
-        monkeypatch.setattr("ticketctl.stages.interpolate.__version__", "0.0.0")
+        monkeypatch.setattr("ticketctl.stages.conditions.__version__", "0.0.0")
     assert one.parts.path("line") != before
 
 

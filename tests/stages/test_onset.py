@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from fractions import Fraction
 from itertools import combinations, count
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from ticketctl.stages.onset_due import onset_due
 from ticketctl.stages.setting import Setting
 from ticketctl.stages.stability import Origin, Stability, as_twin, initialised, noise
 from ticketctl.train.fitfiles import FitFiles
+from ticketctl.train.lab import Fit, Lab, Wish
 from ticketctl.train.loop import Loop
 from ticketctl.train.schedule import learning_rates
 from ticketctl.train.state import State
@@ -60,15 +62,17 @@ def asked(*sets: str, own: Mapping[str, Any] | None = None) -> Explored:
     return Explored(recipe, False, own or {})
 
 
-def search_of(place: Path, *sets: str) -> Search:
-    (found,) = searches(named(Asked([str(place)], workspace=place.parents[2])), asked(*sets))
+def search_of(place: Path, *sets: str, **longer: Any) -> Search:
+    (found,) = searches(named(Asked([str(place)], workspace=place.parents[2])), asked(*sets), **longer)
     return found
 
 
-def of_model(workspace: Path, *sets: str, own: tuple[str, ...] = LAST, seed: int = 0) -> Search:
+def of_model(
+    workspace: Path, *sets: str, own: tuple[str, ...] = LAST, seed: int = 0, **longer: Any
+) -> Search:
     words = assignments(own)
     nets = named(Asked(model="lenet-300-100", data="digits", seed=seed, workspace=workspace, sets=words))
-    (found,) = searches(nets, asked(*sets, own=words))
+    (found,) = searches(nets, asked(*sets, own=words), **longer)
     return found
 
 
@@ -112,6 +116,55 @@ def test_the_dense_net_of_a_ticket_is_the_very_one_that_its_draw_trained(place: 
     run = open_run(place / "levels/0")
     for epoch in range(EPOCHS):
         assert weights_digest(begun(origin, epoch).tensors()) == weights_digest(run.state(f"epoch-{epoch}"))
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("longer", [{"epochs": 2}, {"scale": Fraction(1, 2)}])
+def test_a_stretched_search_is_that_of_the_draw_stretched_alike(
+    place: Path, tmp_path: Path, longer: dict[str, Any]
+) -> None:
+    half = tmp_path / "half"
+    tiny.draw(half, "draw.rounds=0", "train.epochs=2", "train.lr=0.3", "keep.epochs=[0,1]")
+    search, whole = search_of(place, **longer), search_of(place)
+    origin = search.origin(0, tiny.around(place / "cache"))
+    assert origin.epochs == 2
+    origin.evaluated(1)
+    drawn, run = begun(origin, 1), open_run(half / "levels/0")
+    assert weights_digest(drawn.tensors()) == weights_digest(run.state("epoch-1"))
+    whole.origin(0, tiny.around(place / "cache")).evaluated(3)  # goes its own way beside it
+    assert search.folder == whole.folder
+    assert array(found(search), "epochs").max() == 1
+
+
+def test_every_length_of_a_stretched_search_is_stretched_and_another_net_lies_elsewhere(
+    tmp_path: Path,
+) -> None:
+    own = (*LAST, "train.schedule=step", "train.milestones=['2ep','60%']", "train.warmup=1ep")
+    long = of_model(tmp_path, own=own, scale=Fraction(3))
+    train = long.net.recipe.train
+    assert (train.epochs, train.milestones, train.warmup) == (12, ("6ep", "60%"), "3ep")
+    assert long.folder != of_model(tmp_path, own=own).folder
+    typed = (*own, "train.epochs=12", "train.milestones=['6ep','60%']", "train.warmup=3ep")
+    assert long.folder == of_model(tmp_path, own=typed).folder
+
+
+def test_a_training_of_more_epochs_than_can_be_looked_up_is_refused_at_once(tmp_path: Path) -> None:
+    of_model(tmp_path, epochs=100_000)
+    for epochs in (100_001, 10**20):
+        with pytest.raises(UsageError, match=r"an onset is searched for among 100,000 epochs at most"):
+            of_model(tmp_path, epochs=epochs)
+
+
+def test_without_sgd_noise_there_is_no_onset(place: Path, tmp_path: Path) -> None:
+    around = tiny.around(place / "cache")
+    search = of_model(tmp_path, own=(*LAST, "train.batch=1238"))
+    for ask in (onset, onset_due):
+        with pytest.raises(
+            UsageError, match=r"without SGD noise, all 1,238 images in every step and none augm"
+        ):
+            ask(search, around)
+    for word in ("train.batch=1237", "data.augment=crop-flip"):
+        of_model(tmp_path, own=(*LAST, "train.batch=1238", word)).origin(0, around)
 
 
 @pytest.mark.usefixtures("kept")
@@ -384,6 +437,23 @@ def test_twins_that_learn_nothing_are_not_stable_however_low_their_barrier(tmp_p
     assert array(report, "nonconverged").tolist() == [[1]]
     assert array(report, "barrier").tolist() == [[0]]
     assert "initialisation 0: twins failed to train from epoch 0: not stable" in heard.notes
+
+
+def test_one_twin_that_learns_nothing_is_enough_though_the_others_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = of_model(tmp_path, own=(*LAST, "train.epochs=1"))
+    assert rows(found(search))["onset.nonconverged"] == 0
+    shutil.rmtree(search.folder)
+    plain = Lab.fit_in
+
+    def fit_in(self: Lab, *words: Any, title: str, wish: Wish, **more: Any) -> Fit:
+        still = self.bench.train.model_copy(update={"lr": 1e-9})
+        wish = replace(wish, train=still) if "twin 1" in title else wish
+        return plain(self, *words, title=title, wish=wish, **more)
+
+    monkeypatch.setattr(Lab, "fit_in", fit_in)
+    assert rows(found(search))["onset.nonconverged"] == 1
 
 
 def test_a_dense_net_that_diverges_has_no_onset(tmp_path: Path) -> None:

@@ -97,6 +97,18 @@ def test_twins_that_could_only_be_one_net_are_refused(tmp_path: Path) -> None:
         planned(folder, [1], 2)
 
 
+def test_twins_of_whole_batches_are_one_net_and_that_is_said(drawn: Path, tmp_path: Path) -> None:
+    assert planned(drawn, [1], 2).remark == ""
+    folder = tmp_path / "seed-0"
+    tiny.draw(folder, "draw.rounds=1", "train.epochs=1", "train.batch=1238")
+    twins = planned(folder, [1], 2)
+    assert "are trained without SGD noise, all 1,238 images in every step" in twins.remark
+    one, two = (open_run(path).weights() for path in trained(folder, twins)[1])
+    assert all(np.allclose(one[name].array(), two[name].array(), atol=1e-6) for name in one)
+    flipped = planned(folder, [1], 2, "data.augment=crop-flip")
+    assert flipped.remark == ""
+
+
 def test_fewer_than_two_and_levels_beyond_the_ladder_are_refused(drawn: Path) -> None:
     with pytest.raises(UsageError, match="--twins 1: a barrier lies between two nets; give 2 or more"):
         planned(drawn, [1], 1)

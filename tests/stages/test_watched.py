@@ -19,7 +19,7 @@ from ticketctl.errors import MissingExtraError, StoppedError, UsageError
 from ticketctl.plugins import Plugin
 from ticketctl.recipe_files import assignments
 from ticketctl.seeds import Seeds
-from ticketctl.stages import examined
+from ticketctl.stages import explored
 from ticketctl.stages.subject import subject_of
 from ticketctl.stages.watching import settled_watch
 from ticketctl.train.exam import Absent, Answers, Exam
@@ -165,9 +165,9 @@ def test_a_metric_whose_package_is_not_here_is_refused_before_anything_is_traine
     monkeypatch.setattr(Loop, "run", lambda self: pytest.fail("trained"))
     literals = {"NEEDS": ("test",), "IMPORTS": ("no_such_package",), "EXTRA": "audit"}
     known = {**plugins.plugins("metrics"), "far": Plugin("far", "far", "", {}, literals)}
-    for module in ("ticketctl.recipe_audit", "ticketctl.stages.examined", "ticketctl.stages.watching"):
+    for module in ("ticketctl.recipe_audit", "ticketctl.stages.explored", "ticketctl.stages.watching"):
         monkeypatch.setattr(f"{module}.plugins", lambda kind: known)
-    assert examined.plugins("metrics") is known
+    assert explored.plugins("metrics") is known
     with pytest.raises(
         MissingExtraError, match=r"far needs no_such_package: pip install 'ticketctl\[audit\]'"
     ):

@@ -26,6 +26,10 @@ from ticketctl.errors import ArtifactError
 from ticketctl.store.documents import canonical_json, parse_json
 from ticketctl.store.tensors import Tensor, pack_tensors, parse_tensors
 
+FOLDER = "samples"
+"""Of a run, where its files lie."""
+LIMIT = 1 << 34
+"""Bytes of one file."""
 KEY = "ticketctl"
 FEATURES = ("samples.logits",)
 NO_LABEL = -1

@@ -110,7 +110,7 @@ def _read(subjects: Sequence[Subject], metric: str) -> Sequence[Subject]:
     kind = metric.partition(".")[0]
     found = with_explorations(subjects, Reading(kind, None)) if kind in EXPLORED else with_audits(subjects)
     refuse_mixed(found, metric)
-    without = [run.audits for run in found if run.audits and run.value(metric) is None]
+    without = [run.stored for run in found if run.stored and run.value(metric) is None]
     if without:
         note(f"{_runs(without)} of {len(found)} without {metric}; the first: {without[0].why(metric)}")
     return found

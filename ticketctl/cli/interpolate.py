@@ -63,6 +63,8 @@ def interpolate(
     model: opt.Model = None,
     recipe: opt.RecipeName = None,
     set_: opt.Sets = None,
+    epochs: opt.Epochs = None,
+    scale: opt.Scale = None,
     seed: Seed = 0,
     device: opt.Device = "auto",
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
@@ -78,7 +80,7 @@ def interpolate(
     Two runs or more, or a ladder's levels: the error along the straight paths between them. With --twins, copies of a
     ticket's level are trained from the same state under other SGD noise, and the barrier between them is measured
     (paper 003: below 2 points the ticket is stable). Landscapes, curved paths and the onset of stability are recipes:
-    ticketctl recipes.
+    ticketctl recipes. --epochs and --scale stretch the trainings of an onset.
 
     Examples:
 
@@ -94,7 +96,7 @@ def interpolate(
     check(device)
     asked = explored("interpolate", metrics, tuple(set_ or ()), data, recipe)
     found = named(Asked(nets or (), level, model, data, seed, workspace, asked.sets))
-    onsets = onset_wanted(found, asked, level, twins)
+    onsets = onset_wanted(found, asked, level, twins, epochs, scale)
     planned = _twins(found, twins, asked, workspace) if twins is not None else None
     pairs = _pairs(found, asked) if planned is None and not onsets else []
     check_places([end for pair in pairs for end in pair.ends] or found, data_dir)
@@ -107,6 +109,8 @@ def interpolate(
         from ticketctl.stages.subject import Opener
 
         opener = Opener(around)
+        if planned is not None and planned.remark:
+            around.reporter.remark(planned.remark)
         if dry_run and planned is not None and planned.left:
             _show_twins_due(found, planned, asked, opener, json)
             return

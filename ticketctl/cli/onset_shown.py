@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ticketctl.cli.explored import Found
+from ticketctl.cli.options import scale_of
 from ticketctl.cli.output import print_json, print_line, visible
 from ticketctl.cli.planned import span_told
 from ticketctl.errors import UsageError
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
 
 
 def onset_wanted(
-    found: Sequence[Named], asked: Explored, level: str | None, twins: int | None
+    found: Sequence[Named],
+    asked: Explored,
+    level: str | None,
+    twins: int | None,
+    epochs: int | None,
+    scale: float | None,
 ) -> list[Search]:
-    """The searches that the recipe asks for; none if it has no `[onset]`.
+    """The searches that the recipe asks for, stretched by the last two; none if it has no `[onset]`.
 
     Raises:
         UsageError: what does not go with a search, or as `searches`.
@@ -30,6 +36,11 @@ def onset_wanted(
 
     assert isinstance(asked.recipe, InterpolateRecipe)
     if asked.recipe.onset is None:
+        if epochs is not None or scale is not None:
+            flag = "--scale" if epochs is None else "--epochs"
+            raise UsageError(
+                f"{flag}: stretches the trainings of an onset alone; other nets are taken as they are"
+            )
         return []
     if twins is not None:
         raise UsageError(f"--twins: the recipe says how many an onset takes; write --set onset.twins={twins}")
@@ -37,7 +48,7 @@ def onset_wanted(
         raise UsageError(f"--level {level}: the onset is of the dense net; leave it out")
     from ticketctl.stages.onset import searches
 
-    return searches(found, asked)
+    return searches(found, asked, epochs=epochs, scale=scale_of(scale, epochs))
 
 
 def found_onset(search: Search, around: Surroundings) -> Found:

@@ -47,7 +47,7 @@ def told(planned: Planned, asked: list[Exam], bill: Bill, *, timed: bool) -> lis
     audits = [exam for exam in asked if exam.reading.kind == "audit"]
     others = [exam for exam in asked if exam.reading.kind != "audit"]
     lines += [f"to audit    {_audits(audits)}"] if audits else []
-    lines += [f"to measure  {_audits(others)}"] if others else []
+    lines += [f"to measure  {_audits(others)}{_beside(bill)}"] if others else []
     if timed:
         rest = _uncounted([exam for exam in asked if not exam.there])
         lines.append(f"time        {time_told(cost)}{rest}")
@@ -66,8 +66,14 @@ def _audits(asked: list[Exam]) -> str:
     return ", ".join(said)
 
 
-TRAINING = ("onset", "retrained", "twins")
-"""What trains nets before it measures."""
+def _beside(bill: Bill) -> str:
+    """What is trained for them, of the trainings above."""
+    found: dict[str, int] = {}
+    for need, item in bill.nets:
+        found[need.exam.reading.of] = found.get(need.exam.reading.of, 0) + item.trainings
+    most = "at most " if any(item.at_most for _, item in bill.nets) else ""
+    told = ", ".join(f"{number} of {of}" for of, number in found.items())
+    return f"; {most}{_many(sum(found.values()), 'training')} for that: {told}" if found else ""
 
 
 def _uncounted(asked: list[Exam]) -> str:
@@ -76,9 +82,7 @@ def _uncounted(asked: list[Exam]) -> str:
         return ""
     kinds = {exam.reading.kind == "audit" for exam in asked}
     what = "audits" if kinds == {True} else "measurements" if kinds == {False} else "audits and measurements"
-    more = [name for name in TRAINING if any(exam.reading.of == name for exam in asked)]
-    trained = f", nor that of the trainings for {', '.join(more)}" if more else ""
-    return f"; the time of {what} is not counted{trained}"
+    return f"; the time of {what} is not counted"
 
 
 def time_told(cost: Mapping[str, Any]) -> str:
@@ -140,6 +144,15 @@ def plan_record(planned: Planned, todo: list[Task], asked: list[Exam], bill: Bil
         "draws": draws,
         "runs": [_task_record(task) for task in todo],
         "audits": [_exam_record(exam) for exam in asked],
+        "nets": [
+            {
+                **_exam_record(need.exam),
+                "trainings": item.trainings,
+                "epochs": item.epochs,
+                "steps": item.steps,
+            }
+            for need, item in bill.nets
+        ],
         "cost": bill.record(),
         "refused": list(planned.refused),
         "cautions": cautions(planned),

@@ -104,7 +104,7 @@ def _asked(one: Named, asked: Explored, seed: int, opener: Opener) -> Audit:
     from ticketctl.seeds import Seeds
     from ticketctl.stages.probe import asked_of, fitting
 
-    return asked_of(opener.open(one), fitting(asked, one.trained), Seeds(seed), opener.around)
+    return asked_of(opener.open(one), fitting(asked, one.run is not None), Seeds(seed), opener.around)
 
 
 def _probed(one: Named, asked: Explored, seed: int, opener: Opener) -> Found:
@@ -122,5 +122,5 @@ def _due(one: Named, asked: Explored, seed: int, opener: Opener) -> Due:
         found = _asked(one, asked, seed, opener)
         return time_of(found, parts_there(found))
 
-    chosen = fitting(asked, one.trained).recipe.chosen
+    chosen = fitting(asked, one.run is not None).recipe.chosen
     return Due(one.label, one.folder, chosen, known(seconds), asked.missing)

@@ -110,8 +110,11 @@ def _estimate(planned: Planned, device: str, data_dir: Path | None, quiet: bool,
     todo, asked, faults = tasks(planned), exams(planned), list[str]()
     with surroundings(device, data_dir, True, quiet, None, planned.asked.workspace) as around:
         from ticketctl.stages.bill import bill_of, survey
+        from ticketctl.stages.trained_for import needs
 
-        bill = bill_of(planned, todo, survey(planned, todo, around, timed=True, faults=faults))
+        more = needs(planned, todo, asked)
+        paces = survey(planned, todo, around, timed=True, faults=faults, trained=more)
+        bill = bill_of(planned, todo, paces, more)
     if json:
         print_json({**plan_record(planned, todo, asked, bill), "unknown": list(dict.fromkeys(faults))})
         return
@@ -142,12 +145,17 @@ def _carry_out(
     with surroundings(device, data_dir, offline, quiet, None, workspace) as around:
         from ticketctl.stages.bill import bill_of, survey
         from ticketctl.stages.carry import carry_out
+        from ticketctl.stages.trained_for import needs
 
-        bill = bill_of(planned, todo, survey(planned, todo, around, timed=False, faults=None))
+        more = needs(planned, todo, asked)
+        paces = survey(planned, todo, around, timed=False, faults=None, trained=more)
+        bill = bill_of(planned, todo, paces, more)
         for text in told(planned, asked, bill, timed=False):
             note(text, quiet)
         note(f"writes to {workspace}; the same command goes on there after an interruption", quiet)
-        fits = sum(item.trainings for item in bill.draws.values()) + len(todo)
+        fits = sum(item.trainings for item in (*bill.draws.values(), *(item for _, item in bill.nets))) + len(
+            todo
+        )
         carried = carry_out(planned, fits, around)
     _show(planned, list(carried.runs), carried, json)
 

@@ -162,7 +162,12 @@ def alone(terrain: Terrain, curve: str) -> Specimen:
 
 
 def set_of(sizes: Mapping[str, Any], name: str) -> str:
-    """The set that is meant among those there are: where none were held out, `test` takes the place of `val`."""
+    """The set that is meant among those there are: where none were held out, `test` takes the place of `val`.
+
+    Args:
+        sizes: of each set, or the sets themselves.
+        name: that was asked for.
+    """
     return "test" if name == "val" and not sizes.get("val") else name
 
 
@@ -175,7 +180,7 @@ def count_of(sizes: Mapping[str, int], name: str, most: int) -> int:
 def chosen(terrain: Terrain, name: str, most: int) -> tuple[str, NDArray[np.int64]]:
     """Which set is meant, and places of `most` of its images, drawn by the seed (0: all), int64 [N], ascending."""
     net = terrain.specimen
-    found = set_of({one: len(images) for one, images in net.images.items()}, name)
+    found = set_of(net.images, name)
     return found, net.drawn(found, most, terrain.seeds, "landscape")
 
 

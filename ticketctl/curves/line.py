@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ticketctl.curves._barrier import COLUMNS, SHARES, Curves
+from ticketctl.curves._site import count_of, set_of
 from ticketctl.errors import UsageError
 from ticketctl.train.evaluate import BATCH
 from ticketctl.train.exam import Measurement, Value
@@ -86,10 +87,9 @@ class Params:
 
 def price(sizes: Mapping[str, int], params: Params, ends: int) -> float:
     """Forward passes of single images; the net is taken to have BatchNorm."""
-    most = max(sizes.values())
-    sets = {"test" if name == "val" and not sizes.get("val") else name for name in params.sets}
-    seen = sum(min(params.images or most, sizes[name]) for name in sets)
-    anew = min(params.bn_images or most, sizes["train"]) * ("recalibrate" in params.policies)
+    sets = {set_of(sizes, name) for name in params.sets}
+    seen = sum(count_of(sizes, name, params.images) for name in sets)
+    anew = count_of(sizes, "train", params.bn_images) * ("recalibrate" in params.policies)
     return float(len(_pairs(ends, params)) * params.alphas * (len(params.policies) * seen + anew))
 
 
@@ -140,13 +140,9 @@ def _title(terrain: Terrain, pair: tuple[int, int]) -> str:
 
 def _sets(terrain: Terrain, params: Params) -> dict[str, Images]:
     """The images that are looked at, by name, in the order asked for."""
-    net, found = terrain.specimen, dict[str, Images]()
-    for asked in params.sets:
-        name = "test" if asked == "val" and not len(net.images.get("val", ())) else asked
-        images = net.images[name]
-        places = net.drawn(name, params.images, terrain.seeds, "landscape")
-        found[name] = images if len(places) == len(images) else images.pick(places)
-    return found
+    net = terrain.specimen
+    names = dict.fromkeys(set_of(net.images, name) for name in params.sets)
+    return {name: net.few(name, params.images, terrain.seeds, "landscape").images[name] for name in names}
 
 
 def _walked(

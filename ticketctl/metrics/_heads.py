@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ticketctl.errors import UsageError
+from ticketctl.metrics._norms import NormKeys, check_norms, policy, taken_anew
 from ticketctl.seeds import Seeds
 from ticketctl.train.exam import Value
 from ticketctl.train.features import Tap, features_of
@@ -29,13 +30,9 @@ feature and class in an iteration of L-BFGS (0.9e-9 to 1.3e-9)."""
 
 
 @dataclass(frozen=True)
-class HeadKeys:
+class HeadKeys(NormKeys):
     """Keys of how heads are trained."""
 
-    bn: Literal["recalibrate", "stored", "batch"] = "recalibrate"
-    """Statistics of BatchNorm: of the training images shown, the net's own, or of each 500 images."""
-    bn_images: int = 0
-    """Training images that they are of, evenly spaced; 0: all."""
     solver: Literal["sgd", "lbfgs"] = "sgd"
     """What the rows without `lbfgs` in their names are of."""
     epochs: int = 5
@@ -60,8 +57,8 @@ def check(metric: str, keys: HeadKeys) -> None:
     Raises:
         UsageError: names the key.
     """
+    check_norms(metric, keys)
     for key, least, right in (
-        ("bn_images", 0, "0 (all) or more"),
         ("epochs", 1, "1 or more; the paper has 5"),
         ("batch", 1, "1 or more; 256 is the default"),
     ):
@@ -96,7 +93,6 @@ def passes(sizes: Mapping[str, int], keys: HeadKeys) -> float:
     That is told by `rate` (passes a second), `features` (channels behind all blocks) and `classes` among the sizes.
     """
     train = sizes["train"]
-    again = min(keys.bn_images or train, train) if keys.bn == "recalibrate" else 0
     epochs = keys.epochs if keys.solver == "sgd" else 0
     turns = USUAL if keys.converged or keys.solver == "lbfgs" else 0
     if "rate" in sizes:
@@ -104,7 +100,7 @@ def passes(sizes: Mapping[str, int], keys: HeadKeys) -> float:
         heads = each * sizes["features"] * sizes["rate"]
     else:
         heads = STEP * (epochs + turns)
-    return train + sizes.get("val", 0) + sizes["test"] + again + heads * train
+    return train + sizes.get("val", 0) + sizes["test"] + taken_anew(sizes, keys) + heads * train
 
 
 @dataclass(frozen=True)
@@ -165,7 +161,7 @@ def _none(features: Tensor, classes: int, recipe: Recipe) -> Head:
 def protocol(net: Specimen, keys: HeadKeys, used: int) -> dict[str, Any]:
     """What was settled that is no key."""
     said: dict[str, Any] = {
-        "batchnorm": {"policy": keys.bn, "images": used},
+        "batchnorm": policy(keys, used),
         "features": "mean over positions, float32", "augment": "none",
         "sets": {name: len(net.images[name]) for name in shown(net)},
         "objective": "mean cross-entropy + weight_decay / 2 (|W|^2 + |b|^2)", "start": "0",

@@ -8,8 +8,10 @@ share below the threshold is that of small values, and next to none is 0. N(0, 1
 50.4 % at 1e-2.
 
 Choices: in pre-activation nets (WRN) nothing is activated behind the addition, and the stage's activation is the last
-one inside its block. Which activations are seen: `ticketctl/metrics/_activations.py`. BatchNorm uses its stored
-statistics. The error is that over images.
+one inside its block. Which activations are seen: `ticketctl/metrics/_activations.py`. The error is that over images.
+BatchNorm decides which outputs of an untrained net are near 0: it has statistics of 0 and 1, so they are taken anew
+over the training images (`recalibrate`), and the net's own come back in the end. `stored` leaves them, as is usual for
+a trained net and as `probe/activations` asks; `batch` takes those of 500 images at a time.
 """
 
 from __future__ import annotations
@@ -25,19 +27,23 @@ from torch import Tensor
 
 from ticketctl.errors import UsageError
 from ticketctl.metrics._activations import watching
+from ticketctl.metrics._norms import NormKeys, check_norms, policy, taken_anew
 from ticketctl.nets.blocks import blocks_of
 from ticketctl.train.exam import Absent, Exam, Measurement, Value
-from ticketctl.train.predict import batch_on
+from ticketctl.train.features import batches, batchnorm
 from ticketctl.train.specimen import Specimen
 
 COMMAND = "probe"
-FACTS = {"data": "test", "cost": "1 pass over the test images"}
-NEEDS = ("net", "test")
+FACTS = {
+    "data": "train, test",
+    "cost": "1 pass over the test images, 1 over the training images for BatchNorm",
+}
+NEEDS = ("net", "train", "test")
 BETTER: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(NormKeys):
     """Keys of `[metrics.activation-sparsity]`."""
 
     threshold: float = 0.01
@@ -46,6 +52,7 @@ class Params:
     """Test images, drawn by the seed; 0: all."""
 
     def __post_init__(self) -> None:
+        check_norms("activation-sparsity", self)
         if self.images < 0:
             raise UsageError(f"metrics.activation-sparsity.images = {self.images} must be 0 (all) or more")
         if not 0 <= self.threshold < math.inf:
@@ -68,7 +75,7 @@ class Tally:
 
 def price(sizes: Mapping[str, int], params: Params) -> float:
     """Forward passes of single images; counting takes about half of one more."""
-    return 1.5 * min(params.images or sizes["test"], sizes["test"])
+    return 1.5 * min(params.images or sizes["test"], sizes["test"]) + taken_anew(sizes, params)
 
 
 def measure(exam: Exam, *, params: Params) -> Measurement:
@@ -82,7 +89,8 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
     """
     net = exam.specimen.few("test", params.images, exam.seeds, "probe")
     count = len(net.images["test"])
-    found = _tallied(net, count, params.threshold)
+    with batchnorm(net, params.bn, params.bn_images) as used:
+        found = _tallied(net, params.threshold)
     if not found:
         raise Absent(f"{type(net.model).__name__} has no activation that is seen")
     stages = _stages(net, list(found))
@@ -97,7 +105,7 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
     }
     protocol = {
         "layers": list(found), "stages": {str(stage): name for stage, name in stages.items()},
-        "images": count, "batchnorm": "stored",
+        "images": count, "batchnorm": policy(params, used),
     }  # fmt: skip
     return Measurement(values, protocol, arrays)
 
@@ -111,10 +119,11 @@ def near_zero(outputs: Tensor, threshold: float, images: int) -> Tensor:
 
 
 @torch.no_grad()
-def _tallied(net: Specimen, count: int, threshold: float) -> dict[str, Tally]:
-    """Of every activation over all `count` test images, by its name."""
+def _tallied(net: Specimen, threshold: float) -> dict[str, Tally]:
+    """Of every activation over all test images, by its name."""
     found: dict[str, Tally] = {}
-    size, seen = batch_on(net.device), 0
+    images, seen = net.images["test"], 0
+    rows = torch.arange(len(images), device=net.device)
 
     def take(name: str, output: Tensor, axis: int) -> None:
         one = found.setdefault(name, Tally(output.numel() // seen, [], []))
@@ -122,10 +131,11 @@ def _tallied(net: Specimen, count: int, threshold: float) -> dict[str, Tally]:
         one.zero.append(near_zero(output, 0.0, seen))
 
     with watching(net.model, take):
-        for start in range(0, count, size):
+        for batch in batches(net, len(images)):
             net.poll()
-            seen = min(size, count - start)
-            net.logits(net.pixels("test", start, start + seen))
+            part = rows[batch]
+            seen = len(part)
+            net.model(images.scaling(images.take(part)))
     return found
 
 

@@ -172,7 +172,7 @@ def _unread(cell: Cell, group: Group) -> str:
     """Why the metric could not be read from the reports of some runs: of the first of them."""
     if not needs_report(cell.metric):
         return ""
-    without = [run.audits for run in group.finite if run.audits and run.value(cell.metric) is None]
+    without = [run.stored for run in group.finite if run.stored and run.value(cell.metric) is None]
     if not without:
         return ""
     few = f"{len(without)} of {len(group.finite)} runs: " if len(group.finite) > 1 else ""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ticketctl.artifacts.records import to_record
-from ticketctl.artifacts.samples import Samples, SamplesData, decode_samples, encode_samples
+from ticketctl.artifacts.samples import FOLDER, LIMIT, Samples, SamplesData, decode_samples, encode_samples
 from ticketctl.errors import ArtifactError
 from ticketctl.stages.conditions import machine
 from ticketctl.stages.sources import Source
@@ -19,9 +19,6 @@ from ticketctl.store.files import make_folder, read_bytes, write_atomic
 from ticketctl.train.exam import Answers
 from ticketctl.train.predict import answers_of
 
-FOLDER = "samples"
-LIMIT = 1 << 34
-"""Bytes of one file."""
 PROTOCOL = {"mode": "eval", "precision": "f32", "normalisation": "stored", "batchnorm": "stored"}
 
 

@@ -8,17 +8,16 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ticketctl import __version__, plugins
+from ticketctl import plugins
 from ticketctl.artifacts.report import Report, encode_report
-from ticketctl.artifacts.report_models import ReportData
+from ticketctl.artifacts.samples import FOLDER
 from ticketctl.errors import TicketctlError
 from ticketctl.seeds import Seeds
-from ticketctl.stages.answered import FOLDER, Answered
-from ticketctl.stages.conditions import code, flags, own_images, versions
+from ticketctl.stages.answered import Answered
+from ticketctl.stages.conditions import code, head_of, own_images
 from ticketctl.stages.due import Meter, due, told
-from ticketctl.stages.examined import Wanted
 from ticketctl.stages.explored import Explored
-from ticketctl.stages.history import history_of
+from ticketctl.stages.history import history_of, read_of
 from ticketctl.stages.params import checked
 from ticketctl.stages.reported import REPORTS, Parts, joined, measured, without, written
 from ticketctl.stages.sources import Source
@@ -34,7 +33,7 @@ class Audit:
     """A net, what is measured of it, and the images that it is shown."""
 
     subject: Subject
-    wanted: Wanted | Explored
+    wanted: Explored
     shown: Mapping[str, Source]
     """As `shown.shown` gives them."""
     seeds: Seeds
@@ -89,10 +88,7 @@ class Audit:
         subject, folder = self.subject, self.subject.named.folder
         own = {name: self.shown[name].images() for name in ("train", "val", "test") if name in self.shown}
         sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.safetensors"))}
-        return Specimen(
-            subject.setting.bench.model.eval(), subject.mask, own, len(subject.setting.data.classes),
-            own["test"].scaling, sizes, lambda: self.answers.poll(), subject.setting.bench.reporter,
-        )  # fmt: skip
+        return replace(subject.specimen(), images=own, sizes=sizes, poll=lambda: self.answers.poll())
 
     @cached_property
     def history(self) -> History | None:
@@ -100,26 +96,26 @@ class Audit:
         run = self.subject.named.run
         return None if run is None else history_of(run)
 
+    @cached_property
+    def read(self) -> dict[str, str]:
+        """Digests of what `history` is read from."""
+        run = self.subject.named.run
+        return {} if run is None else read_of(run)
+
     def head(self, *names: str) -> Report:
         """A report of these metrics, or all, without values."""
         setting, metrics = self.subject.setting, names or self.metrics
-        return Report(
-            kind=self.wanted.kind,
-            subject=self.subject.said,
-            data=ReportData(name=setting.base_name, fingerprint=setting.data.fingerprint),
-            seeds={"root": self.seeds.root, **self.seeds.override},
-            env={"ticketctl": __version__, **versions(), **setting.bench.place.describe(), **flags()},
-            recipe={
-                "metrics": list(metrics),
-                "keys": {name: self.keys[name] for name in metrics},
-                self.wanted.kind: self.wanted.spec,
-                "own": {name: digest for name, digest in self.own.items() if name in _needs(metrics)},
-                "code": code(setting.recipe.model.name, metrics),
-                "sets": self.answers.described(self.answers.of(_needs(metrics))),
-                **self.beside,
-            },
-            metrics=(),
-        )
+        recipe = {
+            "metrics": list(metrics),
+            "keys": {name: self.keys[name] for name in metrics},
+            self.wanted.kind: self.wanted.spec,
+            "own": {name: digest for name, digest in self.own.items() if name in _needs(metrics)},
+            "code": code(setting.recipe.model.name, metrics, tweaks=setting.recipe.spend.tweaks),
+            "sets": self.answers.described(self.answers.of(_needs(metrics))),
+            **({"history": self.read} if "history" in _needs(metrics) else {}),
+            **self.beside,
+        }
+        return head_of(self.wanted.kind, self.subject.said, setting, self.seeds, recipe)
 
 
 def audit(asked: Audit, turn: str = "") -> Report:
@@ -139,7 +135,8 @@ def audit(asked: Audit, turn: str = "") -> Report:
         if asked.wanted.kind == "audit":  # others ask for no answers
             sweep_temporaries(folder / FOLDER)
         parts = parts_there(asked)
-        seconds = time_of(asked, parts)
+        gone = asked.wanted.missing  # these are only told of
+        seconds = {name: value for name, value in time_of(asked, parts).items() if name not in gone}
         meter = Meter(reporter, seconds, asked.subject.setting.poll)
         label, kind = asked.subject.named.label, asked.wanted.kind
         if seconds:
@@ -157,7 +154,8 @@ def audit(asked: Audit, turn: str = "") -> Report:
             with _named(asked, name):
                 parts[name] = _ask(asked, name)
                 part = encode_report(parts[name])
-            store.keep(name, part)
+            if not _withheld(asked, name):
+                store.keep(name, part)
             meter.end()
         return written(folder, joined(asked.head(), [parts[name] for name in asked.metrics]))
 
@@ -199,8 +197,7 @@ def _ask(asked: Audit, name: str) -> Report:
     module, answers, head = plugins.load("metrics", name), asked.answers, asked.head(name)
     answers.sources = {}
     sets = answers.of(module.NEEDS)
-    reason = asked.wanted.missing.get(name, "") or _lacking(module.NEEDS, sets)
-    if reason:
+    if reason := _withheld(asked, name):
         return replace(head, metrics=(without(name, "absent", reason),))
     odd = _odd(asked, module.NEEDS, sets)
     if odd:
@@ -213,6 +210,12 @@ def _ask(asked: Audit, name: str) -> Report:
     except Absent as absent:
         return replace(head, metrics=(without(name, "absent", str(absent)),))
     return replace(measured(head, name, module.BETTER, found), sources=dict(answers.sources))
+
+
+def _withheld(asked: Audit, name: str) -> str:
+    """Why a metric is not asked at all, which lies outside the net and may change: no part is kept; or ""."""
+    needs = plugins.load("metrics", name).NEEDS
+    return asked.wanted.missing.get(name, "") or _lacking(needs, asked.answers.of(needs))
 
 
 def _odd(asked: Audit, needs: Sequence[str], sets: Sequence[str]) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from ticketctl.errors import MissingExtraError
 from ticketctl.plugins import is_own
+from ticketctl.recipe import Recipe
 from ticketctl.stages.audit_wants import wants_of
 from ticketctl.stages.audits import Audits, reports_of
-from ticketctl.stages.errands import batches
+from ticketctl.stages.errands import batches, spend_recipe_of, use_of
 from ticketctl.stages.examined import wanted
 from ticketctl.stages.explorations import with_explorations
 from ticketctl.stages.explored import explored
@@ -28,6 +29,9 @@ class Exam:
 
     reading: Reading
     draw: Draw
+    use: Use
+    recipe: Recipe
+    """Of the run."""
     folder: Path | None
     """The run's; None while it is not trained."""
     there: bool
@@ -75,17 +79,18 @@ def exams(planned: Planned) -> list[Exam]:
 
 def _exams(reading: Reading, draw: Draw, uses: Sequence[Use], workspace: Path) -> Iterator[Exam]:
     if drawn(draw.recipe, draw.seed, draw.folder) is None:
-        yield from (Exam(reading, draw, None, False) for _ in uses)
+        yield from (Exam(reading, draw, use, spend_recipe_of(use), None, False) for use in uses)
         return
     jobs = [job for batch in batches(draw, uses, workspace) for job in batch.asked]
     for job in jobs:
-        yield Exam(reading, draw, job.found, job.found is not None and _is_there(job.found, reading))
+        there = job.found is not None and _is_there(job.found, reading)
+        yield Exam(reading, draw, use_of(draw, job), job.recipe, job.found, there)
 
 
 def _is_there(folder: Path, reading: Reading) -> bool:
     (run,) = opened([folder])
     if reading.kind in EXPLORED:
-        stored = with_explorations([run], reading)[0].audits
+        stored = with_explorations([run], reading)[0].stored
         return stored is not None and stored.whole() is not None
     assert reading.recipe is not None
     return Audits(folder, reports_of(run), wants_of(reading.recipe)).whole() is not None

@@ -14,9 +14,9 @@ from typing import Any
 from ticketctl.artifacts.report import Report
 from ticketctl.errors import MismatchError
 from ticketctl.stages.audit_wants import CORRUPTION, MCE, Wants, wants_of
-from ticketctl.stages.judged import REPORTS
 from ticketctl.stages.judged_partners import DENSE, is_full, own_dense
 from ticketctl.stages.measured import AUDITED
+from ticketctl.stages.reported import REPORTS
 from ticketctl.stages.stored import Shelf, Stored, of_run, words_of
 from ticketctl.stages.subjects import Subject
 from ticketctl.stages.verdict_values import EXTRA, STANDARD, Sets, read_pair
@@ -77,10 +77,10 @@ class Audits(Stored):
         return None
 
     def _dense(self, metric: str) -> float | None:
-        return self.dense.audits.value(metric) if self.dense and self.dense.audits else None
+        return self.dense.stored.value(metric) if self.dense and self.dense.stored else None
 
     def _mce(self) -> float | None:
-        theirs = self.dense.audits if self.dense else None
+        theirs = self.dense.stored if self.dense else None
         mine, base = self.report([CORRUPTION]), theirs.report([CORRUPTION]) if theirs else None
         if mine is None or base is None:
             return None
@@ -110,8 +110,8 @@ def with_audits(subjects: Sequence[Subject], name: str | None = None) -> list[Su
             other = None if whole else partner_of(run)
             own = Audits(run.folder, reports_of(run), wants)
             # a dense net is its own partner
-            dense = replace(run, audits=own) if whole else audited(other) if other else None
-            known[run.folder] = replace(run, audits=replace(own, dense=dense))
+            dense = replace(run, stored=own) if whole else audited(other) if other else None
+            known[run.folder] = replace(run, stored=replace(own, dense=dense))
         return known[run.folder]
 
     return [audited(run) for run in subjects]
@@ -136,7 +136,7 @@ def refuse_mixed(subjects: Iterable[Subject], metric: str) -> None:
     said = ("audited", "audit") if metric.partition(".")[0] in AUDITED else ("measured", "measure")
     first: tuple[Subject, Mapping[str, Any]] | None = None
     for run in subjects:
-        words = run.audits.words(metric) if run.audits and run.value(metric) is not None else None
+        words = run.stored.words(metric) if run.stored and run.value(metric) is not None else None
         if words is None:
             continue
         first = first or (run, words)

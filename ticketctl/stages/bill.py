@@ -21,6 +21,7 @@ from ticketctl.stages.method import plan
 from ticketctl.stages.pace import START, Pace, pace_of
 from ticketctl.stages.reproduce import Draw, Planned
 from ticketctl.stages.setting import Setting, Surroundings, seeds_of
+from ticketctl.stages.trained_for import Need
 from ticketctl.stages.tweaking import epochs_of, literal
 
 
@@ -45,11 +46,13 @@ class Bill:
     draws: Mapping[Draw, Item]
     spends: Sequence[tuple[Task, Item]]
     """Those that are not there."""
+    nets: Sequence[tuple[Need, Item]] = ()
+    """What is trained for measurements alone."""
 
     @property
     def items(self) -> list[Item]:
         """All of them."""
-        return [*self.draws.values(), *(item for _, item in self.spends)]
+        return [*self.draws.values(), *(item for _, item in (*self.spends, *self.nets))]
 
     def record(self) -> dict[str, Any]:
         """For `--json`; None where it is not known. Seconds are those of one command that does it all."""
@@ -80,13 +83,16 @@ class Bill:
 NOTHING = Item(0, 0.0, 0, 0.0, 0.0)
 
 
-def bill_of(planned: Planned, todo: Sequence[Task], paces: Mapping[str, Pace]) -> Bill:
+def bill_of(
+    planned: Planned, todo: Sequence[Task], paces: Mapping[str, Pace], trained: Sequence[Need] = ()
+) -> Bill:
     """The cost of what is not there yet.
 
     Args:
         planned: the table.
         todo: as `errands.tasks` gives them.
         paces: by `key_of`, as `survey` gives them; what is missing is not known.
+        trained: for measurements, as `needs` gives it.
 
     Raises:
         UsageError: a method's keys or target cannot be.
@@ -99,7 +105,7 @@ def bill_of(planned: Planned, todo: Sequence[Task], paces: Mapping[str, Pace]) -
         (task, _of_task(task, _part_of(paces, task.recipe), begins))
         for task, begins in zip(left, begun, strict=True)
     ]
-    return Bill(draws, spends)
+    return Bill(draws, spends, [(need, _of_need(need, _part_of(paces, need.recipe))) for need in trained])
 
 
 def _part_of(paces: Mapping[str, Pace], recipe: Recipe) -> Pace | None:
@@ -127,6 +133,11 @@ def _of_task(task: Task, pace: Pace | None, begins: bool) -> Item:
     method = recipe.draw.method if recipe.draw else ""
     maybe = task.folder is None and method in OTHERWISE
     return item_of(recipe, 1, epochs - skipped, pace, maybe, begins=begins)
+
+
+def _of_need(need: Need, pace: Pace | None) -> Item:
+    skipped = need.trainings * _before(need.recipe, pace) if need.late else 0.0
+    return item_of(need.recipe, need.trainings, need.epochs - skipped, pace, need.at_most, begins=True)
 
 
 def _before(recipe: Recipe, pace: Pace | None) -> float:
@@ -192,7 +203,13 @@ def _whole(recipe: Recipe) -> Recipe:
 
 
 def survey(
-    planned: Planned, todo: Sequence[Task], around: Surroundings, *, timed: bool, faults: list[str] | None
+    planned: Planned,
+    todo: Sequence[Task],
+    around: Surroundings,
+    *,
+    timed: bool,
+    faults: list[str] | None,
+    trained: Sequence[Need] = (),
 ) -> dict[str, Pace]:
     """Build every net on its data once, put on every tweak, and so refuse what cannot be before anything is trained.
 
@@ -202,6 +219,7 @@ def survey(
         around: where it runs; its reporter is told which net is timed.
         timed: also train a few steps of each, a few seconds for all together; nothing is kept of them.
         faults: takes the lines on data that would have to be fetched; None: the first is raised.
+        trained: for measurements, as `needs` gives it.
 
     Raises:
         UsageError: a recipe, tweak or key that does not fit net or data.
@@ -211,7 +229,7 @@ def survey(
     """
     paces: dict[str, Pace] = {}
     groups: dict[str, list[tuple[Recipe, int]]] = {}
-    for recipe, seed in _open(planned, todo):
+    for recipe, seed in _open(planned, todo, trained):
         groups.setdefault(key_of(recipe), []).append((recipe, seed))
     watch = Watch(around.reporter, len({_alike(recipes[0][0]) for recipes in groups.values()}))
     for key, recipes in groups.items():
@@ -229,12 +247,13 @@ def survey(
     return paces
 
 
-def _open(planned: Planned, todo: Sequence[Task]) -> Iterable[tuple[Recipe, int]]:
+def _open(planned: Planned, todo: Sequence[Task], trained: Sequence[Need]) -> Iterable[tuple[Recipe, int]]:
     """The recipes that something is still to be trained by."""
     for draw in planned.draws:
         if not draw.done:
             yield draw.recipe, draw.seed
     yield from ((task.recipe, task.draw.seed) for task in todo if not task.there)
+    yield from ((need.recipe, need.exam.draw.seed) for need in trained)
 
 
 def _try_on(setting: Setting, recipes: Iterable[tuple[Recipe, int]]) -> None:

@@ -9,9 +9,9 @@ from fractions import Fraction
 from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
+from ticketctl.figures.paired import Paired, all_equal, paired
 from ticketctl.stages.measured import whole_name
 from ticketctl.stages.otherwise import changes
-from ticketctl.stages.paired import Paired, all_equal, paired
 from ticketctl.stages.recorded import Settings
 from ticketctl.stages.rows import in_order, place_of
 from ticketctl.stages.subjects import Subject

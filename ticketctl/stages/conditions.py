@@ -1,4 +1,4 @@
-"""What else than weights, data, seeds and keys the values of an audit may depend on."""
+"""What the values of a report may depend on: the net, its data, seeds, and all else, as the report's head says it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,38 @@ import numpy as np
 import PIL
 import torch
 
-from ticketctl import plugins
+from ticketctl import __version__, plugins
+from ticketctl.artifacts.report import Report
+from ticketctl.artifacts.report_models import Kind, ReportData
+from ticketctl.artifacts.report_models import Subject as Said
+from ticketctl.seeds import Seeds
+from ticketctl.stages.setting import Setting
 from ticketctl.train.device import Place
 from ticketctl.train.feed import Images
 
 FLAGS = ("allow_tf32", "deterministic", "benchmark")
 """What of cuDNN a value may depend on."""
+
+
+def head_of(kind: Kind, said: Said, setting: Setting, seeds: Seeds, recipe: Mapping[str, Any]) -> Report:
+    """A report without values.
+
+    Args:
+        kind: of the report.
+        said: the net.
+        setting: its data, and where it is measured.
+        seeds: of what is drawn.
+        recipe: what else the values are a function of: plain JSON.
+    """
+    return Report(
+        kind=kind,
+        subject=said,
+        data=ReportData(name=setting.base_name, fingerprint=setting.data.fingerprint),
+        seeds={"root": seeds.root, **seeds.override},
+        env={"ticketctl": __version__, **versions(), **setting.bench.place.describe(), **flags()},
+        recipe=recipe,
+        metrics=(),
+    )
 
 
 def versions() -> dict[str, str]:
@@ -43,18 +69,41 @@ def own_images(images: Mapping[str, Images]) -> dict[str, str]:
     return found
 
 
-def code(model: str, names: Sequence[str], kind: str = "metrics") -> dict[str, str]:
-    """Of code that is not ours a version: of packages that plug-ins import, and digests of somebody's own modules."""
-    found = {}
-    if plugins.is_own("nets", model):
-        found[f"net {model}"] = _digest_of(model.partition(":")[0])
+def code(
+    model: str, names: Sequence[str], kind: str = "metrics", tweaks: Sequence[str] = ()
+) -> dict[str, str]:
+    """Of code that is not ours a version: of packages that plug-ins import, and digests of somebody's own modules.
+
+    Args:
+        model: the net: somebody's own, of another package's entry point, or of a zoo (torchvision, timm).
+        names: what measures it.
+        kind: of the plug-ins that `names` are.
+        tweaks: what changed the net.
+    """
+    found = _code_of("nets", model)
+    for name in tweaks:
+        found |= _code_of("tweaks", name)
     for name in names:
-        plugin = plugins.plugins(kind)[name]
-        if not plugin.module.startswith("ticketctl."):
-            found[f"{kind.removesuffix('s')} {name}"] = _digest_of(plugin.module)
-        for package in plugin.literals.get("IMPORTS", ()):
+        found |= _code_of(kind, name)
+        served = plugins.serving(kind, name)
+        for package in served.literals.get("IMPORTS", ()) if served else ():
             found[package] = version_of(package)
     return found
+
+
+def _code_of(kind: str, name: str) -> dict[str, str]:
+    """Of a plug-in that is not ours; nothing where it is."""
+    plugin, own = plugins.serving(kind, name), plugins.is_own(kind, name)
+    if plugin is None:
+        return {}
+    begin, colon, _ = name.partition(":")
+    if own or not plugin.module.startswith("ticketctl."):
+        found = _digest_of(begin if own else plugin.module)
+    elif colon:
+        found = version_of(begin)  # torchvision, timm
+    else:
+        return {}
+    return {f"{kind.removesuffix('s')} {name}": found}
 
 
 def _digest_of(module: str) -> str:

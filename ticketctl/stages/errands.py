@@ -125,10 +125,14 @@ def uses_of(planned: Planned, draw: Draw) -> list[Use]:
     return [use for use in planned.uses if use.draw == draw]
 
 
-def _task_of(draw: Draw, batch: Batch, job: Job) -> Task:
+def use_of(draw: Draw, job: Job) -> Use:
+    """What a spend of a draw that is there stands for; its recipe is the job's."""
     control = job.ticket.manifest.control
-    use = Use(draw, control.kind if control and job.level else "", (), job.level, job.tweaks)
-    return Task(draw, use, job.recipe, job.found or job.folder, is_there(job))
+    return Use(draw, control.kind if control and job.level else "", (), job.level, job.tweaks)
+
+
+def _task_of(draw: Draw, batch: Batch, job: Job) -> Task:
+    return Task(draw, use_of(draw, job), job.recipe, job.found or job.folder, is_there(job))
 
 
 def spend_recipe_of(use: Use) -> Recipe:

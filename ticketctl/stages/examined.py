@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ticketctl.artifacts.report_models import Kind
 from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.workspace import resolve, resolve_run
 from ticketctl.errors import MissingExtraError, UsageError
 from ticketctl.plugins import plugins
 from ticketctl.recipe_audit import AuditRecipe, parse_audit
 from ticketctl.recipe_files import assignments, merge, read_recipe
+from ticketctl.stages.explored import Explored, own_of, said, split
 from ticketctl.stages.subjects import subjects_in
 
 TABLES = ("audit", "data", "metrics", "model", "verdict")
@@ -22,46 +21,16 @@ TABLES = ("audit", "data", "metrics", "model", "verdict")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be measured."""
+class Wanted(Explored):
+    """What an audit measures."""
 
     recipe: AuditRecipe
-    named: bool
-    """Whether somebody named the metrics, rather than all being meant."""
-    sets: Mapping[str, Any]
-    """Of the run's own recipe: `data.name` and `model.name`."""
-
-    @property
-    def kind(self) -> Kind:
-        """Of the reports."""
-        return "audit"
-
-    @property
-    def tables(self) -> Mapping[str, Mapping[str, Any]]:
-        """The keys of single metrics."""
-        return self.recipe.metrics
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """What of the audit's own table every value depends on."""
-        return self.recipe.audit.model_dump(mode="json", include={"images"})
 
     @property
     def needs(self) -> set[str]:
         """What the metrics are shown."""
         known = plugins("metrics")
         return {need for name in self.recipe.chosen for need in known[name].literals["NEEDS"]}
-
-    @property
-    def missing(self) -> dict[str, str]:
-        """Metrics whose packages are not here, and what says so."""
-        found = {}
-        for name in self.recipe.chosen:
-            literals = plugins("metrics")[name].literals
-            gone = [package for package in literals.get("IMPORTS", ()) if find_spec(package) is None]
-            if gone:
-                found[name] = f"needs {gone[0]}: pip install 'ticketctl[{literals['EXTRA']}]'"
-        return found
 
 
 def wanted(names: str | None, sets: Sequence[str], data: str | None, recipe: str | None = None) -> Wanted:
@@ -77,30 +46,16 @@ def wanted(names: str | None, sets: Sequence[str], data: str | None, recipe: str
         raise UsageError(
             f"--set {odd}…: an audit has {', '.join(TABLES)}; a run is audited as it was trained"
         )
-    flat = next((table for table, value in typed.items() if not isinstance(value, Mapping)), None)
-    if flat is not None:
-        raise UsageError(f"--set {flat}: write {flat}.KEY=VALUE")
-    own: dict[str, Any] = {table: typed.pop(table) for table in ("data", "model") if table in typed}
-    if data is not None:
-        own["data"] = {**own.get("data", {}), "name": data}
+    own = own_of(typed, data, ("data", "model"))
     tables = merge(read_recipe(recipe) if recipe is not None else {}, typed)
     if names is not None:
-        chosen = [name.strip() for name in names.split(",") if name.strip()]
-        if not chosen:
-            raise UsageError("--metrics names none; leave it out to measure all")
-        tables = merge(tables, {"audit": {"metrics": chosen}})
-    parsed = parse_audit(tables, where=_where(names, typed, recipe))
+        tables = merge(tables, {"audit": {"metrics": split(names)}})
+    parsed = parse_audit(tables, where=said(names, typed, recipe) or "audit")
     _check_read(parsed, typed.get("metrics", {}))
     found = Wanted(parsed, bool(parsed.audit.metrics), own)
     if found.named and found.missing:
         raise MissingExtraError("; ".join(f"{name} {why}" for name, why in found.missing.items()))
     return found
-
-
-def _where(names: str | None, typed: Mapping[str, Any], recipe: str | None) -> str:
-    """What was said, for the error."""
-    said = {"--metrics": names is not None, "--set": bool(typed), str(recipe): recipe is not None}
-    return ", ".join(name for name, so in said.items() if so) or "audit"
 
 
 def _check_read(recipe: AuditRecipe, typed: Mapping[str, Any]) -> None:

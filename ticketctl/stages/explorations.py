@@ -100,7 +100,7 @@ class Explorations(Stored):
             at = f"{ticket_beside(self.folder)} --level {self.level - 1},{self.level}"
         more = {"permuted": " --controls", "random-dense": " --controls", "twins": f" --twins {TWINS}",
                 "retrained": f" --controls --seed {self.root}"}  # fmt: skip
-        to = f" --to {reading.to}" if reading.to else ""
+        to = f" --to {reading.to or 'DATA'}" if reading.kind == "transfer" else ""
         recipe = f" --recipe {self.wants.name}" if self.wants else ""
         return f"ticketctl {reading.kind} {at}{to}{more.get(reading.of, '')}{recipe}"
 
@@ -140,13 +140,13 @@ def with_explorations(subjects: Sequence[Subject], reading: Reading) -> list[Sub
     def read(run: Subject) -> Subject:
         reports = found(Whose(run, ticket_of(run.folder), reading, shelf))
         return replace(
-            run, audits=Explorations(run.folder, reports, wants, reading, run.manifest.level, run.seeds[0])
+            run, stored=Explorations(run.folder, reports, wants, reading, run.manifest.level, run.seeds[0])
         )
 
-    return [read(run) for run in subjects if reading.of in OF_RUNS or _stands(run, ticket_of(run.folder))]
+    return [read(run) for run in subjects if reading.of in OF_RUNS or stands(run, ticket_of(run.folder))]
 
 
-def _stands(run: Subject, ticket: Ticket | None) -> bool:
+def stands(run: Subject, ticket: Ticket | None) -> bool:
     """Whether it is under the seed of its ticket's draw; others of a ticket are that one's again."""
     return ticket is None or run.manifest.seeds.get("root") == ticket.manifest.draw.seeds.get("root")
 

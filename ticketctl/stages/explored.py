@@ -1,4 +1,4 @@
-"""From what was typed to the recipe of a probe, transfer or interpolation. Nothing here imports torch."""
+"""From what was typed to what is measured, by which recipe; of an audit see `examined`. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from ticketctl.artifacts.report_models import Kind
 from ticketctl.errors import MissingExtraError, UsageError
 from ticketctl.plugins import plugins
-from ticketctl.recipe_base import Spec
-from ticketctl.recipe_explore import RECIPES, Explore, InterpolateRecipe, parse_explore
+from ticketctl.recipe_base import Measuring
+from ticketctl.recipe_explore import RECIPES, InterpolateRecipe, parse_explore
 from ticketctl.recipe_files import assignments, merge, read_recipe
 
 
@@ -19,7 +19,7 @@ from ticketctl.recipe_files import assignments, merge, read_recipe
 class Explored:
     """What is to be measured, and by which recipe."""
 
-    recipe: Explore
+    recipe: Measuring
     named: bool
     """Whether somebody named the plug-ins, rather than all being meant."""
     sets: Mapping[str, Any]
@@ -37,9 +37,8 @@ class Explored:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What of the command's own table every value depends on: all but which are measured."""
-        table: Spec = getattr(self.recipe, self.kind)
-        return table.model_dump(mode="json", exclude={"metrics", "curves"})
+        """What of the command's own table every value depends on."""
+        return self.recipe.spec
 
     @property
     def missing(self) -> dict[str, str]:
@@ -75,29 +74,47 @@ def explored(
         MissingExtraError: a plug-in was named whose packages are not here, or nets are to be aligned without scipy.
     """
     typed = assignments(sets)
-    own = _own(command, typed, data)
+    own = own_of(typed, data, ("data", "model", *(("seeds", "train") if command == "interpolate" else ())))
     _check_tables(command, typed)
     tables = merge(read_recipe(recipe) if recipe is not None else {}, typed)
     if names is not None:
-        chosen = [name.strip() for name in names.split(",") if name.strip()]
-        if not chosen:
-            raise UsageError("--metrics names none; leave it out to measure all")
-        tables = merge(tables, {command: {"curves" if command == "interpolate" else "metrics": chosen}})
-    parsed = parse_explore(command, tables, where=_where(names, typed, recipe) or command)
+        tables = merge(tables, {command: {RECIPES[command].PLUGINS: split(names)}})
+    parsed = parse_explore(command, tables, where=said(names, typed, recipe) or command)
     _check_trained(parsed, own)
     found = Explored(parsed, names is not None, own)
     _check_packages(found)
     return found
 
 
-def _own(command: str, typed: dict[str, Any], data: str | None) -> dict[str, Any]:
-    """What of `typed` is of the nets' own recipes, taken out of it."""
-    tables = ("data", "model", *(("seeds", "train") if command == "interpolate" else ()))
+def own_of(typed: dict[str, Any], data: str | None, tables: Sequence[str]) -> dict[str, Any]:
+    """What of `typed` is of the nets' own recipes, that is in `tables`, taken out of it; with `--data`.
+
+    Raises:
+        UsageError: something in `typed` is no table.
+    """
     flat = next((table for table, value in typed.items() if not isinstance(value, Mapping)), None)
     if flat is not None:
         raise UsageError(f"--set {flat}: write {flat}.KEY=VALUE")
     own: dict[str, Any] = {table: typed.pop(table) for table in tables if table in typed}
     return own if data is None else {**own, "data": {**own.get("data", {}), "name": data}}
+
+
+def split(names: str) -> list[str]:
+    """What `--metrics` names.
+
+    Raises:
+        UsageError: nothing.
+    """
+    found = [name.strip() for name in names.split(",") if name.strip()]
+    if not found:
+        raise UsageError("--metrics names none; leave it out to measure all")
+    return found
+
+
+def said(names: str | None, typed: Mapping[str, Any], recipe: str | None) -> str:
+    """Which of `--metrics`, `--set` and `--recipe` were given, for an error; or ""."""
+    given = {"--metrics": names is not None, "--set": bool(typed), str(recipe): recipe is not None}
+    return ", ".join(name for name, so in given.items() if so)
 
 
 def _check_tables(command: str, typed: Mapping[str, Any]) -> None:
@@ -109,7 +126,7 @@ def _check_tables(command: str, typed: Mapping[str, Any]) -> None:
         raise UsageError(f"--set {odd}…: {command} has {tables}; a net is taken as it is{threads}")
 
 
-def _check_trained(recipe: Explore, own: Mapping[str, Any]) -> None:
+def _check_trained(recipe: Measuring, own: Mapping[str, Any]) -> None:
     """An onset alone trains a net of `--model` itself, so that it may be told how."""
     table = next((table for table in ("train", "seeds") if table in own), None)
     if table is not None and not (isinstance(recipe, InterpolateRecipe) and recipe.onset):
@@ -123,9 +140,3 @@ def _check_packages(asked: Explored) -> None:
     spec = asked.recipe.interpolate if isinstance(asked.recipe, InterpolateRecipe) else None
     if spec is not None and spec.align != "none" and find_spec("scipy") is None:
         raise MissingExtraError("interpolate.align needs scipy: pip install 'ticketctl[align]'")
-
-
-def _where(names: str | None, typed: Mapping[str, Any], recipe: str | None) -> str:
-    """What was said, for the error."""
-    said = {"--metrics": names is not None, "--set": bool(typed), str(recipe): recipe is not None}
-    return ", ".join(name for name, so in said.items() if so)

@@ -140,6 +140,8 @@ def _between(work: _Work) -> list[Between]:
     if work.reading.of == "twins":
         typed = Typed(data=work.exam.draw.recipe.data.name, sets=work.exam.trusted)
         planned = planned_twins(work.ticket, [work.level], TWINS, typed, work.workspace)
+        if planned.remark:
+            work.around.reporter.remark(planned.remark)
         return [of_twins(work.net, trained_twins(planned, work.around)[work.level], work.sets)]
     recipe = work.asked.recipe
     assert isinstance(recipe, InterpolateRecipe)

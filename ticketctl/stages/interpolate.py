@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ticketctl import __version__, plugins
+from ticketctl import plugins
 from ticketctl.artifacts.report import Report, encode_report
-from ticketctl.artifacts.report_models import ReportData
 from ticketctl.errors import TicketctlError
 from ticketctl.recipe_explore import InterpolateRecipe, InterpolateSpec
 from ticketctl.seeds import Seeds
-from ticketctl.stages.aligned import aligned
+from ticketctl.stages.aligned import Aligned, aligned, once
 from ticketctl.stages.between import Between
-from ticketctl.stages.conditions import code, flags, own_images, version_of, versions
+from ticketctl.stages.conditions import code, head_of, own_images, version_of
 from ticketctl.stages.due import Meter, passes_a_second, told
 from ticketctl.stages.ends import Ends, opened
 from ticketctl.stages.explored import Explored
@@ -30,7 +29,7 @@ from ticketctl.store.files import sweep_temporaries
 from ticketctl.store.locks import locked
 from ticketctl.train.exam import Absent, Measurement
 from ticketctl.train.specimen import Specimen
-from ticketctl.train.terrain import End, Terrain
+from ticketctl.train.terrain import Terrain
 
 WORK, POINTS = "interpolate-work", "points"
 
@@ -87,35 +86,30 @@ class Interpolation:
 
     def specimen(self) -> Specimen:
         """The first net, in evaluation mode."""
-        return replace(specimen_of(self.nets.first), images=self.nets.images)
+        return replace(self.nets.first.specimen(), images=self.nets.images)
 
-    def aligned(self) -> tuple[End, ...]:
+    def aligned(self) -> Aligned:
         """The ends as they are measured: aligned, if that was asked for."""
         shape, say = self.nets.first.setting.data.shape, self.around.reporter.note
         return aligned(self.nets.ends, self.specimen(), self.spec, self.seeds, shape, say)
 
     def head(self, *names: str) -> Report:
         """A report of these curves, or all, without values."""
-        first, chosen = self.nets.first, names or self.curves
-        setting, spec = first.setting, self.spec
+        setting, spec, chosen = self.nets.first.setting, self.spec, names or self.curves
         images = {"align_images": spec.align_images} if spec.align == "activations" else {}
         align = {"scipy": version_of("scipy")} if spec.align != "none" else {}
-        return Report(
-            kind="interpolate",
-            subject=self.nets.subject,
-            data=ReportData(name=setting.base_name, fingerprint=setting.data.fingerprint),
-            seeds={"root": self.seeds.root, **self.seeds.override},
-            env={"ticketctl": __version__, **versions(), **setting.bench.place.describe(), **flags()},
-            recipe={
-                "curves": list(chosen),
-                "keys": {name: asdict(self.params[name]) for name in chosen},
-                "interpolate": {"align": spec.align, **images},
-                "ends": list(self.nets.said),
-                "own": own_images(self.nets.images),
-                "code": {**code(setting.recipe.model.name, chosen, "curves"), **align},
+        recipe = {
+            "curves": list(chosen),
+            "keys": {name: asdict(self.params[name]) for name in chosen},
+            "interpolate": {"align": spec.align, **images},
+            "ends": list(self.nets.said),
+            "own": own_images(self.nets.images),
+            "code": {
+                **code(setting.recipe.model.name, chosen, "curves", setting.recipe.spend.tweaks),
+                **align,
             },
-            metrics=(),
-        )
+        }
+        return head_of("interpolate", self.nets.subject, setting, self.seeds, recipe)
 
 
 def interpolation(pair: Between, asked: Explored, seeds: Seeds, opener: Opener) -> Interpolation:
@@ -145,15 +139,15 @@ def interpolate(asked: Interpolation) -> Report:
         meter = Meter(reporter, seconds, asked.nets.first.setting.poll)
         if seconds:
             reporter.note(f"interpolate {asked.between.label}: {told(seconds)}")
-            ends = asked.aligned()
+            nets = asked.aligned()
         for name in seconds:
             meter.begin(name, name)
             with _named(asked, name):
-                found[name] = _measured(asked, name, ends, meter)
+                found[name] = _measured(asked, name, nets, meter)
                 part = encode_report(found[name])
             parts.keep(name, part)
             meter.end()
-        report = written(asked.folder, joined(asked.head(), [found[name] for name in asked.curves]))
+        report = written(asked.folder, joined(asked.head(), once([found[name] for name in asked.curves])))
         _clear(asked)
         return report
 
@@ -174,35 +168,23 @@ def seconds_of(net: Subject, params: Mapping[str, Any], ends: int) -> dict[str, 
     """Seconds that each curve takes between so many nets of the form of `net`, which is timed for a moment."""
     if not params:
         return {}
-    sizes, rate = (
-        {name: len(images) for name, images in net.images.items()},
-        passes_a_second(specimen_of(net)),
-    )
+    sizes = {name: len(images) for name, images in net.images.items()}
+    rate = passes_a_second(net.specimen())
     return {
         name: plugins.load("curves", name).price(sizes, keys, ends) / rate for name, keys in params.items()
     }
 
 
-def specimen_of(net: Subject) -> Specimen:
-    """A net that was opened, as curves move it."""
-    setting = net.setting
-    return Specimen(
-        setting.bench.model.eval(), net.mask, net.images, len(setting.data.classes), net.images["test"].scaling,
-        {}, setting.poll, setting.bench.reporter,
-    )  # fmt: skip
-
-
-def _measured(asked: Interpolation, name: str, ends: Sequence[End], meter: Meter) -> Report:
+def _measured(asked: Interpolation, name: str, nets: Aligned, meter: Meter) -> Report:
     module, head = plugins.load("curves", name), asked.head(name)
     specimen = replace(asked.specimen(), poll=meter.tick)
-    terrain = Terrain(
-        specimen, tuple(ends), asked.seeds, Points(asked.points(name), asked.parts.digest(name))
-    )
+    terrain = Terrain(specimen, nets.ends, asked.seeds, Points(asked.points(name), asked.parts.digest(name)))
     try:
         found: Measurement = module.measure(terrain, params=asked.params[name])
     except Absent as absent:
         return replace(head, metrics=(without(name, "absent", str(absent)),))
-    return measured(head, name, module.BETTER, found)
+    part = measured(head, name, module.BETTER, found)
+    return replace(part, metrics=(*part.metrics, *nets.rows(name, asked.spec.align)))
 
 
 @contextmanager

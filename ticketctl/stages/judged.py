@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from ticketctl.artifacts.report import Report, decode_report
+from ticketctl.artifacts.report import Report
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.verdict_models import Facts
 from ticketctl.errors import UsageError, listed
 from ticketctl.stages.compare import Group, grouped
 from ticketctl.stages.judged_partners import DENSE, WIDTHS, by_seeds, is_full, own_dense
 from ticketctl.stages.otherwise import changes
+from ticketctl.stages.reported import REPORTS, read_report
 from ticketctl.stages.subjects import Subject, subjects_in
 from ticketctl.stages.verdict import CHANCE
 from ticketctl.stages.verdict_inputs import Audited, Net, Pair
-from ticketctl.store.files import read_bytes
 
-REPORTS, LIMIT = "reports", 1 << 31
 SMALL = "small-dense"
 """What dense nets of other widths are called beside those of the usual ones."""
 
@@ -168,7 +167,7 @@ def latest_report(folder: Path) -> Report | None:
         ArtifactError: the run, or the newest report of it, is damaged.
     """
     path = latest_report_file(folder)
-    return None if path is None else _decoded(path)
+    return None if path is None else read_report(path)
 
 
 def latest_report_file(folder: Path) -> Path | None:
@@ -178,14 +177,10 @@ def latest_report_file(folder: Path) -> Path | None:
     )
     manifest = open_run(folder).manifest if files else None
     for path in files:
-        subject = _decoded(path).subject
+        subject = read_report(path).subject
         if manifest and (subject.run_id, subject.weights) == (manifest.run_id, manifest.weights.digest):
             return path
     return None
-
-
-def _decoded(path: Path) -> Report:
-    return decode_report(read_bytes(path, limit=LIMIT), where=str(path))
 
 
 # ------------------------------------------------------------------------------------------------------------- cases

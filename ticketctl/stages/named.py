@@ -43,11 +43,6 @@ class Named:
     ticket: Ticket | None = None
 
     @property
-    def trained(self) -> bool:
-        """Whether it is a run's."""
-        return self.run is not None
-
-    @property
     def label(self) -> str:
         """For people."""
         if self.run is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ticketctl.artifacts.records import MAX_INT
 from ticketctl.artifacts.report import Report
 from ticketctl.curves import line
 from ticketctl.errors import MismatchError, UsageError
-from ticketctl.recipe import KeepSpec, fingerprint
+from ticketctl.recipe import KeepSpec, Recipe, fingerprint
 from ticketctl.recipe_explore import InterpolateRecipe, OnsetSpec
 from ticketctl.stages.bisection import (
     Found,
@@ -39,11 +40,14 @@ from ticketctl.stages.reported import REPORTS, measured, written
 from ticketctl.stages.setting import Surroundings
 from ticketctl.stages.stability import APART, GUESSING, TABLES, Origin, Stability, initialised
 from ticketctl.stages.subject import Opener
+from ticketctl.stages.twins import check_noise
 from ticketctl.store.files import sweep_temporaries
 from ticketctl.store.locks import locked
 from ticketctl.train.exam import Measurement, Value
 
 WORK = "onset-work"
+LONGEST = 100_000
+"""Epochs of a training; each is looked up."""
 BETTER = {
     "onset": "lower", "onset.std": "none", "onset.settled": "lower", "onset.monotone": "none",
     "onset.evaluations": "none", "onset.diverged": "none", "onset.nonconverged": "none",
@@ -62,30 +66,49 @@ class Search:
     params: line.Params
     made_on: str | None = None
     """The fingerprint of the data of a run that was named."""
+    stretched: bool = False
+    """Whether the dense net is trained longer or shorter than that which lies there."""
 
     @property
     def label(self) -> str:
         """For people."""
         return f"onset of {self.folder}"
 
+    @property
+    def work(self) -> Path:
+        """Of its parts and trainings: a search of another length is not in the way of this one."""
+        place, recipe = self.folder / WORK, self.net.recipe
+        length = f"epochs-{recipe.train.epochs}-{fingerprint(recipe.changed('train'))}"
+        return place / length if self.stretched else place
+
     def origin(self, number: int, around: Surroundings) -> Origin:
         """Initialisation `number`, with data and net of its own.
 
         Raises:
             UnavailableError, UsageError, MismatchError: as `Opener.open`.
+            UsageError: it is trained without SGD noise.
         """
         net = replace(self.net, seeds=initialised(self.net.seeds, number))
         subject = Opener(around).open(net)
+        check_noise(self.label, subject.setting)
         data = subject.setting.data
         if self.made_on not in (None, data.fingerprint):
             raise MismatchError(
                 f"{data.name}: its content is {data.fingerprint}, and {self.folder} was made on {self.made_on}"
             )
-        return Origin(number, subject, self.spec.twins, self.params, self.folder / WORK)
+        return Origin(number, subject, self.spec.twins, self.params, self.work)
 
 
-def searches(found: Sequence[Named], asked: Explored) -> list[Search]:
+def searches(
+    found: Sequence[Named], asked: Explored, *, epochs: int | None = None, scale: Fraction | None = None
+) -> list[Search]:
     """One for each net that was named: a ticket or a dense run of it, whose recipe is its draw's, or a model.
+
+    Args:
+        found: the nets.
+        asked: the recipe of the search.
+        epochs: stretch the training to so many, as `Recipe.scaled` does.
+        scale: stretch it by this factor.
 
     Raises:
         UsageError: no `[onset]`, a net that is pruned or was tweaked, a key of the wrong kind.
@@ -98,13 +121,17 @@ def searches(found: Sequence[Named], asked: Explored) -> list[Search]:
     if "threshold" in table:
         raise UsageError("curves.line.threshold: not used here; onset.threshold says what is stable")
     params = checked(line.Params, table, "curves.line")
-    return [_search(net, recipe.onset, params) for net in found]
+    return [
+        _search(net, net.recipe.scaled(epochs=epochs, scale=scale), recipe.onset, params) for net in found
+    ]
 
 
-def _search(net: Named, spec: OnsetSpec, params: line.Params) -> Search:
+def _search(net: Named, recipe: Recipe, spec: OnsetSpec, params: line.Params) -> Search:
     highest = net.seeds.root + spec.inits + APART * spec.twins
     if highest > MAX_INT:
         raise UsageError(f"--seed {net.seeds.root}: roots of twins go up to {highest}; give a lower one")
+    if recipe.train.epochs > LONGEST:
+        raise UsageError(f"{net.label}: an onset is searched for among {LONGEST:,} epochs at most")
     if net.run is not None and (net.level or net.run.manifest.arch.tweaks):
         what = "was tweaked" if net.level == 0 else f"is level {net.level}"
         raise UsageError(
@@ -112,7 +139,7 @@ def _search(net: Named, spec: OnsetSpec, params: line.Params) -> Search:
         )
     if net.ticket is not None and net.level not in (0, net.ticket.manifest.level):
         raise UsageError(f"{net.label}: the onset is of the dense net; leave the level out")
-    recipe, folder = net.recipe, net.folder
+    folder = net.folder
     if net.kind == "plain":
         name = f"onset-{fingerprint(recipe.changed(*TABLES))}"
         folder = folder.parents[1] / name / folder.name
@@ -120,7 +147,8 @@ def _search(net: Named, spec: OnsetSpec, params: line.Params) -> Search:
     kind = net.kind if net.ticket is None else "random-dense"
     dense = replace(net, kind="plain" if net.run else kind, folder=folder, recipe=recipe, level=0, run=None)
     made_on = net.run.manifest.data.fingerprint if net.run else None
-    return Search(dense, folder, spec, params, made_on)
+    stretched = recipe.train != net.recipe.train and net.kind != "plain"
+    return Search(dense, folder, spec, params, made_on, stretched)
 
 
 @dataclass(frozen=True)

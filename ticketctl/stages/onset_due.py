@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ticketctl.curves import line
 from ticketctl.errors import OfflineError
+from ticketctl.recipe_explore import OnsetSpec
 from ticketctl.stages.bisection import at_most
 from ticketctl.stages.due import passes_a_second
 from ticketctl.stages.estimate import speed_of, timing
@@ -58,7 +59,7 @@ def onset_due(search: Search, around: Surroundings) -> OnsetDue:
 
 
 @dataclass(frozen=True)
-class _Count:
+class Count:
     """At most, of one initialisation."""
 
     evaluations: int
@@ -71,24 +72,34 @@ def _known(search: Search, origin: Origin) -> dict[int, bool]:
     return {epoch: one.stable(search.spec.threshold) for epoch, one in found.items() if one is not None}
 
 
-def _counted(search: Search, known: Mapping[int, bool]) -> _Count:
-    """The dense net is trained to the last epoch that twins may leave it at."""
-    last, twins = search.net.recipe.train.epochs, search.spec.twins
+def _counted(search: Search, known: Mapping[int, bool]) -> Count:
+    return most_of(search.net.recipe.train.epochs, search.spec, known)
+
+
+def most_of(last: int, spec: OnsetSpec, known: Mapping[int, bool]) -> Count:
+    """What the search takes of one initialisation, whose dense net is trained to the last epoch that twins leave it at.
+
+    Args:
+        last: epochs of the whole training.
+        spec: `[onset]`.
+        known: whether it is stable, by epoch, where that is there.
+    """
+    twins = spec.twins
 
     def most(price: Callable[[int], float]) -> float:
-        return at_most(last, price, known, search.spec.scan)
+        return at_most(last, price, known, spec.scan)
 
     evaluations = round(most(lambda _: 1.0))
     dense = min(1, evaluations) * min(1, last - 1)
     epochs = most(lambda epoch: float(twins * (last - epoch))) + dense * (last - 1)
-    return _Count(evaluations, dense + twins * evaluations, epochs)
+    return Count(evaluations, dense + twins * evaluations, epochs)
 
 
-def _evaluations(counts: list[_Count]) -> int:
+def _evaluations(counts: list[Count]) -> int:
     return sum(count.evaluations for count in counts)
 
 
-def _price(counts: list[_Count], per_epoch: int | None, unknown: str) -> Price:
+def _price(counts: list[Count], per_epoch: int | None, unknown: str) -> Price:
     trainings, epochs = sum(count.trainings for count in counts), sum(count.epochs for count in counts)
     return Price(trainings, epochs, per_epoch and round(epochs * per_epoch), unknown=unknown)
 
@@ -106,7 +117,7 @@ def _timed(found: Price, evaluations: int, first: Origin, setup: float, around: 
     return replace(found, seconds=alone + more / speed.slower, seconds_as_busy=busy + more)
 
 
-def _bytes(origin: Origin, count: _Count) -> int:
+def _bytes(origin: Origin, count: Count) -> int:
     """Weights after every epoch of the dense net; of each twin the last, and those of its best epoch."""
     setting = origin.subject.setting
     size = sum(value.numel() * value.element_size() for value in setting.initial.weights.values())

@@ -13,7 +13,8 @@ from ticketctl.artifacts.report import Report
 from ticketctl.data.load import form_of
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.plugins import defaults, plugins
-from ticketctl.recipe_explore import RECIPES, Explore, InterpolateRecipe, parse_explore
+from ticketctl.recipe_base import Measuring
+from ticketctl.recipe_explore import RECIPES, InterpolateRecipe, parse_explore
 from ticketctl.recipe_files import read_recipe
 from ticketctl.stages.measured import Reading
 from ticketctl.stages.recorded import same
@@ -37,7 +38,7 @@ class ExploreWants:
 
     name: str
     """Of the recipe."""
-    recipe: Explore
+    recipe: Measuring
 
     @property
     def chosen(self) -> tuple[str, ...]:

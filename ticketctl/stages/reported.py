@@ -18,7 +18,17 @@ from ticketctl.store.files import make_folder, read_bytes, sha256, write_atomic
 from ticketctl.train.exam import Measurement
 
 REPORTS = "reports"
-LIMIT = 1 << 31
+"""Where they lie, below the folder of what was measured."""
+_LIMIT = 1 << 31
+
+
+def read_report(path: Path) -> Report:
+    """The report in a file.
+
+    Raises:
+        ArtifactError: it is not there, or damaged.
+    """
+    return decode_report(read_bytes(path, limit=_LIMIT), where=str(path))
 
 
 @dataclass(frozen=True)
@@ -39,10 +49,10 @@ class Parts:
 
     def kept(self, name: str) -> Report | None:
         """What was measured before, under the same words; None: nothing, or it is damaged."""
-        path, wanted = self.path(name), to_record(words(self.head(name)))
+        path = self.path(name)
         with suppress(ArtifactError):
-            part = decode_report(read_bytes(path, limit=LIMIT), where=str(path))
-            if words(part) == wanted:
+            part = read_report(path)
+            if words(part) == to_record(words(self.head(name))):
                 return part
         return None
 

@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ticketctl import __version__
-from ticketctl.artifacts.report import MetricRow, Report, ReportData, encode_report
+from ticketctl.artifacts.report import MetricRow, Report, encode_report
 from ticketctl.curves import line
 from ticketctl.errors import DivergedError
 from ticketctl.seeds import Seeds
-from ticketctl.stages.conditions import code, flags, own_images, versions
+from ticketctl.stages.conditions import code, head_of, own_images
 from ticketctl.stages.points import Points
 from ticketctl.stages.reported import Parts, measured
 from ticketctl.stages.subject import Subject
@@ -156,31 +155,20 @@ class Origin:
     def _head(self) -> Report:
         setting = self.subject.setting
         public = setting.public_recipe
-        return Report(
-            kind="interpolate",
-            subject=self.subject.said,
-            data=ReportData(name=setting.base_name, fingerprint=setting.data.fingerprint),
-            seeds={"root": setting.seeds.root, **setting.seeds.override},
-            env={"ticketctl": __version__, **versions(), **setting.bench.place.describe(), **flags()},
-            recipe={
-                "curves": ["line"],
-                "keys": {"line": asdict(self.params)},
-                "training": {table: public[table] for table in TABLES},
-                "twins": [noise(setting.seeds, twin) for twin in range(self.count)],
-                "own": own_images(self.subject.images),
-                "code": code(setting.recipe.model.name, ()),
-            },
-            metrics=(),
-        )
+        recipe = {
+            "curves": ["line"],
+            "keys": {"line": asdict(self.params)},
+            "training": {table: public[table] for table in TABLES},
+            "twins": [noise(setting.seeds, twin) for twin in range(self.count)],
+            "own": own_images(self.subject.images),
+            "code": code(setting.recipe.model.name, ()),
+        }
+        return head_of("interpolate", self.subject.said, setting, setting.seeds, recipe)
 
     def specimen(self, end: End) -> Specimen:
         """The net in evaluation mode, holding `end`."""
-        setting = self.subject.setting
-        end.state.load_into(setting.bench.model)
-        return Specimen(
-            setting.bench.model.eval(), None, self.subject.images, len(setting.data.classes),
-            self.subject.images["test"].scaling, {}, setting.poll, setting.bench.reporter,
-        )  # fmt: skip
+        end.state.load_into(self.subject.setting.bench.model)
+        return self.subject.specimen()
 
     # ------------------------------------------------------------------------------------------------ trainings
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ticketctl.artifacts.report import MetricRow, Report, decode_report
-from ticketctl.stages.judged import LIMIT
+from ticketctl.artifacts.report import MetricRow, Report
 from ticketctl.stages.report_wants import table
-from ticketctl.store.files import read_bytes
+from ticketctl.stages.reported import read_report
 
 
 class Wanted(Protocol):
@@ -109,7 +108,7 @@ class Shelf:
         files = sorted(found, key=lambda path: (-path.stat().st_mtime_ns, path.name))
         for path in files:
             if path not in self.read:
-                self.read[path] = decode_report(read_bytes(path, limit=LIMIT), where=str(path))
+                self.read[path] = read_report(path)
         return [self.read[path] for path in files]
 
 

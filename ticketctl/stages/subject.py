@@ -26,6 +26,7 @@ from ticketctl.stages.setting import Setting, Surroundings, prepare
 from ticketctl.train.device import settle_arithmetic
 from ticketctl.train.evaluate import Exam, Part
 from ticketctl.train.feed import Images
+from ticketctl.train.specimen import Specimen
 from ticketctl.train.state import State
 
 
@@ -54,6 +55,14 @@ class Subject:
         known = {name: exams[name] for name in ("val", "test") if name in exams}
         held = {name: exam for name, exam in known.items() if not isinstance(exam, Part)}
         return {"train": self.setting.bench.feed.images, **held}
+
+    def specimen(self) -> Specimen:
+        """It in evaluation mode, with these images."""
+        setting, images = self.setting, self.images
+        return Specimen(
+            setting.bench.model.eval(), self.mask, images, len(setting.data.classes), images["test"].scaling,
+            {}, setting.poll, setting.bench.reporter,
+        )  # fmt: skip
 
     @property
     def state(self) -> State:

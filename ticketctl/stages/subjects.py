@@ -10,14 +10,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ticketctl.artifacts.models import CONTROL_KINDS, RunManifest, TicketManifest
+from ticketctl.artifacts.models import CONTROL_KINDS, DataPart, RunManifest, TicketManifest
 from ticketctl.artifacts.report_models import UNTRAINED
 from ticketctl.artifacts.run import MANIFEST, open_run
 from ticketctl.artifacts.ticket import MANIFEST as TICKET
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.errors import ArtifactError, UsageError, near_miss
+from ticketctl.stages.copies import without_copies
 from ticketctl.stages.course import course_of
 from ticketctl.stages.measured import COURSE, RECORDED, REPORTED
+from ticketctl.stages.named import lacks_place
 from ticketctl.stages.recorded import Settings, searched, settings_of, worn
 from ticketctl.stages.report_wants import FORM, table
 
@@ -48,7 +50,7 @@ class Subject:
     density: Fraction
     """Of the ticket, also where a tweak ended dense."""
     settings: Settings
-    audits: Stored | None = field(default=None, repr=False, compare=False)
+    stored: Stored | None = field(default=None, repr=False, compare=False)
     """What stored reports say, where `audits.with_audits` or `explorations.with_explorations` has read them."""
 
     @property
@@ -80,7 +82,7 @@ class Subject:
     @property
     def known(self) -> set[str]:
         """The metrics that it may have."""
-        found = {*self.manifest.metrics, *(self.audits.known if self.audits else ())}
+        found = {*self.manifest.metrics, *(self.stored.known if self.stored else ())}
         found |= {name for name in COURSE if self.value(name) is not None} if self.method == "art" else set()
         return found | {*RECORDED} if self.keeps_lambda_max else found
 
@@ -98,7 +100,7 @@ class Subject:
         """
         kind, _, name = metric.partition(".")
         if kind in REPORTED:
-            return self.audits.value(metric) if self.audits else None
+            return self.stored.value(metric) if self.stored else None
         if kind == "record":
             return self._recorded(name)
         if kind == "draw":
@@ -140,20 +142,8 @@ def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], i
         if len(folders) > RUNS:
             raise UsageError(f"{name}: more than {RUNS} runs; give fewer folders")
     shown = opened(folders)
-    known_first = sorted(shown, key=_says_less)
-    unique: dict[Any, Subject] = {}
-    for one in known_first:
-        unique.setdefault((one.manifest.training_id, one.manifest.weights.digest), one)
-    return sorted(unique.values(), key=lambda found: str(found.folder)), len(shown) - len(unique)
-
-
-def _says_less(run: Subject) -> tuple[bool, bool, bool]:
-    """The least is the copy that says most."""
-    return (
-        run.settings.get("search") == "unknown",
-        not (run.folder / "reports").is_dir(),
-        not run.keeps_lambda_max,
-    )
+    unique = without_copies(shown)
+    return sorted(unique, key=lambda found: str(found.folder)), len(shown) - len(unique)
 
 
 def _folder(name: str, workspace: Path) -> Path:
@@ -215,7 +205,8 @@ def opened(folders: Iterable[Path]) -> list[Subject]:
         except ArtifactError as error:
             faults.append(error)
     if faults:
-        more = f"; {len(faults) - 1} more of {len(found) + len(faults)} runs are damaged" * (len(faults) > 1)
+        others = len({str(one) for one in faults}) - 1  # a damaged ticket is one fault, of all runs beside it
+        more = f"; {others} more of {len(found) + len(faults)} runs are damaged" * (others > 0)
         first = str(faults[0]).removesuffix(f" [{faults[0].code}]")
         raise ArtifactError(faults[0].code, first + more)
     return found
@@ -237,7 +228,7 @@ def _subject(folder: Path, tickets: dict[Path, TicketManifest | None]) -> Subjec
     }
     if not dense:
         settings |= searched(settings, drawn.draw.recipe if drawn else None)
-    settings |= transferred(manifest.ext)
+    settings |= transferred(manifest.ext, manifest.data)
     return Subject(
         folder,
         manifest,
@@ -249,14 +240,20 @@ def _subject(folder: Path, tickets: dict[Path, TicketManifest | None]) -> Subjec
     )
 
 
-def transferred(ext: Mapping[str, Any]) -> dict[str, str]:
+def transferred(ext: Mapping[str, Any], target: DataPart | None = None) -> dict[str, str]:
     """`transfer` of a run that was transferred, as `mask+init of trained digits sha256:1a2b...`; else nothing.
 
     Args:
         ext: of its manifest. Other words than `ticketctl transfer` writes make another transfer of it.
+        target: the data that it was trained on: several of somebody's own have one name, and `data.content` is which.
     """
     if TRANSFERRED not in ext:
         return {}
+    to = {"data.content": target.fingerprint[:18]} if target and lacks_place(target.name) else {}
+    return _handed(ext) | to
+
+
+def _handed(ext: Mapping[str, Any]) -> dict[str, str]:
     told = table(ext[TRANSFERRED])
     keep, data = str(told.get("keep"))[:20], table(told.get("data"))
     if keep == FORM:

@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ticketctl import __version__
 from ticketctl.artifacts.ids import ticket_id
 from ticketctl.artifacts.manifest import write_provenance
 from ticketctl.artifacts.masks import mask_digest
 from ticketctl.artifacts.report import Report
-from ticketctl.artifacts.report_models import ReportData
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.weights import weights_digest
 from ticketctl.errors import MismatchError, UsageError
@@ -22,7 +20,7 @@ from ticketctl.masks.prunable import head
 from ticketctl.metrics.transfer import BETTER
 from ticketctl.recipe import TrainSpec, fingerprint
 from ticketctl.recipe_files import merge
-from ticketctl.stages.conditions import code, flags, own_images, versions
+from ticketctl.stages.conditions import code, head_of, own_images
 from ticketctl.stages.controls import fresh_start
 from ticketctl.stages.estimate import speed_of
 from ticketctl.stages.named import of_run
@@ -280,19 +278,12 @@ def _accuracy(answers: Answers) -> Value:
 
 def _head(one: Tuning, subject: Subject) -> Report:
     setting = subject.setting
-    return Report(
-        kind="transfer",
-        subject=subject.said,
-        data=ReportData(name=setting.base_name, fingerprint=setting.data.fingerprint),
-        seeds={"root": one.target.seeds.root, **one.target.seeds.override},
-        env={"ticketctl": __version__, **versions(), **setting.bench.place.describe(), **flags()},
-        recipe={
-            "metrics": ["transfer"],
-            "transfer": {"train": "all", "keep": one.keep},
-            "own": own_images(subject.images),
-            "code": code(setting.recipe.model.name, ()),
-            "source": one.described(),
-            "target": one.target.record(setting),
-        },
-        metrics=(),
-    )
+    recipe = {
+        "metrics": ["transfer"],
+        "transfer": {"train": "all", "keep": one.keep},
+        "own": own_images(subject.images),
+        "code": code(setting.recipe.model.name, ()),
+        "source": one.described(),
+        "target": one.target.record(setting),
+    }
+    return head_of("transfer", subject.said, setting, one.target.seeds, recipe)

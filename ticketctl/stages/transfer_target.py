@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from ticketctl.seeds import Seeds
 from ticketctl.stages.named import lacks_place
 from ticketctl.stages.params import checked
 from ticketctl.stages.setting import Setting, Surroundings, prepare
+from ticketctl.stages.target_content import cut_of
 
 HELD_OUT = "random:10%"
 """Of a target without a base recipe for the net: the images to choose by."""
@@ -104,22 +104,26 @@ def data_of(name: str, source: Setting, statistics: str, *, plain: bool) -> Data
         statistics: `target` or `source`.
         plain: without augmentation.
     """
-    base = f"base/{source.recipe.model.name}-{name.partition(':')[0]}"
-    tables = read_recipe(base).get("data", {}) if base in recipe_names() else {}
-    spec = {"validation": HELD_OUT, **{key: tables[key] for key in TAKEN if key in tables}}
-    spec |= {"name": name, "form": source.data.shape, **_scale(source, statistics), **_cut(name, source)}
+    spec = target_tables(name, source.recipe.model.name, source.data.shape) | _scale(source, statistics)
     return DataSpec.model_validate(spec | ({"augment": "none"} if plain else {}))
 
 
-def _scale(source: Setting, statistics: str) -> Mapping[str, Any]:
+def target_tables(name: str, model: str, form: tuple[int, int, int] | None) -> dict[str, Any]:
+    """`[data]` of a target, normalised by its own mean and deviation.
+
+    Args:
+        name: of the target, with its path.
+        model: the net.
+        form: channels, height and width that it takes; None: as the images are.
+    """
+    base = f"base/{model}-{name.partition(':')[0]}"
+    tables = read_recipe(base).get("data", {}) if base in recipe_names() else {}
+    spec = {"validation": HELD_OUT, **{key: tables[key] for key in TAKEN if key in tables}}
+    return {**spec, "name": name, "form": form, "normalise": "data", **(cut_of(name, form) if form else {})}
+
+
+def _scale(source: Setting, statistics: str) -> dict[str, Any]:
     data = source.recipe.data
     if statistics == "target":
         return {"normalise": "data"}
     return {"normalise": data.normalise, "mean": data.mean, "std": data.std}
-
-
-def _cut(name: str, source: Setting) -> Mapping[str, Any]:
-    """Images of a folder, which may be of any size, are cut square where the net takes squares."""
-    _, height, width = source.data.shape
-    options = getattr(plugin("data", name.partition(":")[0]), "OPTIONS", ())
-    return {"size": height} if "size" in options and height == width else {}

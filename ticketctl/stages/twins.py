@@ -12,12 +12,37 @@ from ticketctl.errors import DivergedError, UsageError
 from ticketctl.recipe import Recipe
 from ticketctl.stages.price import Price, price
 from ticketctl.stages.request import Typed
-from ticketctl.stages.setting import Surroundings
+from ticketctl.stages.setting import Setting, Surroundings
 from ticketctl.stages.spend import spend
 from ticketctl.stages.wallet import Chosen, Job, Wanted, needed_by, prepare_spend
 
 PLAIN = ("spend.tweaks=[]", "spend.attribution=false", "spend.small=false")
 """What the draw's recipe may say for its spends, and twins are not: twins of a ticket are plain trainings."""
+
+
+def without_noise(batch: int, images: int, augment: str) -> bool:
+    """Whether a training sees all its images in every step, and sees them as they are: its twins are one net.
+
+    Args:
+        batch: images of a step.
+        images: to train on, those held out left out.
+        augment: settled, `none` or another.
+    """
+    return batch >= images and augment == "none"
+
+
+def check_noise(label: str, setting: Setting) -> None:
+    """Refuse to ask from which epoch on twins are alike that are one net from the beginning.
+
+    Raises:
+        UsageError: says why, after `label`.
+    """
+    train, images, augment = setting.recipe.train, setting.counts["train"], setting.recipe.data.augment
+    if without_noise(train.batch, images, augment):
+        raise UsageError(
+            f"{label}: it is trained without SGD noise, all {images:,} images in every step and none augmented, so its "
+            "twins are one net from every epoch on; take a net with a smaller train.batch, or augmented images"
+        )
 
 
 @dataclass(frozen=True)
@@ -34,6 +59,17 @@ class Twins:
     def left(self) -> list[Job]:
         """The trainings that are not there."""
         return [job for job in self.chosen.jobs if not job.ready]
+
+    @property
+    def remark(self) -> str:
+        """What changes how their barrier is to be read, or ""."""
+        recipe, images = self.chosen.recipe, self.chosen.ticket.manifest.draw.data.train
+        if not without_noise(recipe.train.batch, images, recipe.data.augment):
+            return ""
+        return (
+            f"twins of {self.chosen.ticket.folder} are trained without SGD noise, all {images:,} images in every step "
+            "and none augmented: they are one net but for rounding, and a barrier of 0 says nothing"
+        )
 
 
 def planned_twins(ticket: Ticket, levels: Sequence[int], count: int, typed: Typed, workspace: Path) -> Twins:

@@ -13,7 +13,7 @@ from ticketctl.errors import MissingExtraError, UsageError
 from ticketctl.plugins import defaults, load, plugins
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_audit import parse_audit
-from ticketctl.stages.examined import Wanted
+from ticketctl.stages.explored import missing
 from ticketctl.stages.params import checked
 
 SERVED = ("net", "train", "val", "test")
@@ -42,11 +42,9 @@ def check_watched(recipe: Recipe) -> None:
     parsed = parse_audit(tables, where="keep.metrics" if names else "[metrics]")
     for name in names:
         _check_needs(name)
-    missing = Wanted(parsed, True, {}).missing if names else {}
-    if missing:
-        raise MissingExtraError(
-            "keep.metrics: " + "; ".join(f"{name} {why}" for name, why in missing.items())
-        )
+    gone = missing("metrics", parsed.chosen) if names else {}
+    if gone:
+        raise MissingExtraError("keep.metrics: " + "; ".join(f"{name} {why}" for name, why in gone.items()))
     for name in names:
         if recipe.metrics.get(name):
             params_of(recipe, name)

@@ -19,12 +19,13 @@ from ticketctl.artifacts.ticket import Ticket
 from ticketctl.recipe import TrainSpec
 from ticketctl.recipe_explore import TransferRecipe
 from ticketctl.recipe_files import merge
-from ticketctl.stages.judged import REPORTS
 from ticketctl.stages.measured import Reading
 from ticketctl.stages.recorded import PRECISE, settings_of
 from ticketctl.stages.report_wants import FORM, ONSET, TWINS, explore_wants, table
+from ticketctl.stages.reported import REPORTS
 from ticketctl.stages.stored import Shelf, of_run
 from ticketctl.stages.subjects import Subject, ticket_beside
+from ticketctl.stages.target_content import goes_to
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ class Whose:
         init = self.ticket.manifest.init.digest
         for one in self.tickets:
             said = one.subject  # of a dense net there is no ticket's id
+            if (said.run_id, said.level) != (UNTRAINED, level):
+                continue  # before the ticket's file is read for its levels' ids
             same = said.ticket == self.ticket.ticket_id_at(level) if level else said.weights == init
-            if said.run_id == UNTRAINED and said.level == level and same == own:
+            if same == own:
                 yield one
 
     @property
@@ -100,18 +103,20 @@ def _random_dense(of: Whose) -> Iterable[Report]:
 
 
 def _twins(of: Whose) -> Iterable[Report]:
-    """Twins of the run's own level, trained of one ticket."""
+    """Twins of the run's own level, trained of one ticket; where no recipe is asked for, any number of them."""
     for one in of.untrained(of.level, True):
-        ends, runs = _ends(one), {*_runs_in(one)} - {UNTRAINED}
+        ends, runs = ends_of(one), {*_runs_in(one)} - {UNTRAINED}
         alike = len({(str(end.get("level")), str(end.get("ticket"))) for end in ends}) == 1
-        if len(ends) == len(runs) == TWINS and alike and ends[0].get("level") == of.level:
+        # a paper's cell wants as many as the paper had
+        many = len(ends) == TWINS if of.reading.recipe else len(ends) > 1
+        if many and len(ends) == len(runs) and alike and ends[0].get("level") == of.level:
             yield one
 
 
 def _levels(of: Whose) -> Iterable[Report]:
     """The run stands among the ends, behind the level above."""
     for one in of.tickets:
-        for before, after in pairwise(_ends(one)):
+        for before, after in pairwise(ends_of(one)):
             if of.is_end(after) and before.get("level") == of.level - 1:
                 yield one
 
@@ -119,7 +124,7 @@ def _levels(of: Whose) -> Iterable[Report]:
 def _before(of: Whose) -> Iterable[Report]:
     """Two ends: of the same level the run before the tweak that goes on from it, and the run."""
     for one in of.below(*level_beside(of.run.folder, of.level)):
-        ends = _ends(one)
+        ends = ends_of(one)
         if len(ends) == 2 and of.is_end(ends[1]) and went_on_from(of.run.manifest, ends[0].get("weights")):
             yield one
 
@@ -155,7 +160,7 @@ def _retrained(of: Whose) -> Iterable[Report]:
 def _trained_alike(place: Path, of: Whose) -> bool:
     """Whether the run at `place` was trained as the recipe changes the training of the net that it has its form of."""
     if not (place / MANIFEST).is_file() or of.reading.recipe is None:
-        return False
+        return (place / MANIFEST).is_file()  # no recipe: by any
     recipe = explore_wants(of.reading.recipe, of.reading.kind).recipe
     wanted = _course(of.run.manifest, recipe.train if isinstance(recipe, TransferRecipe) else {})
     return wanted is not None and wanted == _course(open_run(place).manifest, {})
@@ -173,10 +178,10 @@ def _course(run: RunManifest, changed: Mapping[str, Any]) -> dict[str, str] | No
 
 def _of_one(report: Report) -> bool:
     """Whether it is about one net: no path, and no onset."""
-    return ("ends" not in report.recipe or len(_ends(report)) == 1) and ONSET not in report.recipe
+    return ("ends" not in report.recipe or len(ends_of(report)) == 1) and ONSET not in report.recipe
 
 
-def _ends(report: Report) -> list[Mapping[str, Any]]:
+def ends_of(report: Report) -> list[Mapping[str, Any]]:
     """What a report says of each net that a path lies between; none, where it says it otherwise."""
     told = report.recipe.get("ends")
     return [table(end) for end in told] if isinstance(told, list | tuple) else []
@@ -184,7 +189,7 @@ def _ends(report: Report) -> list[Mapping[str, Any]]:
 
 def _runs_in(report: Report) -> list[str]:
     """The ids of the runs that a path lies between."""
-    return [str(end.get("run_id")) for end in _ends(report)]
+    return [str(end.get("run_id")) for end in ends_of(report)]
 
 
 def of_several(report: Report, reading: Reading) -> bool:
@@ -200,8 +205,9 @@ def _goes_to(report: Report, reading: Reading) -> bool:
     """Of transfers, whether the target is that one, and the net was frozen."""
     if reading.kind != "transfer":
         return True
-    there = table(report.recipe.get("target")).get("name") == reading.to.partition(":")[0] or not reading.to
-    return there and (reading.of == "retrained" or _kept(report) is None)
+    if reading.of != "retrained" and _kept(report) is not None:
+        return False
+    return goes_to(table(report.recipe.get("target")), reading.to)
 
 
 def found(of: Whose) -> tuple[Report, ...]:

@@ -112,7 +112,7 @@ def features_of(net: Specimen, name: str, taps: Sequence[Tap]) -> list[Tensor]:
     images = net.images[name]
     found: list[Tensor] = []
     rows = torch.arange(len(images), device=net.device)
-    for batch in _batches(net, len(images)):
+    for batch in batches(net, len(images)):
         net.poll()
         parts = _seen(net, taps, images.scaling(images.take(rows[batch])))
         found = found or [part.new_empty((len(images), part.shape[1])) for part in parts]
@@ -121,8 +121,8 @@ def features_of(net: Specimen, name: str, taps: Sequence[Tap]) -> list[Tensor]:
     return found
 
 
-def _batches(net: Specimen, count: int) -> list[slice]:
-    """Spread over the images where BatchNorm takes the statistics of a batch; else neighbours."""
+def batches(net: Specimen, count: int) -> list[slice]:
+    """Of `count` images: spread over them where BatchNorm takes the statistics of a batch; else neighbours."""
     if any(isinstance(each, _BatchNorm) and each.training for each in net.model.modules()):
         return spread(count, BATCH)
     size = batch_on(net.device)
