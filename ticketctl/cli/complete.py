@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import typer
+
+from ticketctl.errors import UsageError
 
 DEVICES = (("auto", "the GPU if there is one"), ("cpu", ""), ("cuda", "the first GPU"))
 
@@ -40,6 +43,12 @@ def curves(incomplete: str) -> Found:
     """Curves, after those that are typed already."""
     typed, comma, _ = incomplete.rpartition(",")
     return _begun([(f"{typed}{comma}{name}", text) for name, text in _plugins("curves", "")], incomplete)
+
+
+def figures(incomplete: str) -> Found:
+    """Figures, after those that are typed already."""
+    typed, comma, _ = incomplete.rpartition(",")
+    return _begun([(f"{typed}{comma}{name}", text) for name, text in _plugins("figures", "")], incomplete)
 
 
 def models(incomplete: str) -> Found:
@@ -120,9 +129,19 @@ def things(ctx: typer.Context, incomplete: str) -> Found:
     return [*tickets(ctx, incomplete), *runs(ctx, incomplete)]
 
 
+def under_way(ctx: typer.Context, incomplete: str) -> Found:
+    """Names of the draws and runs in the workspace, done or not: what is being written first."""
+    from ticketctl.stages.underway import works
+
+    root, found = _workspace(ctx), list[tuple[str, str]]()
+    with suppress(UsageError):  # far too many
+        found = [(one.folder.relative_to(root).as_posix(), one.state) for one in works(root)]
+    return _begun(dict(reversed(found)).items(), incomplete)[::-1]
+
+
 def listed(incomplete: str) -> Found:
     """What `list` lists."""
-    kinds = ("tickets", "runs", "methods", "tweaks", "metrics", "models", "data")
+    kinds = ("tickets", "runs", "methods", "tweaks", "metrics", "curves", "figures", "models", "data")
     return _begun([(kind, "") for kind in kinds], incomplete)
 
 
@@ -132,6 +151,8 @@ def listed_name(ctx: typer.Context, incomplete: str) -> Found:
         "methods": "draws",
         "tweaks": "tweaks",
         "metrics": "metrics",
+        "curves": "curves",
+        "figures": "figures",
         "models": "nets",
         "data": "data",
     }.get(str(ctx.params.get("what")))

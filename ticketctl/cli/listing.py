@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from ticketctl.plugins import Plugin
 
 KINDS = {
-    "methods": "draws", "tweaks": "tweaks", "metrics": "metrics", "curves": "curves", "models": "nets", "data": "data",
+    "methods": "draws", "tweaks": "tweaks", "metrics": "metrics", "curves": "curves", "figures": "figures",
+    "models": "nets", "data": "data",
 }  # fmt: skip
 FACTS = {
     "draws": {"cost": "epochs", "nested": "nested"},
     "tweaks": {"changes": "changes", "cost": "cost"},
     "metrics": {"data": "data", "cost": "cost"},
     "curves": {"nets": "nets", "cost": "cost"},
+    "figures": {"from": "from", "papers": "papers"},
 }
 """Facts with room in the table of all, and their columns."""
 LEAST = 30
@@ -43,7 +45,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="tickets, runs, methods, tweaks, metrics, curves, models or data.", autocompletion=listed
+            help="tickets, runs, methods, tweaks, metrics, curves, figures, models or data.",
+            autocompletion=listed,
         ),
     ] = "tickets",
     name: Annotated[

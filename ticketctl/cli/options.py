@@ -43,6 +43,10 @@ Sets = Annotated[
         autocompletion=complete.settings,
     ),
 ]
+FigureSets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A figure's key: --set figures.radar.sparsity=90. Repeatable."),
+]
 Seeds = Annotated[str | None, typer.Option("--seed", help="A seed, or several: 0, 0-2, 42,1099.")]
 Rounds = Annotated[int | None, typer.Option(min=0, max=254, help="Pruning rounds; 0: the dense net alone.")]
 Density = Annotated[str | None, typer.Option(help="Kept share of the prunable weights, exactly: 0.03.")]

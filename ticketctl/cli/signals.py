@@ -17,7 +17,8 @@ class Stop:
     torch above all, takes seconds: a signal ends that at once, by a `StoppedError` wherever the program is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, said: str = "stopped; the same command goes on from here") -> None:
+        self.said = said
         self.code: int | None = None
         self.under_way = False
 
@@ -39,7 +40,7 @@ class Stop:
             StoppedError: somebody did.
         """
         if self.code is not None:
-            raise StoppedError("stopped; the same command goes on from here", self.code) from None
+            raise StoppedError(self.said, self.code) from None
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.code is not None:

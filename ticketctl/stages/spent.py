@@ -11,7 +11,7 @@ import numpy as np
 
 from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.ticket import Ticket
-from ticketctl.stages.paired import Paired, paired
+from ticketctl.figures.paired import Paired, paired
 from ticketctl.stages.ranges import (
     Point,
     Ranges,

@@ -118,26 +118,29 @@ def _audited(run: Subject) -> Audited:
 
 
 def _audits(run: Subject) -> Audits:
-    assert isinstance(run.audits, Audits)
-    return run.audits
+    assert isinstance(run.stored, Audits)
+    return run.stored
 
 
 # ------------------------------------------------------------------------------------------------- accuracy alone
 
 
-def accuracy_win(ladder: Sequence[Group], groups: Sequence[Group]) -> tuple[Win, Group]:
-    """The highest sparsity at which the mean accuracy is at most a point below the dense net's, and that level.
+def accuracy_win(
+    ladder: Sequence[Group], groups: Sequence[Group], *, below: Fraction = POINT
+) -> tuple[Win, Group]:
+    """The highest sparsity at which the mean accuracy is at most `below` under the dense net's, and that level.
 
     Args:
         ladder: levels of one ladder.
         groups: with the dense nets among them.
+        below: a share of all answers; paper 003's is 0.
     """
-    dense = [group for group in groups if _is_dense_of(group, ladder[0])]
+    dense = [group for group in groups if is_dense_of(group, ladder[0])]
     floor = exact_accuracy(dense[0]) if len(dense) == 1 else None
     winners = [
         group
         for group in ladder
-        if floor is not None and (mean := exact_accuracy(group)) is not None and mean >= floor - POINT
+        if floor is not None and (mean := exact_accuracy(group)) is not None and mean >= floor - below
     ]
     best = min(winners, key=lambda group: group.density, default=None)
     if best is None:
@@ -146,7 +149,8 @@ def accuracy_win(ladder: Sequence[Group], groups: Sequence[Group]) -> tuple[Win,
     return Win(1 - best.density, n), best
 
 
-def _is_dense_of(group: Group, ticket: Group) -> bool:
+def is_dense_of(group: Group, ticket: Group) -> bool:
+    """Whether `group` is the dense net of the training that `ticket` is a level of."""
     own = {
         key: value
         for key, value in ticket.settings.items()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+Seed = TypeVar("Seed", int, tuple[int, int])
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Paired:
         return {**asdict(self), "low": self.low, "high": self.high}
 
 
-def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | None:
+def paired(ours: Mapping[Seed, float], theirs: Mapping[Seed, float]) -> Paired | None:
     """Ours minus theirs, over the seeds that both have; None if they share none. Interval by Student's t."""
     gaps = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
     if not gaps:

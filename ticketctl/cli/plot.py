@@ -1,0 +1,116 @@
+"""`ticketctl plot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticketctl.cli import options as opt
+from ticketctl.cli.complete import figures, things
+from ticketctl.cli.output import note, print_json, print_line, print_table
+from ticketctl.cli.signals import Stop
+from ticketctl.errors import UsageError, listed
+
+if TYPE_CHECKING:
+    from ticketctl.figures.sheet import Sheet
+    from ticketctl.stages.gallery import Gallery
+
+Things = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Folders of runs, tickets or verdicts, or that hold such. Default: all seeds of the newest draw.",
+        autocompletion=things,
+    ),
+]
+Figure = Annotated[
+    str | None,
+    typer.Option(
+        "--figure",
+        help="Figures by name, with commas (ticketctl list figures). Default: all that these artifacts can feed.",
+        autocompletion=figures,
+    ),
+]
+Paper = Annotated[
+    str | None, typer.Option(help="A table of a paper beside the runs (ticketctl recipes --tables): 001:A2.")
+]
+Data = Annotated[str | None, typer.Option(help="With --paper: runs on this data set stand for the paper's.")]
+Kinds = Annotated[str, typer.Option("--format", help="Files of each figure, with commas: svg, pdf, png.")]
+Out = Annotated[Path, typer.Option(help="Folder for the files.")]
+
+
+def plot(
+    what: Things = None,
+    figure: Figure = None,
+    paper: Paper = None,
+    data: Data = None,
+    kinds: Kinds = "svg",
+    out: Out = Path("figures"),
+    sets: opt.FigureSets = None,
+    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Draw figures out of artifacts: all that they can feed, or those that are named.
+
+    Each figure is written with a CSV of what is drawn. Equal artifacts give equal bytes. Runs that differ in nothing
+    but seeds are one line: their mean, and a band of one sample deviation. Nothing is trained or measured: what is
+    missing, a named figure tells with the command that makes it. Keys of a figure: --set figures.NAME.KEY=VALUE.
+
+    Examples:
+
+    ticketctl plot
+
+    ticketctl plot runs/resnet18-cifar100 --figure accuracy-sparsity,radar --format pdf
+
+    ticketctl plot runs/resnet18-cifar100 --paper 001:A2 --figure paper
+    """
+    if paper is None and data is not None:
+        raise UsageError("--data goes with --paper, such as --paper 001:A2")
+    stop = Stop("stopped; what is written is whole").install()
+    from ticketctl.stages.plot import draw, wanted, write
+
+    asked = wanted(figure, sets or [], kinds)
+    found = _found(what or [], workspace, paper, data)
+    if not what:
+        note(f"of {found.shelf.place}", quiet)
+    drawing = draw(found.shelf, asked, stop.leave)
+    if not drawing.sheets:
+        raise UsageError(f"{found.shelf.place}: nothing to draw; {next(iter(drawing.without.values()))}")
+    rows = []
+    for place, (sheet, files) in enumerate(write(drawing.sheets, out, asked.kinds, stop.leave), 1):
+        note(f"{place} of {len(drawing.sheets)}: {sheet.name}", quiet)
+        rows.append((sheet, files))
+    _show(rows, drawing.without, json, quiet)
+
+
+def _found(what: list[str], workspace: Path, paper: str | None, data: str | None) -> Gallery:
+    from ticketctl.stages.gallery import gallery
+    from ticketctl.stages.papers import find_table
+
+    table = find_table(paper) if paper is not None else None
+    return gallery(what, workspace, table=table, data=data.partition(":")[0] if data else None)
+
+
+def _show(rows: list[tuple[Sheet, list[Path]]], without: Any, json: bool, quiet: bool) -> None:
+    if json:
+        print_json({"figures": [_record(sheet, files) for sheet, files in rows], "without": dict(without)})
+        return
+    print_table(["figure", "rows"], [[sheet.name, str(len(sheet.rows))] for sheet, _ in rows])
+    ends = ", ".join(path.suffix[1:] for path in rows[0][1])
+    print_line(f"in {rows[0][1][0].parent}: {ends} of each")
+    if without:
+        note(f"nothing there for {listed(list(without))}; name one with --figure to see what makes it", quiet)
+
+
+def _record(sheet: Sheet, files: list[Path]) -> dict[str, Any]:
+    return {
+        "figure": sheet.figure,
+        "part": sheet.part or None,
+        "title": sheet.title,
+        "notes": list(sheet.notes),
+        "sources": list(sheet.sources),
+        "rows": len(sheet.rows),
+        "files": [str(path) for path in files],
+    }

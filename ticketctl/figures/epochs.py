@@ -1,0 +1,84 @@
+"""Trainings epoch by epoch: which levels of a ladder are shown, and their means at each epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ticketctl.errors import UsageError
+from ticketctl.figures.rows import SERIES, percent, row_of
+from ticketctl.figures.sheet import Cell
+from ticketctl.figures.shelf import Family, Group, Net, Shelf, Stat
+
+Course = Mapping[float, float]
+"""A value by the epoch after which it was measured; 0: before training."""
+DENSE = "dense"
+
+
+def check_levels(levels: Sequence[float], key: str) -> None:
+    """Refuse what is no sparsity.
+
+    Raises:
+        UsageError: not in [0, 100), or more than a panel holds.
+    """
+    if len(levels) > SERIES:
+        raise UsageError(f"{key}: at most {SERIES} sparsities, not {len(levels)}")
+    odd = [one for one in levels if not 0 <= one < 100]
+    if odd:
+        raise UsageError(f"{key}: sparsities in percent, 0 or more and below 100, not {odd[0]:g}")
+
+
+def ladders(shelf: Shelf) -> list[Family]:
+    """What has courses of its own: all that is pruned, and dense nets beside which nothing is."""
+    beside = {family.dense for family in shelf.families if not family.is_dense}
+    return [one for one in shelf.families if not one.is_dense or not {*one.groups} & beside]
+
+
+def levels_of(family: Family, levels: Sequence[float] = ()) -> list[tuple[str, Group]]:
+    """The groups of nets that are shown, each with its name.
+
+    Args:
+        family: a ladder or a dense net.
+        levels: sparsities in percent, of each the nearest level; none: the dense net, a middle level and the last.
+    """
+    dense = [] if family.dense is None else [(DENSE, family.dense)]
+    pruned = [] if family.is_dense else [(percent(group.density), group) for group in family.groups]
+    if not levels:
+        places = sorted({(len(pruned) - 1) // 2, len(pruned) - 1}) if pruned else []
+        return dense + [pruned[place] for place in places]
+    known = dense + pruned
+    near = [min(known, key=lambda one: _far(one[1].density, level)) for level in levels] if known else []
+    return list(dict(near).items())
+
+
+def _far(density: float, level: float) -> float:
+    return abs(math.log(max(density, 1e-12)) - math.log(1 - level / 100))
+
+
+def of_series(net: Net, column: str, scale: float = 1.0) -> Course:
+    """A column of a net's history, where it was measured."""
+    series = net.series()
+    if series is None or column not in series.columns:
+        return {}
+    values = series.scalars[:, series.columns.index(column)]
+    return finite(series.epoch, scale * values.astype(np.float64))
+
+
+def finite(epochs: Iterable[float], values: NDArray[np.float64]) -> dict[float, float]:
+    """Values by epoch, without those that are no numbers."""
+    pairs = zip(epochs, values, strict=True)
+    return {float(epoch): float(value) for epoch, value in pairs if math.isfinite(value)}
+
+
+def course(
+    name: str, nets: Iterable[Net], read: Callable[[Net], Course], *, panel: str = ""
+) -> Iterator[tuple[Cell, ...]]:
+    """A line over epochs: rows of the form `lines`, means over the nets that were measured then."""
+    courses = [read(net) for net in nets]
+    for epoch in sorted({epoch for one in courses for epoch in one}):
+        stat = Stat.of(one.get(epoch) for one in courses)
+        if stat is not None:
+            yield row_of(name, epoch, stat, panel=panel)
