@@ -23,9 +23,9 @@ from ticketctl.artifacts.verdict import Verdict
 from ticketctl.artifacts.verdict_models import Finding
 from ticketctl.data import corrupted
 from ticketctl.errors import MismatchError, UsageError
+from ticketctl.figures.ranks import means, radar
 from ticketctl.plugins import plugins
 from ticketctl.stages.extreme import lth_pass, reaches
-from ticketctl.stages.radar import means, radar
 from ticketctl.stages.verdict import POINT, Rule, judge, overall
 from ticketctl.stages.verdict_inputs import PACKAGES, SHOWN, Net
 from ticketctl.stages.verdict_values import (

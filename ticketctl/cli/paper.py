@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ticketctl.cli.groups import EQUAL, FINE, NONE, PLAIN, counted, deviation, number
 from ticketctl.cli.output import note, print_failure, print_json, print_line, visible
 from ticketctl.cli.tabular import print_as, print_sheet, remark
 from ticketctl.errors import TicketctlError
+from ticketctl.stages.grouped_cells import EQUAL, FINE, NONE, PLAIN, counted, deviation, number
 
 if TYPE_CHECKING:
     from ticketctl.stages.against import Line

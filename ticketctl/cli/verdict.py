@@ -12,13 +12,12 @@ import typer
 from ticketctl.cli.output import note, print_failure, print_json, print_line, print_table, visible
 from ticketctl.cli.tabular import print_as
 from ticketctl.errors import TicketctlError, UsageError, listed
-from ticketctl.stages.radar import means, radar, reference
+from ticketctl.figures.ranks import means, radar, reference
+from ticketctl.stages.verdict_words import RULES, failing, figure, percent
 
 if TYPE_CHECKING:
     from ticketctl.artifacts.verdict import Verdict
     from ticketctl.artifacts.verdict_models import Finding, LadderPart, NetPart
-
-WORDS = {"s003": "accuracy not below", "s004": "accuracy at most one point below"}
 
 
 class NegativeError(TicketctlError):
@@ -135,20 +134,8 @@ def _share(text: str | None) -> float | None:
 def _negative(verdict: Verdict) -> NegativeError | None:
     if verdict.outcome == "pass":
         return None
-    said = [f"{net.name}: {_why(net)}" for net in verdict.nets if net.outcome != "pass"]
+    said = [f"{net.name}: {failing(net)}" for net in verdict.nets if net.outcome != "pass"]
     return NegativeError(f"{verdict.outcome}: {listed(said, 3)}")
-
-
-def _why(net: NetPart) -> str:
-    """Why a net does not pass, in a few words."""
-    sides = {"net": "net", "dense": reference(net)}
-    flags = sorted({f"{flag.kind} {sides[flag.side]}" for flag in net.flags if flag.kind != "collapsed"})
-    words = {"without": "missing", "fails": "fail"}
-    named = {
-        word: [found.metric for found in net.metrics if found.status == status]
-        for word, status in words.items()
-    }
-    return ", ".join([*flags, *(f"{word} {listed(names)}" for word, names in named.items() if names)])
 
 
 def _show(verdict: Verdict) -> None:
@@ -157,7 +144,7 @@ def _show(verdict: Verdict) -> None:
     dense = "dense" if whole else "the reference"
     share = f" or {rule.tol_rel} of {dense}" if float(rule.tol_rel) else ""
     others = f"every other metric at most one pooled standard error{share} worse"
-    print_line(visible(f"rule {rule.winning}: {WORDS[rule.winning]} {dense}, {others}"))
+    print_line(visible(f"rule {rule.winning}: {RULES[rule.winning]} {dense}, {others}"))
     for net in verdict.nets:
         print_line("")
         _show_net(net)
@@ -211,26 +198,22 @@ def _cells(found: Finding, dense: str) -> list[str]:
     if found.status == "missing":
         return [found.row, *[""] * 6, "missing", *(reason or [""])]
     words = [
-        *([f"relative mCE {_figure(found.relative.mean)}"] if found.relative else []),
+        *([f"relative mCE {figure(found.relative.mean)}"] if found.relative else []),
         *([f"no {dense} error on {listed(list(found.skipped))}"] if found.skipped else []),
         *reason,
     ]
     numbers = [
-        _figure(getattr(found, key)) for key in ("mean", "error", "dense", "dense_error", "worse", "allowed")
+        figure(getattr(found, key)) for key in ("mean", "error", "dense", "dense_error", "worse", "allowed")
     ]
     return [found.row, *numbers, found.status, "; ".join(words)]
 
 
-def _figure(text: str | None) -> str:
-    return "-" if text is None else f"{float(text):.4g}"
-
-
 def _show_ladder(ladder: LadderPart, verdict: Verdict) -> None:
-    found = "none" if ladder.lth_pass is None else f"{_percent(ladder.lth_pass)} %"
+    found = "none" if ladder.lth_pass is None else f"{percent(ladder.lth_pass)} %"
     indicative = ", indicative: one seed at some level" if _indicative(ladder, verdict) else ""
     print_line(visible(f"{ladder.ladder}: LTH-PASS sparsity {found}{indicative}{_failing_below(ladder)}"))
     rows = [
-        [one.metric, _percent(one.sparsity), _percent(one.first_failure), str(one.missing or "")]
+        [one.metric, percent(one.sparsity), percent(one.first_failure), str(one.missing or "")]
         for one in ladder.metrics
     ]
     print_table(["metric", "extreme sparsity %", "first failure %", "missing"], rows)
@@ -248,11 +231,7 @@ def _failing_below(ladder: LadderPart) -> str:
     if ladder.lth_pass is None or first is None or first > Fraction(ladder.lth_pass):
         return ""
     metrics = listed([metric for metric, sparsity in failed.items() if sparsity == first])
-    return f"; not every level up to it passes: {_percent(str(first))} % fails in {metrics}"
-
-
-def _percent(text: str | None) -> str:
-    return "-" if text is None else f"{100 * float(Fraction(text)):.2f}"
+    return f"; not every level up to it passes: {percent(str(first))} % fails in {metrics}"
 
 
 def _show_radar(verdict: Verdict) -> None:

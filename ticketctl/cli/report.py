@@ -1,0 +1,94 @@
+"""`ticketctl report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ticketctl.cli import options as opt
+from ticketctl.cli.output import note, print_json, print_line, visible
+from ticketctl.cli.plot import Data, Figure, Paper, Things
+from ticketctl.errors import UsageError, listed
+
+if TYPE_CHECKING:
+    from ticketctl.figures.page.render import Rendered
+    from ticketctl.figures.sheet import Sheet
+    from ticketctl.stages.plot import Drawing
+
+Out = Annotated[Path, typer.Option(help="The file; a report that lies there is replaced, and nothing else.")]
+Title = Annotated[str | None, typer.Option(help="Heading of the page. Default: nets, data, methods.")]
+
+
+def report(
+    what: Things = None,
+    figure: Figure = None,
+    paper: Paper = None,
+    data: Data = None,
+    out: Out = Path("report.html"),
+    title: Title = None,
+    sets: opt.FigureSets = None,
+    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Write one HTML page about tickets and runs: figures, tables, verdicts, and what makes every number again.
+
+    The page needs no network and no script, is under 2 MB, and reads on a phone, in print and in the dark. Places,
+    names and hosts of the machine do not stand on it. Equal artifacts give equal bytes. Nothing is trained or
+    measured; a verdict is shown where its folder is named. Keys of a figure: --set figures.NAME.KEY=VALUE.
+
+    Examples:
+
+    ticketctl report
+
+    ticketctl report runs/resnet18-cifar100 runs/verdicts/verdict-vd1a2b --out resnet18.html
+    """
+    from ticketctl.stages.gallery import gallery
+    from ticketctl.stages.page import Asked, check_out, need_page, page_of, places, write
+    from ticketctl.stages.papers import find_table
+    from ticketctl.stages.plot import draw, wanted
+
+    if paper is None and data is not None:
+        raise UsageError("--data goes with --paper, such as --paper 001:A2")
+    need_page("report")
+    asked = wanted(figure, sets or [], "svg")
+    check_out(out)
+    table = find_table(paper) if paper is not None else None
+    found = gallery(what or [], workspace, table=table, data=data.partition(":")[0] if data else None)
+    if not what:
+        note(f"of {found.shelf.place}", quiet)
+    drawing = draw(found.shelf, asked)
+    typed = Asked(title, paper, data, tuple(sets or ()), places(workspace))
+    written = write(page_of(found, drawing, typed, _told(len(drawing.sheets), quiet)), out)
+    _show(written, out, drawing, json, quiet)
+
+
+def _told(count: int, quiet: bool) -> Callable[[Sheet], None]:
+    """Says of each figure that it is painted."""
+    done: list[str] = []
+
+    def painted(sheet: Sheet) -> None:
+        done.append(sheet.name)
+        note(f"{len(done)} of {count}: {sheet.name}", quiet)
+
+    return painted
+
+
+def _show(written: Rendered, out: Path, drawing: Drawing, json: bool, quiet: bool) -> None:
+    shown = [sheet.name for sheet in drawing.sheets if sheet.name not in written.left_out]
+    if json:
+        record = {"file": str(out), "bytes": len(written.html), "figures": shown}
+        print_json({**record, "left_out": list(written.left_out), "without": dict(drawing.without)})
+        return
+    figures = "1 figure" if len(shown) == 1 else f"{len(shown)} figures"
+    print_line(visible(f"{figures}, {len(written.html) / 1e6:.2f} MB, in {out}"))
+    if written.left_out:
+        note(f"no room on the page for {listed(list(written.left_out))}; ticketctl plot draws them", quiet)
+    if drawing.without:
+        note(
+            f"nothing there for {listed(list(drawing.without))}; name one with --figure to see what makes it",
+            quiet,
+        )

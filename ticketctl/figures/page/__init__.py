@@ -1,0 +1,1 @@
+"""The report page: what stands on it (parts), a picture in words (alt), and HTML out of both (render)."""
