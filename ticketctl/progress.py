@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+EVENTS = "events.jsonl"
+"""In the folder of a training: its history while it runs; the record has all of it in the end."""
+ABOUT = "about.json"
+"""Beside it: title, epochs in all, and epochs done when it was begun, or gone on with: when the file was written."""
+JOB = "job.json"
+"""In the work of a draw: how many trainings it takes, as far as that was known when it began."""
+
 
 class Reporter(Protocol):
     """Receives progress; every method returns at once."""

@@ -26,12 +26,15 @@ from ticketctl.cli.inspect import inspect
 from ticketctl.cli.interpolate import interpolate
 from ticketctl.cli.listing import list_
 from ticketctl.cli.output import note, print_error
+from ticketctl.cli.plot import plot
 from ticketctl.cli.probe import probe
 from ticketctl.cli.recipes import recipes
+from ticketctl.cli.report import report
 from ticketctl.cli.reproduce import reproduce
 from ticketctl.cli.spend import spend
 from ticketctl.cli.transfer import transfer
 from ticketctl.cli.verify import verify
+from ticketctl.cli.watch import watch
 from ticketctl.errors import ResourceError, StoppedError, TicketctlError, UsageError
 
 app = typer.Typer(
@@ -55,6 +58,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "diff": diff,
     "compare": compare,
     "reproduce": reproduce,
+    "plot": plot,
+    "report": report,
+    "watch": watch,
     "list": list_,
     "recipes": recipes,
     "doctor": doctor,

@@ -20,7 +20,9 @@ from ticketctl.artifacts.ticket import Ticket, write_ticket
 from ticketctl.masks.collapse import Collapse
 from ticketctl.masks.ladder import rounds_of_death
 from ticketctl.masks.mask import Mask
+from ticketctl.progress import JOB
 from ticketctl.recipe import Recipe
+from ticketctl.stages.conditions import code
 from ticketctl.stages.controls import write_control
 from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
 from ticketctl.stages.identity import check_asked
@@ -31,7 +33,8 @@ from ticketctl.stages.samples import samples_of
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.stages.several import refuse_artifact
-from ticketctl.store.files import make_folder
+from ticketctl.store.documents import canonical_json
+from ticketctl.store.files import make_folder, write_atomic
 from ticketctl.store.locks import locked
 from ticketctl.store.tensors import Tensor
 from ticketctl.train.lab import Fit, Lab, Level, training_id
@@ -104,10 +107,13 @@ def _settled(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> S
 
 def _begin(folder: Path, wish: dict[str, Any], setting: Setting) -> None:
     """Write down what this folder is for; on resume, refuse to go on with anything else."""
+    recipe = setting.recipe
+    assert recipe.draw is not None
+    versions = {"ticketctl": __version__, "torch": setting.bench.place.describe()["torch"]}
     wanted = {
         "asked": wish,
-        "settled": {"precision": setting.recipe.train.precision, "threads": setting.recipe.train.threads},
-        "versions": {"ticketctl": __version__, "torch": setting.bench.place.describe()["torch"]},
+        "settled": {"precision": recipe.train.precision, "threads": recipe.train.threads},
+        "versions": versions | code(recipe.model.name, [recipe.draw.method], "draws"),
         "data": setting.data.fingerprint,
         "device": setting.bench.place.device.type,
         **({"inputs": dict(setting.given)} if setting.given else {}),
@@ -130,6 +136,7 @@ def _levels(setting: Setting, lab: Lab) -> Iterator[Level]:
     what = f"draw {recipe.draw.method}: {recipe.model.name} on {setting.data.name}"
     most = "at most " if cost.at_most else ""
     plural = "" if cost.trainings == 1 else "s"
+    write_atomic(lab.folder.parent / JOB, canonical_json({"trainings": cost.trainings}))
     told = f"{cost.trainings} training{plural}, {most}{cost.epochs:g} epochs and {steps:,} steps in all"
     setting.bench.reporter.job(f"{what}: {told}", cost.trainings)
     levels: Iterator[Level] = method.draw(lab, target=target, params=params)

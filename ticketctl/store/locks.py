@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from ticketctl.errors import LockedError, ResourceError
 from ticketctl.store.files import make_folder, sweep_temporaries
 
@@ -28,6 +26,8 @@ def locked(folder: Path) -> Iterator[None]:
         LockedError: another process holds it; its process id and host are named.
         ResourceError: the folder may not be written.
     """
+    from filelock import FileLock, Timeout  # a tenth of a second, which those who only look need not wait
+
     make_folder(folder)
     lock = FileLock(folder / LOCK)
     try:

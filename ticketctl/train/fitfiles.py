@@ -5,6 +5,7 @@ state-<step>.safetensors weights at a step that was asked for
 best-<epoch>.safetensors weights of the best validation accuracy so far
 final.safetensors        weights at the end, pruned ones exactly +0.0
 events.jsonl             history while it runs, one JSON object per epoch
+about.json               title and length of the training while it runs
 record.safetensors       history and memory; written last: its presence means done
 """
 
@@ -22,6 +23,7 @@ import torch
 from ticketctl import __version__
 from ticketctl.errors import MismatchError
 from ticketctl.masks.mask import Mask
+from ticketctl.progress import ABOUT, EVENTS
 from ticketctl.store.documents import canonical_json, parse_json
 from ticketctl.store.files import append, make_folder, read_bytes, write_atomic
 from ticketctl.store.tensors import pack_tensors, parse_tensors
@@ -31,10 +33,6 @@ LIMIT = 1 << 40
 _KEY = "ticketctl"
 _VERSIONS = {"ticketctl": __version__, "torch": torch.__version__}
 """Bits are promised on one machine and one version of each."""
-
-
-EVENTS = "events.jsonl"
-"""History while a training runs; the record has all of it in the end."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +91,20 @@ class FitFiles:
         (self.folder / EVENTS).unlink(missing_ok=True)
         append(self.folder / EVENTS, b"".join(lines))
 
+    def write_about(self, title: str, epochs: float, done: float) -> None:
+        """What trains here from now on: `done` of its `epochs` were trained before. For whoever watches."""
+        write_atomic(
+            self.folder / ABOUT, canonical_json({"title": title, "epochs": repr(epochs), "done": repr(done)})
+        )
+
     def append_event(self, values: Mapping[str, float]) -> None:
         """One row more."""
         append(self.folder / EVENTS, _event(values))
 
     def write_record(self, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
-        """The finished training; its checkpoint and its events go."""
-        (self.folder / EVENTS).unlink(missing_ok=True)
+        """The finished training; its checkpoint and what was there for whoever watches go."""
+        for name in (EVENTS, ABOUT):
+            (self.folder / name).unlink(missing_ok=True)
         self._write("record.safetensors", key, notes, tensors)
         (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
         kept = {self.best(notes["best_epoch"])} if notes.get("best_epoch") is not None else set()

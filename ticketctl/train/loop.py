@@ -71,6 +71,7 @@ class Loop:
         self.stepper.begin(self.progress)
         self.company.start(self.course)
         epochs = self.end / self.bench.feed.steps_per_epoch
+        self.files.write_about(self.order.title, epochs, self._epochs_done())
         self.bench.reporter.phase(self.order.title, epochs, self._epochs_done())
         try:
             while True:
@@ -90,7 +91,7 @@ class Loop:
         if due and not (self._settle() and self._is_finite()):
             return  # such weights are neither measured nor kept
         if self.progress.step in self.order.keep:
-            self._keep_state()
+            self.files.write_state(self.files.state(self.progress.step), self._state())
         if self._row_is_due():
             self._end_epoch()
         now = self.bench.clock()
@@ -204,9 +205,6 @@ class Loop:
             self.best = self._state()
 
     # ------------------------------------------------------------------------------------------------- persistence
-
-    def _keep_state(self) -> None:
-        self.files.write_state(self.files.state(self.progress.step), self._state())
 
     def save(self) -> None:
         """Write the checkpoint. The best weights are written beside it only when they changed."""
