@@ -1,4 +1,4 @@
-"""Write docs/draws.md, docs/draws/<method>.md, docs/tweaks.md and docs/metrics.md from the modules of the plug-ins.
+"""Write the pages of draws, tweaks, metrics, curves and figures in docs/ from the modules of the plug-ins.
 
 Run `python docs/make_draw_reference.py`.
 
@@ -25,6 +25,8 @@ PAGE = ROOT / "docs" / "draws.md"
 TWEAKS = ROOT / "docs" / "tweaks.md"
 METRICS = ROOT / "docs" / "metrics.md"
 CURVES = ROOT / "docs" / "curves.md"
+FIGURES = ROOT / "docs" / "figures.md"
+PICTURES = ROOT / "docs" / "figures"
 FOLDER = ROOT / "docs" / "draws"
 
 COLUMNS = {
@@ -162,6 +164,22 @@ A key stands in a table of its own, `[curves.line]` in a recipe, `--set curves.l
 
 """
 
+FIGURE_HEAD = """\
+# Figures
+
+<!-- Written by docs/make_draw_reference.py from the modules in ticketctl/figures; do not edit. -->
+
+What `ticketctl plot` draws ([plot figures](how-to/plot-figures.md)), and `ticketctl report` puts on a page ([make a
+report](how-to/make-a-report.md)). Each figure is a module that turns artifacts into a table; the table is painted as it
+is, and written as CSV beside the picture. `ticketctl list figures NAME` prints a section of this page.
+
+A key is said as `--set figures.accuracy-sparsity.metric=val.accuracy`. *From* says what a figure is read from: where it
+is not there, `ticketctl plot --figure NAME` answers with the command that makes it. *Papers*: figures of this kind
+there (000 HyperSparse, 001 ToST, 002 sparse double descent, 003 SGD noise, 004 LTH-PASS). The pictures are of real
+runs; [how they were made](how-to/plot-figures.md#the-pictures-of-this-documentation).
+
+"""
+
 TAIL = """
 ## What the record holds
 
@@ -189,7 +207,8 @@ def pages() -> dict[Path, str]:
     table += [_row(found) for found in ours.values()]
     rows = "\n".join(["## The methods", "", *table, ""])
     found = {FOLDER / f"{name}.md": _page(found) for name, found in ours.items()}
-    return {PAGE: HEAD + rows + TAIL, TWEAKS: _tweaks(), METRICS: _metrics(), CURVES: _curves(), **found}
+    others = {TWEAKS: _tweaks(), METRICS: _metrics(), CURVES: _curves(), FIGURES: _figures()}
+    return {PAGE: HEAD + rows + TAIL, **others, **found}
 
 
 def _tweaks() -> str:
@@ -234,6 +253,25 @@ def _curves() -> str:
         text = describe("curves", each.name).partition("\n\nFacts:")[0]
         parts += [f"## {each.name}", text, *_keys(each, "curves"), *_directions(each)]
     return CURVE_HEAD + "\n\n".join(parts) + "\n"
+
+
+def _figures() -> str:
+    ours = [found for found in plugins("figures").values() if found.module.startswith("ticketctl.")]
+    table = ["| figure | from | papers | what it is |", "|---|---|---|---|"]
+    table += [
+        _line([f"[`{each.name}`](#{each.name})", each.facts["from"], each.facts["papers"], each.help])
+        for each in ours
+    ]
+    parts = ["\n".join(table)]
+    for each in ours:
+        text = describe("figures", each.name).partition("\n\nFacts:")[0]
+        parts += [f"## {each.name}", text, *_pictures(each), *_keys(each, "figures")]
+    return FIGURE_HEAD + "\n\n".join(parts) + "\n"
+
+
+def _pictures(found: Plugin) -> Iterator[str]:
+    own = [path for path in PICTURES.glob("*.svg") if path.name.partition(".")[0] == found.name]
+    yield from (f"![{found.help.rstrip('.')}](figures/{path.name})" for path in sorted(own))
 
 
 def _directions(found: Plugin) -> Iterator[str]:

@@ -179,8 +179,9 @@ def run_block(
 
 def run(command: str, place: Path) -> tuple[int, str]:
     """Exit code, and what went to stderr and then to stdout. What needs no shell runs in the warm process."""
-    if not re.search(r"[|<>&;$]", command) and command.startswith(("ticketctl ", "python ")):
-        return Warm.one().run(shlex.split(command), place)
+    plain = re.fullmatch(r"((?:ticketctl|python) [^|<>&;$]*?)(?: > ([\w.-]+))?", command, re.DOTALL)
+    if plain:
+        return Warm.one().run(shlex.split(plain[1]), place, plain[2])
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=place,
@@ -196,6 +197,9 @@ def run(command: str, place: Path) -> tuple[int, str]:
 WARM = """
 import json, os, runpy, sys
 import torch, torch._dynamo, ticketctl.cli.app, ticketctl.stages.draw, ticketctl.stages.spend
+from tests.glance import glance
+
+glance()
 
 def child(job):
     os.chdir(job["place"])
@@ -256,14 +260,15 @@ class Warm:
             env={**os.environ, **quiet, "PYTHONPATH": str(ROOT)},
         )
 
-    def run(self, argv: list[str], place: Path) -> tuple[int, str]:
-        out, err = place.parent / "out.txt", place.parent / "err.txt"
+    def run(self, argv: list[str], place: Path, file: str | None = None) -> tuple[int, str]:
+        out, err = place / file if file else place.parent / "out.txt", place.parent / "err.txt"
         job = {"argv": argv, "place": str(place), "environment": environment(place)}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({**job, "out": str(out), "err": str(err)}) + "\n")
         self.process.stdin.flush()
-        return int(self.process.stdout.readline()), err.read_text() + out.read_text()
+        code = int(self.process.stdout.readline())
+        return code, err.read_text() + ("" if file else out.read_text())
 
     @classmethod
     def close(cls) -> None:
@@ -433,7 +438,7 @@ def test_the_generated_page_is_current(name: str) -> None:
 def test_the_pages_of_the_draw_methods_are_current() -> None:
     module = generator("make_draw_reference")
     pages = module.pages()
-    others = {module.PAGE, module.TWEAKS, module.METRICS, module.CURVES}
+    others = {module.PAGE, module.TWEAKS, module.METRICS, module.CURVES, module.FIGURES}
     assert {*module.FOLDER.iterdir()} == {*pages} - others, "run python docs/make_draw_reference.py"
     for path, text in pages.items():
         assert path.read_text(encoding="utf-8") == text, (
@@ -478,5 +483,5 @@ def test_lines_are_short_enough_to_read(page: Path) -> None:
     fenced = False
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         fenced ^= line.startswith("```")
-        if not fenced and not line.startswith(("|", "<!--", "*")):
+        if not fenced and not line.startswith(("|", "<!--", "*", "![")):
             assert len(line) <= 120, f"{name_of(page)}:{number}: {len(line)}"
