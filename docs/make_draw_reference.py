@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields
 from fractions import Fraction
 from pathlib import Path
@@ -212,61 +212,53 @@ def pages() -> dict[Path, str]:
 
 
 def _tweaks() -> str:
-    ours = [found for found in plugins("tweaks").values() if found.module.startswith("ticketctl.")]
-    table = ["| tweak | changes | cost | what it is |", "|---|---|---|---|"]
-    table += [
-        _line([f"[`{each.name}`](#{each.name})", each.facts["changes"], each.facts["cost"], each.help])
-        for each in ours
-    ]
-    parts = ["\n".join(table)]
-    for each in ours:
-        text = describe("tweaks", each.name).partition("\n\nFacts:")[0]
-        parts += [f"## {each.name}", text, *_keys(each, "tweaks"), *_excludes(each)]
-    return TWEAK_HEAD + "\n\n".join(parts) + "\n"
+    def cells(found: Plugin) -> list[str]:
+        return [found.facts["changes"], found.facts["cost"]]
+
+    return TWEAK_HEAD + _listed("tweaks", ["tweak", "changes", "cost"], cells, after=_excludes)
 
 
 def _metrics() -> str:
-    ours = [found for found in plugins("metrics").values() if found.module.startswith("ticketctl.")]
-    heads = ["metric", "command", "data", "cost", "verdict", "extra", "what it is"]
-    table = [_line(heads), "|---" * len(heads) + "|"]
-    for each in ours:
-        verdict = ", ".join(f"`{name}`" for name in each.literals.get("VERDICT", ()))
-        command = each.literals.get("COMMAND", "audit")
-        cells = [command, each.facts["data"], each.facts["cost"], verdict, each.literals.get("EXTRA", "")]
-        table.append(_line([f"[`{each.name}`](#{each.name})", *cells, each.help]))
-    parts = ["\n".join(table)]
-    for each in ours:
-        text = describe("metrics", each.name).partition("\n\nFacts:")[0]
-        parts += [f"## {each.name}", text, *_keys(each, "metrics"), *_directions(each)]
-    return METRIC_HEAD + "\n\n".join(parts) + "\n"
+    def cells(found: Plugin) -> list[str]:
+        verdict = ", ".join(f"`{name}`" for name in found.literals.get("VERDICT", ()))
+        command = found.literals.get("COMMAND", "audit")
+        return [command, found.facts["data"], found.facts["cost"], verdict, found.literals.get("EXTRA", "")]
+
+    heads = ["metric", "command", "data", "cost", "verdict", "extra"]
+    return METRIC_HEAD + _listed("metrics", heads, cells, after=_directions)
 
 
 def _curves() -> str:
-    ours = [found for found in plugins("curves").values() if found.module.startswith("ticketctl.")]
-    table = ["| curve | nets | cost | what it is |", "|---|---|---|---|"]
-    table += [
-        _line([f"[`{each.name}`](#{each.name})", each.facts["nets"], each.facts["cost"], each.help])
-        for each in ours
-    ]
-    parts = ["\n".join(table)]
-    for each in ours:
-        text = describe("curves", each.name).partition("\n\nFacts:")[0]
-        parts += [f"## {each.name}", text, *_keys(each, "curves"), *_directions(each)]
-    return CURVE_HEAD + "\n\n".join(parts) + "\n"
+    def cells(found: Plugin) -> list[str]:
+        return [found.facts["nets"], found.facts["cost"]]
+
+    return CURVE_HEAD + _listed("curves", ["curve", "nets", "cost"], cells, after=_directions)
 
 
 def _figures() -> str:
-    ours = [found for found in plugins("figures").values() if found.module.startswith("ticketctl.")]
-    table = ["| figure | from | papers | what it is |", "|---|---|---|---|"]
-    table += [
-        _line([f"[`{each.name}`](#{each.name})", each.facts["from"], each.facts["papers"], each.help])
-        for each in ours
-    ]
+    def cells(found: Plugin) -> list[str]:
+        return [found.facts["from"], found.facts["papers"]]
+
+    return FIGURE_HEAD + _listed("figures", ["figure", "from", "papers"], cells, before=_pictures)
+
+
+def _listed(
+    kind: str,
+    heads: list[str],
+    cells: Callable[[Plugin], list[str]],
+    *,
+    before: Callable[[Plugin], Iterable[str]] = lambda found: (),
+    after: Callable[[Plugin], Iterable[str]] = lambda found: (),
+) -> str:
+    """A table of our plug-ins of a kind, then a section of each: its own words, `before` its keys, and `after` them."""
+    ours = [found for found in plugins(kind).values() if found.module.startswith("ticketctl.")]
+    table = [_line([*heads, "what it is"]), "|---" * (len(heads) + 1) + "|"]
+    table += [_line([f"[`{each.name}`](#{each.name})", *cells(each), each.help]) for each in ours]
     parts = ["\n".join(table)]
     for each in ours:
-        text = describe("figures", each.name).partition("\n\nFacts:")[0]
-        parts += [f"## {each.name}", text, *_pictures(each), *_keys(each, "figures")]
-    return FIGURE_HEAD + "\n\n".join(parts) + "\n"
+        text = describe(kind, each.name).partition("\n\nFacts:")[0]
+        parts += [f"## {each.name}", text, *before(each), *_keys(each, kind), *after(each)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _pictures(found: Plugin) -> Iterator[str]:

@@ -11,8 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ticketctl.figures.rows import along, beside, by_place, ids, parts, reading, said, split, unit_of
-from ticketctl.figures.sheet import Axis, Cell, NothingError, Sheet
+from ticketctl.figures.rows import (
+    along,
+    beside,
+    by_place,
+    ids,
+    ladders_with,
+    parts,
+    reading,
+    said,
+    split,
+    unit_of,
+)
+from ticketctl.figures.sheet import Axis, Cell, Sheet
 from ticketctl.figures.shelf import Family, Shelf
 
 FACTS = {"from": "runs", "papers": "001 Fig 2; 002 Fig 4; 003 Fig 7; 004 Fig 2"}
@@ -32,13 +43,8 @@ def gather(shelf: Shelf, *, params: Params) -> Iterator[Sheet]:
     Raises:
         NothingError: no pruned net that was trained, or none has the metric.
     """
-    ladders = [family for family in shelf.families if not family.is_dense]
-    if not ladders:
-        raise NothingError(f"no trained ticket; run: ticketctl spend {shelf.ticket}")
     value = reading(params.metric)
-    found = {family: rows for family in ladders if (rows := [*along(family, value)])}
-    if not found:
-        raise NothingError(f"no run measured {params.metric!r}")
+    found = {family: [*along(family, value)] for family in ladders_with(shelf, params.metric)}
     sheets = [(part, few) for part, _, mine in by_place(found) for few in split(mine)]
     for (_, few), part in zip(sheets, parts(part or "all" for part, _ in sheets), strict=True):
         rows = [row for family in few for row in found[family]]

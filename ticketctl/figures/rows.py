@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from ticketctl.figures.sheet import Cell, counted, slug
+from ticketctl.figures.sheet import Cell, NothingError, counted, slug
 from ticketctl.figures.shelf import Family, Net, Shelf, Stat
 
 T = TypeVar("T")
@@ -24,6 +24,22 @@ def reading(metric: str) -> Callable[[Net], float | None]:
     """Reads a metric of a run's manifest in the unit that it is drawn in."""
     scale = 100.0 if unit_of(metric) else 1.0
     return lambda net: None if (value := net.values.get(metric)) is None else scale * value
+
+
+def ladders_with(shelf: Shelf, metric: str) -> list[Family]:
+    """The families of pruned nets that have a metric of their manifests.
+
+    Raises:
+        NothingError: no pruned net was trained, or none has the metric.
+    """
+    ladders = [family for family in shelf.families if not family.is_dense]
+    if not ladders:
+        raise NothingError(f"no trained ticket; run: ticketctl spend {shelf.ticket}")
+    value = reading(metric)
+    known = [family for family in ladders if any(group.stat(value) for group in family.groups)]
+    if not known:
+        raise NothingError(f"no run measured {metric!r}")
+    return known
 
 
 def row_of(

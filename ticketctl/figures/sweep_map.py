@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ticketctl.figures.ladders import numbered
-from ticketctl.figures.rows import Value, by_place, percent, reading, short, split, unit_of
-from ticketctl.figures.sheet import Axis, Cell, NothingError, Sheet, counted
+from ticketctl.figures.rows import Value, by_place, ladders_with, percent, reading, short, split, unit_of
+from ticketctl.figures.sheet import Axis, Cell, Sheet, counted
 from ticketctl.figures.shelf import Family, Group, Shelf, Stat
 
 FACTS = {"from": "runs", "papers": "001 Table A2; 003 Table 1"}
@@ -39,14 +39,7 @@ def gather(shelf: Shelf, *, params: Params) -> Iterator[Sheet]:
     Raises:
         NothingError: no pruned net that was trained, or none has the metric.
     """
-    ladders = [family for family in shelf.families if not family.is_dense]
-    if not ladders:
-        raise NothingError(f"no trained ticket; run: ticketctl spend {shelf.ticket}")
-    value = reading(params.metric)
-    known = [family for family in ladders if any(group.stat(value) for group in family.groups)]
-    if not known:
-        raise NothingError(f"no run measured {params.metric!r}; choose another figures.sweep-map.metric")
-    for part, title, families in by_place(known):
+    for part, title, families in by_place(ladders_with(shelf, params.metric)):
         several = split(families, MOST)
         for at, mine in enumerate(several):
             yield _sheet(numbered(part, at, len(several)), title, mine, params.metric)
