@@ -1,5 +1,7 @@
 """Errors along paths: means over pairs, chords, ladders walked downwards."""
 
+from dataclasses import replace
+
 import pytest
 from handmade_paths import end, line
 from shelves import family, net, shelf
@@ -49,6 +51,25 @@ def test_the_dense_nets_of_the_same_draws_stand_first():
     dense = family("dense", [twins(level=0, density=1.0)], method="dense")
     one = sheets(dense, family("imp", [twins()], dense=dense.groups[0]))["twins"]
     assert one.values("series") == ["dense", "50 %"]
+
+
+def test_dense_nets_that_two_draws_share_stand_under_both_and_under_no_family_without_twins():
+    """One dense training, which lies with the first draw; the third family has no twins, the fourth another seed."""
+    whole = [replace(twins(0, 1.0), place="runs/net/a/seed-0/levels/0")]
+    dense = family("dense", whole, method="dense")
+    ladders = {
+        name: [replace(one, place=f"runs/net/{name}/seed-{one.seeds[0]}/levels/1")]
+        for name, one in {
+            "a": twins(),
+            "b": twins(number=1),
+            "c": net(level=1, density=0.5),
+            "d": twins(seed=3),
+        }.items()
+    }
+    families = (family(name, nets, dense=dense.groups[0]) for name, nets in ladders.items())
+    one = sheets(dense, *families)["twins"]
+    shown = dict.fromkeys((row["panel"], row["series"]) for row in one.where(role="line"))
+    assert [*shown] == [("a", "dense"), ("a", "50 %"), ("b", "dense"), ("b", "50 %"), ("d", "50 %")]
 
 
 def test_a_ladder_is_walked_downwards_on_a_logarithmic_density():

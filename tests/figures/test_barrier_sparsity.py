@@ -36,6 +36,15 @@ def test_each_point_is_the_mean_barrier_over_all_pairs_in_percent_points():
     assert (rule["series"], rule["y"]) == ("2-point rule", 2.0)
 
 
+def test_the_barrier_of_dense_nets_that_two_draws_share_begins_the_line_of_both():
+    dense = family("dense", [twins(0, 1.0, [0.5])], method="dense")
+    nets = {name: [replace(twins(1, 0.5, [3.0]), place=f"runs/net/{name}/seed-0/levels/1")] for name in "ab"}
+    one = sheets(dense, *(family(name, some, dense=dense.groups[0]) for name, some in nets.items()))["twins"]
+    assert [(row["series"], row["x"], row["y"]) for row in one.where(role="line")] == [
+        ("a", 0.0, 0.5), ("a", 50.0, 3.0), ("b", 0.0, 0.5), ("b", 50.0, 3.0),
+    ]  # fmt: skip
+
+
 def test_between_levels_the_height_above_the_chord_is_drawn():
     first, second = net(level=1, density=0.5), net(level=2, density=0.25)
     found = line([end(first), end(second)], [(0, 1)], [(0.1, 0.2)], numbers=[[7.0, 0.5, 3.0]])

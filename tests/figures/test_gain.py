@@ -64,6 +64,37 @@ def test_what_has_no_plain_spend_is_counted():
     assert "left out for want of the same training without tweaks: 1 with them" in sheet(*pair(), other).notes
 
 
+def test_of_several_plain_spends_the_one_with_most_pairs_is_taken_and_said():
+    plain, tweaked = pair()
+    other = family("imp (2)", nets((0.1, 0.1)))
+    for order in ((plain, other), (other, plain)):
+        one = sheet(*order, tweaked)
+        (bar,) = one.where(series="ls")
+        assert (bar["y"], bar["n"]) == (pytest.approx(3), 3)
+        assert (
+            one.notes[-1] == "of several trainings without tweaks that with most pairs is taken: imp + ls (2)"
+        )
+
+
+def test_a_plain_spend_of_other_seeds_is_no_missing_one():
+    plain, tweaked = pair(plain=(None, None, None, 0.5))
+    with pytest.raises(NothingError, match="no run with tweaks has its seed and level"):
+        sheet(plain, tweaked)
+    *both, last = (
+        *pair(),
+        family("imp + ema", nets((None, None, None, 0.7), tweaks=("ema",)), tweaks=("ema",)),
+    )
+    said = "left out for want of a seed and level in common with those without tweaks: imp + ema"
+    assert sheet(*both, last).notes[-1] == said
+
+
+def test_of_near_levels_the_nearest_is_the_plain_one():
+    levels = [*nets((0.1,), density=0.1009), *nets((0.5,), density=0.1)]
+    tweaked = family("imp + ls", nets((0.6,), tweaks=("ls",)), tweaks=("ls",))
+    (bar,) = sheet(family("imp", levels), tweaked).where(series="ls")
+    assert bar["y"] == pytest.approx(10)
+
+
 def test_the_dense_nets_with_the_same_tweak_stand_first():
     plain, tweaked = pair()
     dense = family("dense", nets((0.8, 0.8), density=1.0), method="dense")

@@ -96,6 +96,29 @@ def test_the_first_thirty_two_lines_differ_in_colour_dash_or_mark_and_the_first_
     assert len({(one["linestyle"], one["marker"]) for one in looks[:8]}) == 8
 
 
+def test_a_series_keeps_its_look_where_others_are_missing():
+    assert style.placed(["a", "b", "c"]) == {"a": 0, "b": 1, "c": 2}
+    assert style.placed(["new", "b", "other"], [("b", 0), ("gone", 1)]) == {"new": 1, "b": 0, "other": 2}
+    assert style.placed(["b", "new"], [("b", 32)]) == {"b": 32, "new": 1}, "a place and 32 more look alike"
+
+
+def test_bars_of_the_first_thirty_two_places_differ_and_the_first_eight_without_colour():
+    looks = [style.fill(place) for place in range(32)]
+    assert len({(one["facecolor"], one["hatch"]) for one in looks}) == 32
+    assert len({one["hatch"] for one in looks[:8]}) == 8
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3, 4, 9, 12])
+def test_no_picture_is_so_wide_that_its_letters_are_below_seven_points_on_paper(panels):
+    """Letters beside axes have 8 points; a picture of up to 700 pixels is printed at most 16.5 cm wide, others 18.8."""
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    style.panels(figure, [str(at) for at in range(panels)])
+    wide = 2.54 * float(figure.get_size_inches()[0])
+    assert 8 * min(1, (16.5 if wide / 2.54 * 96 <= 700 else 18.8) / wide) >= 7
+
+
 def test_neighbouring_colours_are_told_apart_by_people_who_see_no_red_or_green():
     """Machado et al. 2009, severity 1; distances in CIELAB above 15 between any two of the eight."""
     from skimage.color import rgb2lab

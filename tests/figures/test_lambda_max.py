@@ -42,6 +42,22 @@ def test_against_sparsity_stands_the_last_value_from_the_dense_net_on():
     assert [(row["x"], row["y"]) for row in rows] == [(0.0, 4.0), (pytest.approx(90), 3.0)]
 
 
+def test_in_place_of_a_middle_level_without_a_record_stands_the_nearest_that_has_one():
+    """Of levels at 50, 75, 93.75 and 96.88 % the second is the middle one, and the first is nearest to it."""
+    nets = [
+        net(density=0.5**level, level=level)
+        if level == 2
+        else watched([4.0, 2.0], density=0.5**level, level=level)
+        for level in (1, 2, 4, 5)
+    ]
+    one = sheets(family("imp", nets))["epochs"]
+    assert one.values("panel") == ["50 %", "96.88 %"]
+    assert one.notes[-1] == "without a record: 75 %; the nearest level that has one stands for it"
+    asked = sheets(family("imp", nets), levels=(75.0, 94.0))["epochs"]
+    assert (asked.values("panel"), asked.notes[-1]) == (["50 %", "93.75 %"], one.notes[-1])
+    assert not any("without a record" in note for note in sheets(*ladder())["epochs"].notes)
+
+
 def test_where_a_value_is_not_above_0_the_scale_is_linear():
     assert sheets(*ladder())["epochs"].y.scale == "log"
     assert sheets(family("imp", [watched([1.0, -0.5], density=0.5, level=1)]))["epochs"].y.scale == "linear"

@@ -24,7 +24,7 @@ def maps(*families, **keys):
 
 
 def test_a_cell_is_the_mean_error_over_seeds_in_percent_and_the_dense_net_s_is_taken_off():
-    whole = family("dense", [shown([[0.1, 0.2], [0.3, 0.4]])], method="dense")
+    whole = family("dense", [shown([[0.1, 0.2], [0.3, 0.4]], seed=seed) for seed in (0, 1)], method="dense")
     nets = [shown([[0.2, 0.2 + seed / 10], [0.1, 0.4]], density=0.1, level=1, seed=seed) for seed in (0, 1)]
     error, less = maps(whole, family("imp", nets, dense=whole.groups[0]))
     assert [one.name for one in (error, less)] == ["corruption-map.error", "corruption-map.difference"]
@@ -35,6 +35,46 @@ def test_a_cell_is_the_mean_error_over_seeds_in_percent_and_the_dense_net_s_is_t
     assert [one["value"] for one in less.where()] == pytest.approx([10, 5, -20, 0])
     assert less.z is not None
     assert (less.z.low, less.z.high) == pytest.approx((-20, 20))
+
+
+def test_differences_are_of_pairs_of_one_seed_and_of_means_where_none_is_common():
+    """Seeds 1 and 2 pair: 20 - 10 and 60 - 40; the means, 30 - 20, would say 10."""
+    whole = family(
+        "dense",
+        [shown([[error]], names=["fog"], seed=seed) for seed, error in enumerate((0.1, 0.1, 0.4))],
+        method="dense",
+    )
+    imp, snip = (
+        [
+            shown([[error]], names=["fog"], seed=seed, density=0.1, level=1)
+            for seed, error in enumerate(errors, first)
+        ]
+        for first, errors in ((1, (0.2, 0.6, 0.1)), (7, (0.3, 0.5)))
+    )
+    named = {"imp": imp, "snip": snip, "grasp": snip}
+    _, less = maps(
+        whole,
+        *(
+            family(name, nets, dense=whole.groups[0] if name != "grasp" else None)
+            for name, nets in named.items()
+        ),
+    )
+    assert [(one["panel"], one["value"], one["n"]) for one in less.where()] == [
+        ("imp, 90 %", pytest.approx(15), 2), ("snip, 90 %", pytest.approx(20), 2),
+    ]  # fmt: skip
+    assert less.notes == (
+        "paired by seed with the dense net: mean over n = 2 differences",
+        "difference of means, n = 2 runs, for want of a seed that the dense net has too: snip",
+        "without a dense net of the same training that was audited, so without a difference: grasp",
+    )
+
+
+def test_without_any_dense_net_the_map_of_errors_says_that_there_is_none_of_differences():
+    (error,) = maps(family("imp", [shown([[0.1]], names=["fog"], density=0.5)]))
+    assert (
+        "without a dense net of the same training that was audited, so without a difference: imp"
+        in error.notes
+    )
 
 
 def test_all_sheets_of_a_kind_have_one_scale_and_parts_that_say_their_ladders():

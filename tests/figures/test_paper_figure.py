@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from shelves import shelf
 
+from ticketctl.errors import UsageError
 from ticketctl.figures import paper as figure
 from ticketctl.figures.ink.picture import picture
 from ticketctl.figures.sheet import NothingError
@@ -105,9 +106,37 @@ def test_a_figure_that_prints_nothing_gives_the_runs_alone():
     assert "001:A2 prints no numbers" in one.notes
 
 
-def test_rows_are_chosen_by_words_in_their_names():
-    two = [*LADDER, cell("Swish", "0", 75.0, 70.0), cell("Swish", "90", 71.0, 66.0)]
-    assert sheets(*two, rows="Sw")[0].values("series") == ["Swish"]
+@pytest.mark.parametrize(
+    ("words", "rows"),
+    [
+        ("swish", ["ReLU, Swish"]),
+        ("momentum 0", ["momentum 0, batch 10", "momentum 0, batch 100"]),
+        ("batch 10", ["momentum 0, batch 10", "momentum 0.9, batch 10"]),
+        ("momentum 0, batch 10", ["momentum 0, batch 10"]),
+        ("LTH", ["LTH"]),
+        ("LTH R18", ["LTH R18"]),
+    ],
+)
+def test_rows_are_chosen_by_their_names_or_by_whole_words_in_them(words, rows):
+    """A row that is called just so stands for itself alone: `LTH` is not `LTH R18`."""
+    known = ["LTH", "LTH R18", "ReLU, Swish"]
+    known += [
+        f"momentum {one}, batch {size}"
+        for one in ("0", "0.9")
+        for size in (10, 100)
+        if (one, size) != ("0.9", 100)
+    ]
+    cells = [cell(row, column, 75.0, 70.0) for row in known for column in ("0", "90")]
+    assert sheets(*cells, rows=words)[0].values("series") == rows
+
+
+@pytest.mark.parametrize("words", ["Sw", "momentum", "LTH Swish"])
+def test_words_that_no_row_has_whole_are_refused_with_the_rows_there_are(words):
+    two = [*LADDER, cell("Swish", "0", 75.0, 70.0)]
+    with pytest.raises(
+        UsageError, match=rf"figures\.paper\.rows = '{words}': no row .* there is LTH, skip, Swish"
+    ):
+        sheets(*two, rows=words)
 
 
 def test_a_table_without_runs_names_the_command_that_makes_them():

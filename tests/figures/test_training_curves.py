@@ -86,16 +86,29 @@ def test_accuracy_and_loss_are_sheets_of_their_own():
     ]
 
 
-def test_files_are_named_by_ladder_and_by_net_and_data_only_where_these_are_several():
+def test_ladders_share_a_sheet_with_a_panel_for_each():
     dense, imp = two()
-    tweaked = family("imp + swish + ls", imp.nets, dense=dense.groups[0])
-    assert [one.part for one in sheets(dense, imp, tweaked, values=("loss",))] == [
-        "loss-imp",
-        "loss-imp-swish-ls",
-    ]
+    swish = family("imp + swish", imp.nets, dense=dense.groups[0])
+    (one,) = sheets(dense, imp, swish, values=("loss",))
+    assert (one.part, one.values("panel")) == ("loss", ["imp: test", "imp + swish: test"])
+    assert "imp" not in one.title
+    assert len(list(one.where(panel="imp: test"))) == len(list(one.where(panel="imp + swish: test"))) > 0
+
+
+def test_a_sheet_has_twelve_panels_at_most_and_all_ladders_are_on_one():
+    dense, imp = two()
+    many = [family(f"imp, epochs={at}", imp.nets, dense=dense.groups[0]) for at in range(30)]
+    found = sheets(dense, *many, values=("loss",))
+    assert [len(one.values("panel")) for one in found] == [10, 10, 10]
+    assert [panel for one in found for panel in one.values("panel")] == [f"{one.label}: test" for one in many]
+    assert [one.part for one in found] == ["loss", "loss-2", "loss-3"]
+
+
+def test_nets_and_data_sets_have_sheets_of_their_own():
+    dense, imp = two()
     other = family("imp", imp.nets, dense=dense.groups[0], data="mnist")
     assert [one.part for one in sheets(dense, imp, other, values=("loss",))] == [
-        "loss-lenet-300-100-digits-imp", "loss-lenet-300-100-mnist-imp",
+        "loss-lenet-300-100-digits", "loss-lenet-300-100-mnist",
     ]  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Frozen nets on other data, against sparsity."""
 
+from dataclasses import replace
+
 import pytest
 from shelves import family, net, report, row, shelf
 
@@ -58,6 +60,42 @@ def test_each_target_has_a_sheet_of_its_own():
     found = sheets(ladder)
     assert [next(one.where(role="line"))["y"] for one in found.values()] == pytest.approx([70, 20])
     assert list(sheets(ladder, to="cifar100")) == ["cifar100"]
+
+
+def test_an_untrained_ticket_stands_once_under_the_family_that_its_draw_trained():
+    """Four ways to train two tickets, one of them under fewer seeds: the reports of the tickets are the same ones."""
+    tickets = [moved(0.4, number=1), moved(0.5, number=2)]
+    drew = [
+        replace(nets(1, 0.5, seed=at, untrained=[one]), place=f"runs/net/seed-{at}/levels/1")
+        for at, one in enumerate(tickets)
+    ]
+    spent = [
+        [
+            replace(one, place=f"runs/net/seed-{at}/spends/aa/1-seed-{at}", id=f"rn1{number:029d}")
+            for at, one in enumerate(drew)
+        ]
+        for number in (5, 6)
+    ]
+    few = [nets(1, 0.5, trained=[moved(0.9, number=3)], untrained=[tickets[0]])]
+    families = [
+        family("imp + swish", spent[0]),
+        family("imp + ls", few),
+        family("imp", drew),
+        family("imp + ema", spent[1]),
+    ]
+    one = sheets(*families)["mnist"]
+    assert [(row["series"], row["y"], row["n"]) for row in one.where(role="line")] == [
+        ("imp + ls", pytest.approx(90), 1), ("imp, untrained", pytest.approx(45), 2),
+    ]  # fmt: skip
+    assert one.notes[-1] == "the same tickets, trained otherwise too: imp + swish; imp + ls; imp + ema"
+
+
+def test_where_no_draw_s_own_nets_are_there_the_family_with_most_of_its_tickets_shows_them():
+    tickets = [moved(0.4, number=1), moved(0.5, number=2)]
+    many = [nets(1, 0.5, seed=at, untrained=[one]) for at, one in enumerate(tickets)]
+    away = [[replace(one, place="elsewhere") for one in some] for some in (many[:1], many)]
+    one = sheets(family("imp + ls", away[0]), family("imp + ema", away[1]))["mnist"]
+    assert [(row["series"], row["n"]) for row in one.where(role="line")] == [("imp + ema, untrained", 2)]
 
 
 def test_without_a_transfer_the_command_is_named():

@@ -289,18 +289,44 @@ def test_further_sheets_of_a_figure_go_before_the_first_ones_and_the_largest_bef
     assert "--figure a,c\n" in check(lost[1].html).text
 
 
-def test_long_tables_under_figures_are_not_printed_and_a_sentence_says_so() -> None:
-    def rows(count: int) -> parts.Figure:
-        table = parts.Table("t", ("series",), (("imp",),) * count)
-        return replace(figure(f"of-{count}"), table=table)
+def test_long_folded_tables_are_not_printed_and_a_sentence_says_so() -> None:
+    def folded(count: int) -> parts.Table:
+        return parts.Table(f"of {count}", ("claim",), (("imp",),) * count, folded=True)
 
+    verdict = parts.Verdict("v", (), (folded(render.PRINTED), folded(render.PRINTED + 1)))
     for shown in (100, 25):  # also where the page shows fewer rows than there are
-        html = render._html(render._template(()), page(figures=(rows(30), rows(31))), (), shown).decode()
-        assert html.count('<div class="screen">') == html.count('<p class="paper">') == 1
-        assert "the table of this figure, of 31 rows" in Strict(html).text
+        html = render._html(
+            render._template(()), replace(page(figures=()), verdicts=(verdict,)), (), shown
+        ).decode()
+        assert html.count('<details class="screen">') == html.count('<p class="paper">') == 1
+        assert (
+            f"of {render.PRINTED + 1}: {render.PRINTED + 1} rows, on the page on a screen."
+            in Strict(html).text
+        )
+
+
+def test_in_print_figures_have_pictures_and_notes_and_one_command_draws_all() -> None:
+    html = render._html(
+        render._template(()), page(figures=(figure("a.1"), figure("a.2"), figure("b"))), (), 100
+    )
+    said = html.decode().partition('<div class="paper">')[2].partition("</div>")[0]
+    assert "plot a,b " in said
     paper = (render.FOLDER / "page.css").read_text().partition("@media print")[2]
-    assert re.search(r"\.screen \{ display: none; \}", paper)
+    assert re.search(r"\.screen, article details, article h3 \{ display: none; \}", paper)
     assert re.search(r"\.paper \{ display: block; \}", paper)
+    sizes = [float(one) for one in re.findall(r"font-size: ([\d.]+)pt", paper)]
+    assert sizes
+    assert min(sizes) >= 7
+
+
+def test_on_a_telephone_pictures_are_scrolled_before_their_letters_are_below_eight_pixels() -> None:
+    """Letters beside axes have 8 points, 10.7 pixels; a picture is 8.4 inches wide at most."""
+    screen = (render.FOLDER / "page.css").read_text().partition("@media print")[0]
+    narrow = {
+        name: 16 * float(rem) for name, rem in re.findall(r"(img|\.wide) \{[^}]*min-width: (\d+)rem", screen)
+    }
+    assert 10.7 * narrow["img"] / render.WIDE >= 8
+    assert 10.7 * narrow[".wide"] / (8.4 * 96) >= 8
 
 
 def test_notes_stand_under_the_picture_and_not_in_it_too() -> None:
@@ -425,8 +451,14 @@ def test_a_verdict_is_shown_as_it_is_written() -> None:
 def test_a_folder_of_verdicts_stands_for_each(tmp_path: Path) -> None:
     for name in ("fail", "pass"):
         shutil.copytree(GOLDEN / name, tmp_path / f"verdicts/verdict-{name}")
-    found = gallery([str(tmp_path / "verdicts")], tmp_path).shelf.verdicts
-    assert [one.outcome for one in found] == ["fail", "pass"]
+    inside = tmp_path / "verdicts"
+    for names in (
+        [inside],
+        [tmp_path],
+        [tmp_path, inside],
+    ):  # also in the workspace, where `audit` puts that folder
+        found = gallery([*map(str, names)], tmp_path).shelf.verdicts
+        assert [one.outcome for one in found] == ["fail", "pass"]
 
 
 def test_a_whole_page_of_hostile_artifacts_is_text_and_tells_no_place(

@@ -15,7 +15,9 @@ from ticketctl.errors import UsageError, listed
 
 if TYPE_CHECKING:
     from ticketctl.figures.sheet import Sheet
+    from ticketctl.figures.shelf import Shelf
     from ticketctl.stages.gallery import Gallery
+    from ticketctl.stages.plot import Drawing
 
 Things = Annotated[
     list[str] | None,
@@ -76,13 +78,24 @@ def plot(
     if not what:
         note(f"of {found.shelf.place}", quiet)
     drawing = draw(found.shelf, asked, stop.leave)
+    faults = tell_damaged(found.shelf)
     if not drawing.sheets:
         raise UsageError(f"{found.shelf.place}: nothing to draw; {next(iter(drawing.without.values()))}")
     rows = []
     for place, (sheet, files) in enumerate(write(drawing.sheets, out, asked.kinds, stop.leave), 1):
         note(f"{place} of {len(drawing.sheets)}: {sheet.name}", quiet)
         rows.append((sheet, files))
-    _show(rows, drawing.without, json, quiet)
+    _show(rows, drawing, faults, json, quiet)
+
+
+def tell_damaged(shelf: Shelf) -> list[str]:
+    """A line on stderr for each damaged file that was left out, also where notes are not wanted; the lines."""
+    from ticketctl.stages.spared import told
+
+    faults = told(shelf.damaged)
+    for fault in faults:
+        note(f"damaged, left out: {fault}")
+    return faults
 
 
 def _found(what: list[str], workspace: Path, paper: str | None, data: str | None) -> Gallery:
@@ -93,15 +106,33 @@ def _found(what: list[str], workspace: Path, paper: str | None, data: str | None
     return gallery(what, workspace, table=table, data=data.partition(":")[0] if data else None)
 
 
-def _show(rows: list[tuple[Sheet, list[Path]]], without: Any, json: bool, quiet: bool) -> None:
+def _show(
+    rows: list[tuple[Sheet, list[Path]]], drawing: Drawing, faults: list[str], json: bool, quiet: bool
+) -> None:
     if json:
-        print_json({"figures": [_record(sheet, files) for sheet, files in rows], "without": dict(without)})
+        made = [_record(sheet, files) for sheet, files in rows]
+        print_json({"figures": made, **not_whole(drawing), "damaged": faults})
         return
     print_table(["figure", "rows"], [[sheet.name, str(len(sheet.rows))] for sheet, _ in rows])
     ends = ", ".join(path.suffix[1:] for path in rows[0][1])
     print_line(f"in {rows[0][1][0].parent}: {ends} of each")
-    if without:
-        note(f"nothing there for {listed(list(without))}; name one with --figure to see what makes it", quiet)
+    tell(drawing, quiet)
+
+
+def not_whole(drawing: Drawing) -> dict[str, Any]:
+    """How many sheets there are of figures of which not all are drawn, and why there are none of others."""
+    return {"fewer": dict(drawing.fewer), "without": dict(drawing.without)}
+
+
+def tell(drawing: Drawing, quiet: bool) -> None:
+    """Say which figures are not whole, and which there are not, with what would show them."""
+    from ticketctl.stages.plot import SHEETS
+
+    for name, count in drawing.fewer.items():
+        note(f"{name}: {SHEETS} of {count} sheets; --figure {name} has all", quiet)
+    if drawing.without:
+        names = listed(list(drawing.without))
+        note(f"nothing there for {names}; name one with --figure to see what makes it", quiet)
 
 
 def _record(sheet: Sheet, files: list[Path]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import typer
 
 from ticketctl.cli import options as opt
 from ticketctl.cli.output import note, print_json, print_line, visible
-from ticketctl.cli.plot import Data, Figure, Paper, Things
+from ticketctl.cli.plot import Data, Figure, Paper, Things, not_whole, tell, tell_damaged
 from ticketctl.errors import UsageError, listed
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def report(
     drawing = draw(found.shelf, asked)
     typed = Asked(title, paper, data, tuple(sets or ()), places(workspace))
     written = write(page_of(found, drawing, typed, _told(len(drawing.sheets), quiet)), out)
-    _show(written, out, drawing, json, quiet)
+    _show(written, out, drawing, tell_damaged(found.shelf), json, quiet)
 
 
 def _told(count: int, quiet: bool) -> Callable[[Sheet], None]:
@@ -77,18 +77,15 @@ def _told(count: int, quiet: bool) -> Callable[[Sheet], None]:
     return painted
 
 
-def _show(written: Rendered, out: Path, drawing: Drawing, json: bool, quiet: bool) -> None:
+def _show(written: Rendered, out: Path, drawing: Drawing, faults: list[str], json: bool, quiet: bool) -> None:
     shown = [sheet.name for sheet in drawing.sheets if sheet.name not in written.left_out]
     if json:
         record = {"file": str(out), "bytes": len(written.html), "figures": shown}
-        print_json({**record, "left_out": list(written.left_out), "without": dict(drawing.without)})
+        more = {"left_out": list(written.left_out), **not_whole(drawing), "damaged": faults}
+        print_json({**record, **more})
         return
     figures = "1 figure" if len(shown) == 1 else f"{len(shown)} figures"
     print_line(visible(f"{figures}, {len(written.html) / 1e6:.2f} MB, in {out}"))
     if written.left_out:
         note(f"no room on the page for {listed(list(written.left_out))}; ticketctl plot draws them", quiet)
-    if drawing.without:
-        note(
-            f"nothing there for {listed(list(drawing.without))}; name one with --figure to see what makes it",
-            quiet,
-        )
+    tell(drawing, quiet)

@@ -12,6 +12,8 @@ from ticketctl.artifacts.report import Report
 
 Of = TypeVar("Of")
 CORRUPTED = "corruption"
+EPOCHS = "epochs"
+"""Of what reports are that look at weights which a run kept along its training."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Wanted:
     """Of that array; 0: any."""
     to: str = ""
     """The fingerprint of the data set that the net was moved to, or any."""
+    epoch: int | None = None
+    """After which its weights were measured, or any."""
 
     def by(self, report: Report) -> bool:
         """Whether the report holds it."""
@@ -36,7 +40,8 @@ class Wanted:
         measured = any(row.metric == self.module and row.value is not None for row in report.metrics)
         found = report.arrays.get(self.array)
         whole = not self.array or (found is not None and self.dimensions in (0, found.ndim))
-        return measured and whole and self.to in ("", moved)
+        timely = self.epoch in (None, report.recipe.get("epoch"))
+        return measured and whole and timely and self.to in ("", moved)
 
     def keys(self, report: Report) -> str:
         """Under which keys, on which images and which target the plug-in was asked, as one word.

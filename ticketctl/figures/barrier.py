@@ -1,6 +1,7 @@
 """The error along straight paths between trained nets.
 
-Between twins of one ticket (one panel for each family of runs, a line for each level, the dense net first); along a
+Between twins of one ticket (one panel for each family of runs, a line for each level, the dense net first, which
+several draws may share); along a
 ladder, from each trained level to the next; and between whatever nets were named to `interpolate`. Lines are means over
 pairs of nets, bands one sample deviation over these pairs; the faint dotted line is the chord, straight between the
 errors of the ends, above which a barrier rises (paper 003, equation 3). Alpha is the share of the first net of a pair,
@@ -31,7 +32,7 @@ from ticketctl.figures.paths import (
 from ticketctl.figures.rows import PANELS, SERIES, by_place, percent, row_of, short, split
 from ticketctl.figures.sheet import Axis, Cell, NothingError, Sheet, slug
 from ticketctl.figures.shelf import Family, Group, Net, Shelf, Stat
-from ticketctl.figures.twins import between_twins, both, name_of, own_dense, step_to
+from ticketctl.figures.twins import between_twins, both, name_of, step_to, with_dense
 
 FACTS = {"from": "interpolations", "papers": "003 Fig 1-4, 8-12"}
 Rows = list[tuple[Cell, ...]]
@@ -106,8 +107,7 @@ def _twins(shelf: Shelf, params: Params) -> Iterator[Sheet]:
 
 
 def _measured(family: Family, read: Mapping[Net, Report], params: Params) -> list[Group]:
-    every = [*own_dense(family), *family.groups]
-    return [group for group in every if any(net in read and walks(read[net], params) for net in group.finite)]
+    return with_dense(family, lambda net: net in read and bool(walks(read[net], params)))
 
 
 def _levels_of_twins(

@@ -9,7 +9,7 @@ barrier is at least half of that difference: there the height above the chord is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +18,8 @@ from ticketctl.errors import UsageError
 from ticketctl.figures.paths import PathKeys, Walk, protocol, rule, walks
 from ticketctl.figures.rows import SERIES, averaged, by_place, row_of, short, split
 from ticketctl.figures.sheet import Axis, Cell, NothingError, Sheet, slug
-from ticketctl.figures.shelf import Family, Net, Shelf, Stat
-from ticketctl.figures.twins import between_twins, own_dense, step_to
+from ticketctl.figures.shelf import Family, Group, Net, Shelf, Stat
+from ticketctl.figures.twins import between_twins, step_to, with_dense
 
 FACTS = {"from": "interpolations", "papers": "003 Fig 1-4, 8-12"}
 Reports = Mapping[Net, Report]
@@ -70,7 +70,9 @@ def _sheets(shelf: Shelf, between: str, params: Params) -> Iterator[Sheet]:
         for at, few in enumerate(split(mine, SERIES)):
             rows = [row for family in few for row in found[family.label]]
             more = slug("-".join(filter(None, (between, part, str(at) if at else ""))))
-            used = list({one.id: one for family in few for one in _reports(family, reports)}.values())
+            groups = [group for one in few for group in _groups(one, reports, between, params)]
+            told = (reports[net] for group in groups for net in group.finite if net in reports)
+            used = list({one.id: one for one in told}.values())
             yield Sheet(
                 "barrier-sparsity", "lines", f"{where}: {_NUMBERS[number]} {_SAID[between]}",
                 Axis("sparsity", "%", "sparsity"), Axis(_NUMBERS[number], "percent points"), (*rule([""]), *rows), more,
@@ -82,8 +84,7 @@ def _sheets(shelf: Shelf, between: str, params: Params) -> Iterator[Sheet]:
 def _line(
     family: Family, reports: Reports, between: str, number: str, params: Params
 ) -> Iterator[tuple[Cell, ...]]:
-    groups = [*own_dense(family), *family.groups] if between == "twins" else family.groups
-    for group in groups:
+    for group in _groups(family, reports, between, params):
         found = [
             walk
             for net in group.finite
@@ -102,6 +103,8 @@ def _walks(net: Net, report: Report, between: str, params: Params) -> list[Walk]
     return [step] if step else []
 
 
-def _reports(family: Family, reports: Reports) -> Iterator[Report]:
-    for group in (*own_dense(family), *family.groups):
-        yield from (reports[net] for net in group.finite if net in reports)
+def _groups(family: Family, reports: Reports, between: str, params: Params) -> Sequence[Group]:
+    """Those that have paths."""
+    if between == "twins":
+        return with_dense(family, lambda net: net in reports and bool(walks(reports[net], params)))
+    return family.groups

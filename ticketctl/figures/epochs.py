@@ -37,21 +37,41 @@ def ladders(shelf: Shelf) -> list[Family]:
     return [one for one in shelf.families if not one.is_dense or not {*one.groups} & beside]
 
 
-def levels_of(family: Family, levels: Sequence[float] = ()) -> list[tuple[str, Group]]:
+def levels_of(
+    family: Family, levels: Sequence[float] = (), has: Callable[[Group], bool] = lambda _: True
+) -> list[tuple[str, Group]]:
     """The groups of nets that are shown, each with its name.
 
     Args:
         family: a ladder or a dense net.
         levels: sparsities in percent, of each the nearest level; none: the dense net, a middle level and the last.
+        has: which levels have something to show; in place of one that has not stands the nearest that has.
     """
-    dense = [] if family.dense is None else [(DENSE, family.dense)]
-    pruned = [] if family.is_dense else [(percent(group.density), group) for group in family.groups]
-    if not levels:
-        places = sorted({(len(pruned) - 1) // 2, len(pruned) - 1}) if pruned else []
-        return dense + [pruned[place] for place in places]
-    known = dense + pruned
-    near = [min(known, key=lambda one: _far(one[1].density, level)) for level in levels] if known else []
-    return list(dict(near).items())
+    dense = [(DENSE, family.dense)] if family.dense is not None and has(family.dense) else []
+    every = [] if family.is_dense else [(percent(group.density), group) for group in family.groups]
+    pruned = [one for one in every if has(one[1])]
+    middle = [every[place][1].sparsity for place in ((len(every) - 1) // 2, -1)] if every else []
+    known = dense + pruned if levels else pruned
+    near = (
+        [min(known, key=lambda one: _far(one[1].density, level)) for level in levels or middle]
+        if known
+        else []
+    )
+    return list(dict(near if levels else dense + near).items())
+
+
+def replaced(
+    families: Iterable[Family], levels: Sequence[float], has: Callable[[Group], bool], what: str
+) -> list[str]:
+    """What is to be said of levels that `levels_of` would show, and that have no `what`."""
+    gone: list[str] = []
+    for one in families:
+        there = dict(levels_of(one, levels, has))
+        every = [name for name, _ in levels_of(one, levels) if levels or name != DENSE]
+        gone += [name for name in every if there.keys() - {DENSE} and name not in {*there, *gone}]
+    return (
+        [f"without {what}: {', '.join(gone)}; the nearest level that has one stands for it"] if gone else []
+    )
 
 
 def _far(density: float, level: float) -> float:

@@ -2,7 +2,9 @@
 
 The mean over seeds of the tweaked net's accuracy minus that of the net without tweaks that was trained under the same
 seed, with its 95 % interval (Student's t over those differences; none with one seed, nor where all are equal): what
-`vs none` says in the table of a spend. Paper 001 prints the gain over "vanilla" tickets. Above 0 the tweak helps; an
+`vs none` says in the table of a spend. Paper 001 prints the gain over "vanilla" tickets. The net without tweaks is of
+the same recipe but for them; where several families of such nets are there, the one that makes most pairs is taken, of
+these the one with most runs, and the notes say so. Above 0 the tweak helps; an
 interval that holds 0 shows nothing. Dense nets with the same tweak, where they are there, stand at a sparsity of 0:
 what helps them as much is no matter of tickets. Bars for up to six sparsities, lines for more.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ticketctl.figures.paired import Paired, paired
+from ticketctl.figures.paired import Paired, by_seeds, paired
 from ticketctl.figures.rows import (
     PANELS,
     SERIES,
@@ -61,17 +63,43 @@ def gather(shelf: Shelf, *, params: Params) -> Iterator[Sheet]:
         gains = _gains(pairs, reading(params.metric))
         found += [(part, where, pairs, some) for some in _panels(gains)]
     if not found:
-        raise NothingError(
-            f"no run with tweaks beside one of its seed without; run: ticketctl spend {shelf.ticket} --tweaks swish"
-        )
-    left = len(tweaked) - sum(1 for one in tweaked if plain_of(shelf, one))
-    notes = [f"left out for want of the same training without tweaks: {left} with them"] if left else []
+        why = _missing(shelf, tweaked, params.metric)
+        raise NothingError(f"{why}; run: ticketctl spend {shelf.ticket} --tweaks swish")
+    notes = [*_notes(shelf, tweaked, reading(params.metric))]
     for (_, where, pairs, gains), part in zip(found, parts(part or "all" for part, *_ in found), strict=True):
         yield _sheet(where, pairs, gains, params.metric, "" if len(found) == 1 else part, notes)
 
 
+def _missing(shelf: Shelf, tweaked: Sequence[Family], metric: str) -> str:
+    """Why there is no pair."""
+    if not tweaked:
+        return "no run with tweaks"
+    if not any(plains_of(shelf, one) for one in tweaked):
+        return "no run without tweaks, and otherwise as those with them, is beside them"
+    return f"no run with tweaks has its seed and level, and {metric}, in common with one without"
+
+
+def _notes(shelf: Shelf, tweaked: Sequence[Family], value: Value) -> Iterator[str]:
+    """What is left out, and where one was chosen among several."""
+    plains = {one: plains_of(shelf, one) for one in tweaked}
+    left = sum(not known for known in plains.values())
+    if left:
+        yield f"left out for want of the same training without tweaks: {left} with them"
+    apart = [short(one) for one, known in plains.items() if known and not _pairs(one, known[0], value)]
+    if apart:
+        yield f"left out for want of a seed and level in common with those without tweaks: {'; '.join(apart)}"
+    several = [f"{short(one)} ({len(known)})" for one, known in plains.items() if len(known) > 1]
+    if several:
+        yield f"of several trainings without tweaks that with most pairs is taken: {'; '.join(several)}"
+
+
 def plain_of(shelf: Shelf, family: Family) -> Family | None:
-    """The same tickets trained without tweaks and otherwise alike; None where there is not just one such family."""
+    """The same tickets trained without tweaks and otherwise alike: of several families the best, if there is any."""
+    return next(iter(plains_of(shelf, family)), None)
+
+
+def plains_of(shelf: Shelf, family: Family) -> list[Family]:
+    """All such families: those with most nets of a common seed and level first, of these those with most nets."""
     kind = (family.net, family.data, family.method, family.control)
     wanted = {key: value for key, value in _settings(family).items() if not key.startswith("tweaks.")}
     alike = [
@@ -81,7 +109,12 @@ def plain_of(shelf: Shelf, family: Family) -> Family | None:
         and not one.tweaks
         and _settings(one) == wanted
     ]
-    return alike[0] if len(alike) == 1 else None
+    return sorted(alike, key=lambda one: (-_pairs(family, one, lambda net: 0.0), -len(one.nets), one.label))
+
+
+def _pairs(family: Family, plain: Family, value: Value) -> int:
+    """How many pairs they make, over all levels."""
+    return sum(gap.n for group in family.groups if (gap := _gain(group, plain, value)))
 
 
 def _settings(family: Family) -> Mapping[str, str]:
@@ -120,16 +153,10 @@ def _gains(pairs: Sequence[Pair], value: Value) -> Gains:
 
 
 def _gain(group: Group, plain: Family, value: Value) -> Paired | None:
-    near = [one for one in plain.groups if abs(one.density - group.density) <= CLOSE * group.density]
-    return paired(_by_seeds(group, value), _by_seeds(near[0], value)) if near else None
-
-
-def _by_seeds(group: Group, value: Value) -> dict[tuple[int, int], float]:
-    """Seeds that several nets have are left out: they make no pair."""
-    found: dict[tuple[int, int], list[float | None]] = {}
-    for net in group.finite:
-        found.setdefault(net.seeds, []).append(value(net))
-    return {seeds: one[0] for seeds, one in found.items() if len(one) == 1 and one[0] is not None}
+    near = min(plain.groups, key=lambda one: abs(one.density - group.density))
+    if abs(near.density - group.density) > CLOSE * group.density:
+        return None
+    return paired(by_seeds(group, value), by_seeds(near, value))
 
 
 def _panels(gains: Gains) -> Iterator[Gains]:

@@ -88,13 +88,15 @@ def last(net: Net, read: Read, keys: HeadKeys) -> float | None:
 
 
 def apart(families: Sequence[Family], known_: Mapping[str, Read]) -> list[Family]:
-    """Those whose probes are not all of the same tickets as another's: spends share them with what the draw trained.
+    """Those whose reports are not all of the same tickets as another's: spends share them with what the draw trained.
 
-    Of several, that one stands for them, and its dense nets, whose nets the draw itself trained; else the first.
+    Of several, that one stands for them, and its dense nets, whose nets the draw itself trained; else the one with most
+    reports, of these the first.
     """
     found, kept = list[set[str]](), set[Family]()
-    for family in sorted(families, key=lambda one: not _of_draw(one)):
-        own = _reports(family, known_)
+    reports = {family: _reports(family, known_) for family in families}
+    for family in sorted(families, key=lambda one: (not _of_draw(one), -len(reports[one]))):
+        own = reports[family]
         if own and not any(own <= one for one in found):
             kept.add(family)
             found.append(own)
@@ -102,12 +104,12 @@ def apart(families: Sequence[Family], known_: Mapping[str, Read]) -> list[Family
 
 
 def stood_for(families: Sequence[Family], known_: Mapping[str, Read], shown: Sequence[Family]) -> list[str]:
-    """What is to be said of families whose probes are drawn with those of another."""
+    """What is to be said of families whose reports are drawn with those of another."""
     mine = set[str]().union(*(_reports(one, known_) for one in shown))
     names = [
         short(one) for one in families if one not in shown and (own := _reports(one, known_)) and own <= mine
     ]
-    return [f"the same tickets, trained otherwise too: {', '.join(names)}"] if names else []
+    return [f"the same tickets, trained otherwise too: {'; '.join(names)}"] if names else []
 
 
 def _of_draw(family: Family) -> bool:
@@ -116,7 +118,7 @@ def _of_draw(family: Family) -> bool:
 
 
 def _reports(family: Family, known_: Mapping[str, Read]) -> set[str]:
-    """The ids of its probes, but for those of the dense net at its initialisation."""
+    """The ids of its reports, but for those of the dense net at its initialisation."""
     return {
         read.by_net[net].id
         for of, read in known_.items()

@@ -10,11 +10,11 @@ values are above 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ticketctl.figures.epochs import DENSE, Course, check_levels, course, finite, ladders, levels_of
+from ticketctl.figures.epochs import DENSE, Course, check_levels, course, finite, ladders, levels_of, replaced
 from ticketctl.figures.rows import PANELS, by_place, from_dense, heading, ids, parts, said, short, split
 from ticketctl.figures.sheet import Axis, Cell, NothingError, Sheet
 from ticketctl.figures.shelf import Family, Group, Net, Shelf
@@ -31,7 +31,7 @@ class Params:
 
     levels: tuple[float, ...] = ()
     """Of the sheet by epoch: sparsities in percent, of each the nearest level; 0 is the dense net. None: dense, a
-    middle one, the last."""
+    middle one, the last. In place of one that has no record stands the nearest that has, and the notes say so."""
 
     def __post_init__(self) -> None:
         """Refuse what is no sparsity.
@@ -56,15 +56,17 @@ def gather(shelf: Shelf, *, params: Params) -> Iterator[Sheet]:
     sheets = []
     for part, where, mine in by_place(measured):
         for few in split(mine):
+            left = replaced(few, params.levels, _recorded, "a record")
             sheets += [
-                (f"epochs-{part}", where, few, rows, "along the training")
+                (f"epochs-{part}", where, few, rows, "along the training", left)
                 for rows in _by_epoch(few, params.levels)
             ]
             rows = _by_sparsity(few)
-            sheets += [(f"sparsity-{part}", where, few, rows, "after the last epoch")] if rows else []
-    for (_, where, few, rows, when), part in zip(sheets, parts(one[0] for one in sheets), strict=True):
+            sheets += [(f"sparsity-{part}", where, few, rows, "after the last epoch", [])] if rows else []
+    for (_, where, few, rows, when, left), part in zip(sheets, parts(one[0] for one in sheets), strict=True):
         axis = Axis("epoch") if when.startswith("along") else Axis("sparsity", "%", "sparsity")
-        yield _sheet(f"{heading(where, few)}: {NAME} {when}", few, rows, axis, part)
+        sheet = _sheet(f"{heading(where, few)}: {NAME} {when}", few, rows, axis, part)
+        yield replace(sheet, notes=(*sheet.notes, *left))
 
 
 def course_of(net: Net) -> Course:
@@ -86,13 +88,17 @@ def _nets(family: Family) -> list[Net]:
     return [*family.nets, *(family.dense.nets if family.dense else ())]
 
 
+def _recorded(group: Group) -> bool:
+    return any(course_of(net) for net in group.finite)
+
+
 def _by_epoch(families: Sequence[Family], levels: Sequence[float]) -> Iterator[Rows]:
     """A panel for each level; a dense net that several ladders share stands under the first one's label."""
     panels: dict[str, dict[str, Group]] = {}
     for family in families:
-        for name, group in levels_of(family, levels):
+        for name, group in levels_of(family, levels, _recorded):
             known = panels.setdefault(name, {})
-            if group not in known.values() and any(course_of(net) for net in group.finite):
+            if group not in known.values():
                 known[short(family)] = group
     shown = [name for name, known in panels.items() if known]
     ordered = sorted(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from ticketctl.figures.shelf import Group, Net
+
 Seed = TypeVar("Seed", int, tuple[int, int])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ def paired(ours: Mapping[Seed, float], theirs: Mapping[Seed, float]) -> Paired |
         return Paired(mean, None, n, equal=True)
     error = float(np.std(gaps, ddof=1)) / math.sqrt(n)
     return Paired(mean, quantile(n - 1) * error, n)
+
+
+def by_seeds(group: Group, value: Callable[[Net], T | None]) -> dict[tuple[int, int], T]:
+    """The value of each net that stayed finite and has it, by its seeds; those that several nets have make no pair."""
+    found: dict[tuple[int, int], list[T | None]] = {}
+    for net in group.finite:
+        found.setdefault(net.seeds, []).append(value(net))
+    return {seeds: one[0] for seeds, one in found.items() if len(one) == 1 and one[0] is not None}
 
 
 def all_equal(values: Sequence[float]) -> bool:

@@ -14,10 +14,11 @@ level of it. Runs are drawn at the sparsity of the cell.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from ticketctl.errors import KNOWN, UsageError, listed
 from ticketctl.figures.rows import PANELS, parts, split
 from ticketctl.figures.sheet import PAPER, Axis, Cell, NothingError, Sheet, counted
 from ticketctl.figures.shelf import Paper, PaperCell, Shelf
@@ -30,6 +31,7 @@ UNITS = {"percent": "%", "number": "", "share": ""}
 """How units of cells are written; others are as they are."""
 TOLD = 4
 """Differences that notes tell; the comparison tells all."""
+_STOPS = ",;:"
 LINES, BARS = 8, 6
 """Rows of a table in one panel, as lines (so many marks there are) and as bars."""
 
@@ -39,7 +41,8 @@ class Params:
     """What is drawn."""
 
     rows: str = ""
-    """Only rows of the table whose names have these words in them."""
+    """Only rows of the table whose names have these words in them, whole and side by side, as `batch 100`; or the row
+    that is called just so. Capital letters count for nothing."""
 
 
 def gather(shelf: Shelf, *, params: Params) -> Iterator[Sheet]:
@@ -51,8 +54,14 @@ def gather(shelf: Shelf, *, params: Params) -> Iterator[Sheet]:
     paper = shelf.paper
     if paper is None:
         raise NothingError(f"no paper's table was named; run: ticketctl plot {shelf.place} --paper 001:A2")
-    cells = [one for one in paper.cells if params.rows in one.row and (one.ours, one.theirs) != (None, None)]
-    cells = shortened(cells)
+    wanted = named(dict.fromkeys(one.row for one in paper.cells), params.rows)
+    if not wanted and params.rows:
+        there = listed(list(dict.fromkeys(one.row for one in paper.cells)), KNOWN)
+        raise UsageError(
+            f"figures.paper.rows = {params.rows!r}: no row of {paper.spec} has these words; there is {there}"
+        )
+    told = [one for one in paper.cells if one.row in wanted and (one.ours, one.theirs) != (None, None)]
+    cells = shortened(told)
     if all(one.ours is None for one in cells):
         raise NothingError(
             f"no run belongs to a cell of {paper.spec}; run: ticketctl reproduce {paper.spec} --dry-run"
@@ -62,6 +71,21 @@ def gather(shelf: Shelf, *, params: Params) -> Iterator[Sheet]:
     left = len({one.row for one in cells} - {one.row for shown, _ in sheets for one in shown})
     for (shown, form), part in zip(sheets, names, strict=True):
         yield _sheet(shelf, paper, shown, form, part, left)
+
+
+def named(rows: Iterable[str], words: str) -> list[str]:
+    """The row of that name; else those that have all the words, whole and side by side."""
+    asked = words.casefold().split()
+    known = {row: row.casefold().split() for row in rows}
+    own = [row for row, mine in known.items() if mine == asked]
+    return own or [row for row, mine in known.items() if _within(asked, mine)]
+
+
+def _within(words: Sequence[str], name: Sequence[str]) -> bool:
+    """Whether these words stand in a name one behind the other; a comma behind a word is no part of it."""
+    bare = [[one.rstrip(_STOPS) for one in some] for some in (words, name)]
+    count = len(words)
+    return any(bare[1][at : at + count] == bare[0] for at in range(len(name) - count + 1))
 
 
 def _sheets(cells: Sequence[PaperCell]) -> Iterator[tuple[list[PaperCell], str]]:

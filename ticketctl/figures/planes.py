@@ -136,6 +136,7 @@ def _said(kind: Kind, board: Board, read: Read) -> tuple[str, ...]:
 _WORDS = {
     "directions": "directions:",
     "pruned": "pruned weights",
+    "epoch": "weights after epoch",
     "pixels": "pixels:",
     "batchnorm": "BatchNorm:",
 }

@@ -82,6 +82,8 @@ class Sheet:
     """Below the picture: how many runs, what bands are, under which protocol, what was left out."""
     sources: tuple[str, ...] = ()
     """Ids of the artifacts that it was read from."""
+    looks: tuple[tuple[str, int], ...] = ()
+    """Places of series in the order of colours, marks and dashes; those that are not named take what is free."""
 
     def __post_init__(self) -> None:
         columns = self.columns or FORMS[self.form]

@@ -19,6 +19,7 @@ from ticketctl.artifacts.report import MetricRow, Report
 from ticketctl.artifacts.samples import Samples
 from ticketctl.artifacts.series import Series
 from ticketctl.artifacts.verdict import Verdict
+from ticketctl.errors import ArtifactError
 from ticketctl.figures.alike import Wanted, alike
 
 Keep = Mapping[str, NDArray[np.bool_]]
@@ -49,8 +50,9 @@ class Net:
     """What was recorded along its training, by name; nothing, where nothing was."""
     mask: Callable[[], Keep | None]
     reports: Callable[[str, str], tuple[Report, ...]]
-    """By kind (audit, probe, transfer, interpolate) and of what (stages.measured.OF; `path`: between any nets), the
-    newest first. Those of a ticket belong to the net that its draw trained, and to no other."""
+    """By kind (audit, probe, transfer, interpolate) and of what (stages.measured.OF; `path`: between any nets;
+    `epochs`: of its weights after earlier epochs, which each recipe says), the newest first. Those of a ticket belong
+    to the net that its draw trained, and to no other."""
     samples: Callable[[str], Samples | None]
     """What it answered to a set of images, as `test`."""
 
@@ -219,13 +221,11 @@ class Read:
 
     def value(self, net: Net, name: str) -> float | None:
         """Of the row of that name."""
-        row = self.row(net, name)
-        return None if row is None else row.value
+        return row.value if (row := self.row(net, name)) else None
 
     def array(self, net: Net, name: str) -> NDArray[Any] | None:
         """As `ece/bin.count`."""
-        report = self.by_net.get(net)
-        return None if report is None else report.arrays.get(name)
+        return report.arrays.get(name) if (report := self.by_net.get(net)) else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -246,7 +246,9 @@ class Shelf:
     """What was typed, for the commands that messages name and that take folders of runs: audit, plot, compare."""
     loose: tuple[Report, ...] = ()
     """Of nets that were neither drawn nor spent: onsets of stability of a dense net."""
-    reads: dict[tuple[str | int, ...], Read] = field(default_factory=dict, repr=False)
+    damaged: list[ArtifactError] = field(default_factory=list, repr=False)
+    """Faults of files that were asked for and are damaged, each time anew: what they hold is left out."""
+    reads: dict[tuple[str | int | None, ...], Read] = field(default_factory=dict, repr=False)
 
     @property
     def nets(self) -> list[Net]:
@@ -262,12 +264,12 @@ class Shelf:
     @property
     def run(self) -> str:
         """A trained net, for commands that take single ones: probe, transfer, interpolate."""
-        return next(
-            (quote(net.place) for net in sorted(self.nets, key=lambda net: net.ticket == "dense")), "RUN"
-        )
+        ordered = sorted(self.nets, key=lambda net: net.ticket == "dense")
+        return next((quote(net.place) for net in ordered), "RUN")
 
     def read(
-        self, kind: str, module: str, of: str = "trained", *, array: str = "", dimensions: int = 0, to: str = ""
+        self, kind: str, module: str, of: str = "trained", *, array: str = "", dimensions: int = 0, to: str = "",
+        epoch: int | None = None,
     ) -> Read:  # fmt: skip
         """What every net's reports say of a plug-in: of each net the newest taken under the keys that most nets have.
 
@@ -280,10 +282,11 @@ class Shelf:
             array: reports that lack it are passed over, as hessian/density.
             dimensions: of that array; 0: any.
             to: the fingerprint of the data set that nets were moved to; "": any.
+            epoch: with of = "epochs", after which; None: any.
         """
-        asked = (kind, module, of, array, dimensions, to)
+        asked = (kind, module, of, array, dimensions, to, epoch)
         if asked not in self.reads:
-            wanted = Wanted(kind, module, array, dimensions, to)
+            wanted = Wanted(kind, module, array, dimensions, to, epoch)
             places: dict[tuple[str, str], list[Net]] = {}
             for family in self.families:
                 places.setdefault((family.net, family.data), []).extend(family.nets)

@@ -1,7 +1,8 @@
 """Accuracy and loss along the training, epoch by epoch, at a few levels of each ladder.
 
-A sheet of accuracies and one of losses for each ladder, a panel for each set of images: train (as trained, while it is
-trained), val, test, and under noisy labels permuted, restored and unpermuted. Lines are means over seeds, with a band
+A sheet of accuracies and one of losses, a panel for each ladder and set of images: train (as trained, while it is
+trained), val, test, and under noisy labels permuted, restored and unpermuted. Several ladders share a sheet, of twelve
+panels at most. Lines are means over seeds, with a band
 of one sample deviation; the dense net is one of them. Shown are the dense net, a middle level and the last one, or
 those that `levels` names.
 
@@ -11,18 +12,20 @@ seeds. A level that was rewound begins where the dense net's training was at its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ticketctl.errors import UsageError
 from ticketctl.figures.epochs import Course, check_levels, course, ladders, levels_of, of_series
-from ticketctl.figures.rows import by_place, ids, parts, said, short
+from ticketctl.figures.rows import PANELS, by_place, heading, ids, parts, said, short, split
 from ticketctl.figures.sheet import Axis, Cell, NothingError, Sheet
 from ticketctl.figures.shelf import Family, Group, Net, Shelf, Stat
 
 FACTS = {"from": "runs", "papers": "002 Fig 2, 9, 11"}
 SETS = ("train", "train.eval", "val", "test", "permuted", "restored", "unpermuted")
 REWIND = "rewind point"
+Panels = Mapping[str, list[tuple[Cell, ...]]]
+"""Rows by set of images."""
 
 
 @dataclass(frozen=True)
@@ -47,37 +50,42 @@ class Params:
 
 
 def gather(shelf: Shelf, *, params: Params) -> Iterator[Sheet]:
-    """A sheet for each ladder and value.
+    """Sheets for each value and each net and data set.
 
     Raises:
         NothingError: no run has a history.
     """
-    shown = ladders(shelf)
     found = [
-        (family, value, rows)
-        for family in shown
+        (f"{value}-{part}".strip("-"), where, value, few)
+        for part, where, mine in by_place(ladders(shelf))
         for value in dict.fromkeys(params.values)
-        if (rows := [*_rows(levels_of(family, params.levels), value)])
+        for few in _together({one: _panels(one, params.levels, value) for one in mine})
     ]
     if not found:
         raise NothingError(
             f"no run has a history of its training; run: ticketctl draw or ticketctl spend {shelf.ticket}"
         )
-    alone = len({family for family, _, _ in found}) == 1
-    where = {place: part for part, place, _ in by_place(one for one, _, _ in found)}
-    names = [
-        value if alone else f"{value}-{where[f'{one.net} on {one.data}']}-{short(one)}"
-        for one, value, _ in found
-    ]
-    for (family, value, rows), part in zip(found, parts(names), strict=True):
-        yield _sheet(family, levels_of(family, params.levels), value, rows, part)
+    for (_, where, value, few), part in zip(found, parts(name for name, *_ in found), strict=True):
+        yield _sheet(where, few, params.levels, value, part)
 
 
-def _rows(levels: Sequence[tuple[str, Group]], value: str) -> Iterator[tuple[Cell, ...]]:
+def _together(found: Mapping[Family, Panels]) -> list[Sequence[tuple[Family, Panels]]]:
+    """As many ladders as their panels have room on a sheet."""
+    known = [(family, panels) for family, panels in found.items() if panels]
+    widest = max((len(panels) for _, panels in known), default=1)
+    return split(known, max(1, PANELS // widest))
+
+
+def _panels(family: Family, chosen: Sequence[float], value: str) -> Panels:
+    """Of each set of images that the runs have a history of: its rows."""
+    levels = levels_of(family, chosen)
+    found = {}
     for of in SETS:
         read = _reader(f"{of}.{value}", 100.0 if value == "accuracy" else 1.0)
         lines = [row for name, group in levels for row in course(name, group.finite, read, panel=of)]
-        yield from [*lines, *_marks(levels, of)] if lines else ()
+        if lines:
+            found[of] = [*lines, *_marks(levels, of)]
+    return found
 
 
 def _reader(column: str, scale: float) -> Callable[[Net], Course]:
@@ -107,13 +115,15 @@ def begun(net: Net) -> float | None:
 
 
 def _sheet(
-    family: Family,
-    levels: Sequence[tuple[str, Group]],
-    value: str,
-    rows: Sequence[tuple[Cell, ...]],
-    part: str,
+    where: str, few: Sequence[tuple[Family, Panels]], chosen: Sequence[float], value: str, part: str
 ) -> Sheet:
-    nets = [net for _, group in levels for net in group.nets]
+    nets = [net for one, _ in few for _, group in levels_of(one, chosen) for net in group.nets]
+    rows = [
+        (panel if len(few) == 1 else f"{short(one)}: {panel}", *row[1:])
+        for one, panels in few
+        for panel, mine in panels.items()
+        for row in mine
+    ]
     notes = [*said([row for row in rows if row[2] == "line"], nets)]
     notes += ["train: as it is trained, before each step; all others: after the epoch"]
     if any(row[2] == "mark" and row[1] != REWIND for row in rows):
@@ -123,7 +133,7 @@ def _sheet(
     if any(row[1] == REWIND for row in rows):
         notes.append("rewind point: where in the dense net's training the pruned ones begin")
     return Sheet(
-        "training-curves", "lines", f"{family.net} on {family.data}, {short(family)}: {value} along the training",
+        "training-curves", "lines", f"{heading(where, [one for one, _ in few])}: {value} along the training",
         Axis("epoch"), Axis(value, "%" if value == "accuracy" else "nats"), tuple(rows), part,
         notes=tuple(notes), sources=ids(nets),
     )  # fmt: skip

@@ -3,15 +3,17 @@
 Lines are the frozen nets of each family of tickets, trained ones and, where they were measured, tickets before their
 training; across, the frozen dense net, and a dense net of the same form that was trained on the target (paper 003,
 section 5.1). Each target has a sheet. Sparsity is the ticket's; the new layer is dense. Means over nets, bands one
-sample deviation.
+sample deviation. A ticket before its training is one, however often it was trained: it stands once, under the family
+that the draw itself trained if that is there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from ticketctl.figures.heads import apart, stood_for
 from ticketctl.figures.rows import SERIES, along, averaged, beside, by_place, parts, row_of, short, split
 from ticketctl.figures.sheet import Axis, Cell, NothingError, Sheet
 from ticketctl.figures.shelf import Family, Group, Net, Read, Shelf, Stat
@@ -43,22 +45,30 @@ def gather(shelf: Shelf, *, params: Params) -> Iterator[Sheet]:
     for name, to in _targets(shelf, params):
         known = {of: shelf.read("transfer", MODULE, of, to=to) for of in READINGS}
         for _, where, families in by_place(one for one in shelf.families if not one.is_dense):
-            found = {one.label: list(_lines(one, known, params)) for one in families}
+            once = apart(families, _untrained(known))
+            found = {one.label: list(_lines(one, known, params, one in once)) for one in families}
             for few in split([one for one in families if found[one.label]], SERIES // 2):
                 rows = [
                     *_across(shelf, few, known, params),
                     *(row for one in few for row in found[one.label]),
                 ]
                 alone = f", {short(few[0])}" if len(few) == 1 else ""  # no legend tells it
-                sheets.append((f"{where}{alone}: frozen nets on {name}", name, few, known, rows))
+                left = stood_for(families, _untrained(known), [one for one in few if one in once])
+                sheets.append((f"{where}{alone}: frozen nets on {name}", name, few, known, rows, left))
     if not sheets:
         to = params.to or "DATA"
         raise NothingError(
             f"no frozen ticket was moved to {to}; run: ticketctl transfer {shelf.run} --to {to} --controls"
         )
     names = parts(name if len(sheets) == 1 else f"{name}-{title}" for title, name, *_ in sheets)
-    for part, (title, _, few, known, rows) in zip(names, sheets, strict=True):
-        yield _sheet(rows, few, known, params, title, part)
+    for part, (title, _, few, known, rows, left) in zip(names, sheets, strict=True):
+        sheet = _sheet(rows, few, known, params, title, part)
+        yield replace(sheet, notes=(*sheet.notes, *left))
+
+
+def _untrained(known: Known) -> Known:
+    """Of tickets before their training, which all families that were spent from them share."""
+    return {"untrained": known["untrained"]}
 
 
 def _targets(shelf: Shelf, params: Params) -> list[tuple[str, str]]:
@@ -80,9 +90,10 @@ def _value(read: Read, params: Params) -> Callable[[Net], float | None]:
     return found
 
 
-def _lines(family: Family, known: Known, params: Params) -> Iterator[tuple[Cell, ...]]:
-    for of, label in (("trained", short(family)), ("untrained", f"{short(family)}, untrained")):
-        yield from along(family, _value(known[of], params), label=label)
+def _lines(family: Family, known: Known, params: Params, untrained: bool) -> Iterator[tuple[Cell, ...]]:
+    yield from along(family, _value(known["trained"], params))
+    if untrained:
+        yield from along(family, _value(known["untrained"], params), label=f"{short(family)}, untrained")
 
 
 def _across(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ticketctl.artifacts.report import Report
@@ -23,12 +23,24 @@ def between_twins(shelf: Shelf) -> Read:
     return replace(read, by_net={net: one for net, one in read.by_net.items() if net in own})
 
 
-def own_dense(family: Family) -> Iterator[Group]:
-    """The dense nets that this family's draws trained: twins of those start where its tickets do."""
-    draws = {draw_of(net) for net in family.nets}
-    mine = tuple(net for net in (family.dense.nets if family.dense else ()) if draw_of(net) in draws)
-    if mine:
-        yield Group(1.0, mine)
+def with_dense(family: Family, has: Callable[[Net], bool]) -> list[Group]:
+    """The levels of a family that have twins, the dense nets before them.
+
+    Draws whose dense nets are one training share them and their twins: these stand under every family that has tickets
+    of the same seeds and twins of its own, and where none were made of its tickets, under the draw's that trained them.
+
+    Args:
+        family: of tickets.
+        has: whether the twins of a net were measured.
+    """
+    own = [group for group in family.groups if any(map(has, group.finite))]
+    seeds, draws = {net.seeds for net in family.nets}, {draw_of(net) for net in family.nets}
+    dense = tuple(
+        net
+        for net in (family.dense.nets if family.dense else ())
+        if (net.seeds in seeds if own else draw_of(net) in draws)
+    )
+    return [*([Group(1.0, dense)] if any(has(net) for net in dense if not net.diverged) else []), *own]
 
 
 def draw_of(net: Net) -> str:

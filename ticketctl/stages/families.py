@@ -6,15 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ticketctl.artifacts.report import Report
-from ticketctl.artifacts.run import open_run
+from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.samples import FOLDER as SAMPLES
 from ticketctl.artifacts.samples import LIMIT, Samples, decode_samples
 from ticketctl.artifacts.ticket import MANIFEST, Ticket, open_ticket
+from ticketctl.figures.alike import EPOCHS
 from ticketctl.figures.shelf import Family, Group, Net
 from ticketctl.stages import compare
 from ticketctl.stages.explorations import OF_RUNS, stands
@@ -22,9 +22,10 @@ from ticketctl.stages.labels import labels_of
 from ticketctl.stages.measured import Reading
 from ticketctl.stages.otherwise import changes
 from ticketctl.stages.rows import in_order
+from ticketctl.stages.spared import Faults, once, sound, spared
 from ticketctl.stages.stored import Shelf as Reports
 from ticketctl.stages.subjects import Subject, ticket_beside
-from ticketctl.stages.whereabouts import Whose, ends_of, found
+from ticketctl.stages.whereabouts import Whose, ends_of, epochs_of, found
 from ticketctl.stages.winning import is_dense_of
 from ticketctl.store.files import read_bytes
 
@@ -38,19 +39,24 @@ def is_ticket(folder: Path) -> bool:
 class _Reader:
     """Reads reports and tickets, each once."""
 
-    reports: Reports = field(default_factory=Reports)
+    damaged: Faults
+    """Where the faults of damaged files are put."""
+    reports: Reports
     tickets: dict[Path, Ticket | None] = field(default_factory=dict)
 
     def ticket(self, run: Subject) -> Ticket | None:
         """Beside a run."""
         place = ticket_beside(run.folder)
         if place not in self.tickets:
-            self.tickets[place] = open_ticket(place) if is_ticket(place) else None
+            opened = sound(open_ticket, [place] if is_ticket(place) else [], self.damaged)
+            self.tickets[place] = opened[0] if opened else None
         return self.tickets[place]
 
     def of(self, run: Subject, kind: str, of: str) -> tuple[Report, ...]:
         """The reports of a kind, the newest first; those of the ticket are told of the run of its draw's seed alone."""
         ticket = self.ticket(run)
+        if of == EPOCHS:
+            return tuple(epochs_of(Whose(run, ticket, Reading(kind, None), self.reports)))
         if of not in (*OF_RUNS, "path") and not stands(run, ticket):
             return ()
         whose = Whose(run, ticket, Reading(kind, None, "trained" if of == "path" else of), self.reports)
@@ -64,13 +70,14 @@ def _paths(of: Whose) -> tuple[Report, ...]:
     return tuple(one for one in (*mine, *beside) if len(ends_of(one)) > 1)
 
 
-def families_of(groups: Sequence[compare.Group]) -> tuple[Family, ...]:
+def families_of(groups: Sequence[compare.Group], damaged: Faults) -> tuple[Family, ...]:
     """Groups that differ in nothing but density are one family, with what is told of each run.
 
     Args:
         groups: as `compare.grouped` makes them.
+        damaged: where the faults of files are put that were asked for and are damaged: they are as if not there.
     """
-    reader = _Reader()
+    reader = _Reader(damaged, Reports(damaged=damaged))
     words = changes(groups)
     nets = {run.folder: _net(run, reader) for group in groups for run in group.runs}
     alike: dict[Any, list[compare.Group]] = {}
@@ -111,8 +118,8 @@ def _dense_of(ticket: compare.Group, groups: Sequence[compare.Group]) -> compare
 
 
 def _net(run: Subject, reader: _Reader) -> Net:
-    manifest = run.manifest
-    opened = cache(lambda: open_run(run.folder))
+    manifest, lost = run.manifest, reader.damaged
+    opened = Run(run.folder, manifest)  # judged already; each file is checked when it is read
     return Net(
         id=manifest.run_id,
         ticket=manifest.ticket,
@@ -123,11 +130,11 @@ def _net(run: Subject, reader: _Reader) -> Net:
         values=_numbers(manifest.metrics),
         settings=run.settings,
         place=_typed(run.folder),
-        series=cache(lambda: opened().series()),
-        record=cache(lambda: {name: one.array() for name, one in (opened().record() or {}).items()}),
-        mask=cache(lambda: opened().mask()),
-        reports=cache(lambda kind, of: reader.of(run, kind, of)),
-        samples=cache(lambda name: _samples(run, name)),
+        series=spared(opened.series, None, lost),
+        record=spared(lambda: {name: one.array() for name, one in (opened.record() or {}).items()}, {}, lost),
+        mask=spared(opened.mask, None, lost),
+        reports=once(lambda kind, of: reader.of(run, kind, of), lost),
+        samples=spared(lambda name: _samples(run, name), None, lost),
     )
 
 

@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ticketctl.artifacts.report import Report
 from ticketctl.artifacts.run import MANIFEST as MANIFEST_OF_RUN
 from ticketctl.artifacts.ticket import MANIFEST, Ticket, open_ticket
 from ticketctl.artifacts.verdict import open_verdict
@@ -25,6 +24,7 @@ from ticketctl.stages.families import families_of, is_ticket
 from ticketctl.stages.papers import Table
 from ticketctl.stages.report_wants import ONSET, table
 from ticketctl.stages.reported import REPORTS, read_report
+from ticketctl.stages.spared import Faults, sound
 from ticketctl.stages.subjects import Subject, subjects_in, ticket_beside
 
 VERDICT = "verdict.json"
@@ -49,6 +49,8 @@ def gallery(
 ) -> Gallery:
     """The runs, tickets and verdicts below the named folders.
 
+    What is damaged is left out, and told in the shelf's `damaged`: now a manifest, other files when they are read.
+
     Args:
         names: folders of runs, tickets or verdicts, or folders that hold such; none: all seeds of the newest draw.
         workspace: where names are looked for second.
@@ -57,29 +59,39 @@ def gallery(
 
     Raises:
         UsageError: no such folder, or nothing there.
-        ArtifactError: a manifest is damaged.
+        ArtifactError: nothing is there that is not damaged, or a file that a cell of the table is read from is.
     """
+    damaged: Faults = []
     names = names or [str(_newest(workspace))]
     roots = [_root(name, workspace) for name in names]
-    verdicts = tuple(open_verdict(place).verdict for root in roots if root for place in _verdicts_in(root))
+    places = [place for root in roots if root for place in _verdicts_in(root)]
+    judged = (one.verdict for one in sound(open_verdict, places, damaged))
+    verdicts = tuple(
+        {one.verdict_id: one for one in judged}.values()
+    )  # a workspace and one in it may be named
     here = [root for root in roots if root and not (root / VERDICT).is_file()]
     folders = sorted({place for root in here for place in _tickets_below(root)})
-    loose = tuple({one.id: one for root in here for one in _loose(root)}.values())
-    subjects, copies = _runs(names, roots, workspace, bare=bool(folders or verdicts or loose))
+    paths = (path for root in here for path in _loose(root))
+    loose = tuple({one.id: one for one in sound(read_report, paths, damaged)}.values())
+    bare = bool(folders or verdicts or loose or damaged)
+    subjects, copies = _runs(names, roots, workspace, damaged, bare=bare)
     folders = sorted(
         {*folders, *(place for run in subjects if is_ticket(place := ticket_beside(run.folder)))}
     )
-    tickets = tuple(open_ticket(place) for place in folders)
+    tickets = tuple(sound(open_ticket, folders, damaged))
+    if damaged and not (subjects or tickets or verdicts or loose):
+        raise damaged[0]
     groups = compare.grouped(subjects)
-    families = families_of(groups)
+    families = families_of(groups, damaged)
     paper = _paper(table, against(table, groups, data=data)) if table else None
-    shelf = Shelf(families, _drawn(tickets, families), verdicts, paper, shlex.join(names), loose)
+    drawn = _drawn(tickets, families, damaged)
+    shelf = Shelf(families, drawn, verdicts, paper, shlex.join(names), loose, damaged)
     return Gallery(shelf, tuple(subjects), tickets, copies)
 
 
 def _verdicts_in(root: Path) -> list[Path]:
-    """The folder if it is a verdict, else those of verdicts right below it."""
-    inside = sorted(path.parent for path in root.glob(f"verdict-*/{VERDICT}"))
+    """The folder if it is a verdict, else those of verdicts right below it; in a workspace, where `audit` puts them."""
+    inside = sorted(path.parent for at in ("", "verdicts/") for path in root.glob(f"{at}verdict-*/{VERDICT}"))
     return [root] if (root / VERDICT).is_file() else inside
 
 
@@ -122,7 +134,7 @@ def _of_draw(folder: Path) -> Path:
 
 
 def _runs(
-    names: Sequence[str], roots: Sequence[Path | None], workspace: Path, *, bare: bool
+    names: Sequence[str], roots: Sequence[Path | None], workspace: Path, damaged: Faults, *, bare: bool
 ) -> tuple[list[Subject], int]:
     """The runs, as `subjects_in` finds them; none are needed where tickets or verdicts were named."""
     wanted = [
@@ -131,20 +143,21 @@ def _runs(
         if not root or not (root / VERDICT).is_file()
     ]
     try:
-        return subjects_in(wanted, workspace) if wanted else ([], 0)
+        return subjects_in(wanted, workspace, damaged) if wanted else ([], 0)
     except UsageError:
         if not (bare and all(root is not None for root in roots)):
             raise
         rest = [name for name in wanted if _has_runs(name, workspace)]
-        return subjects_in(rest, workspace) if rest else ([], 0)
+        return subjects_in(rest, workspace, damaged) if rest else ([], 0)
 
 
 def _has_runs(name: str, workspace: Path) -> bool:
     """Whether there is a run, where others have tickets, verdicts or an onset alone."""
     try:
-        return bool(subjects_in([name], workspace))
+        subjects_in([name], workspace, [])
     except UsageError:
         return False
+    return True
 
 
 def _tickets_below(root: Path) -> Iterator[Path]:
@@ -158,25 +171,25 @@ def _tickets_below(root: Path) -> Iterator[Path]:
                 yield path.parent.resolve()
 
 
-def _loose(root: Path) -> Iterator[Report]:
+def _loose(root: Path) -> Iterator[Path]:
     """Onsets of stability of nets that were never drawn, at a folder or below it: beside them lies no run."""
     for depth in range(DEEP):
         for path in sorted(root.glob(f"{'*/' * depth}{REPORTS}/interpolate-*.zarr.zip")):
             own = path.resolve().parent.parent
             if own.parent.name.startswith(f"{ONSET}-") and not (own / MANIFEST_OF_RUN).is_file():
-                yield read_report(path)
+                yield path
 
 
 # ----------------------------------------------------------------------------------------------------------- tickets
 
 
-def _drawn(tickets: Iterable[Ticket], families: Sequence[Family]) -> tuple[Drawn, ...]:
+def _drawn(tickets: Iterable[Ticket], families: Sequence[Family], damaged: Faults) -> tuple[Drawn, ...]:
     """Each ticket once; labelled as the family of the runs that its draw trained, if there are such."""
     unique = {one.manifest.ticket_id: one for one in tickets}
     plain = [(net, family.label) for family in families if not family.tweaks for net in family.nets]
     plain.sort(key=lambda one: "/levels/" in one[0].place)  # the last counts: what the draw itself trained
     known = {net.ticket: label for net, label in plain if net.ticket != "dense"}
-    found_ = [_ticket(one, known) for one in unique.values()]
+    found_ = sound(lambda one: _ticket(one, known), unique.values(), damaged)
     return tuple(sorted(found_, key=lambda one: (one.net, one.data, one.label, one.seed)))
 
 
@@ -187,7 +200,7 @@ def _ticket(ticket: Ticket, known: Mapping[str, str]) -> Drawn:
     @cache
     def keep(level: int) -> Keep:
         rungs = None if level == said.level else ladder()
-        return ticket.mask_at(level) if rungs is None else rungs.mask(level)
+        return ticket.mask(level) if rungs is None else rungs.mask(level)
 
     own = known.get(said.ticket_id) or known.get(ticket.ticket_id_at(None))
     control = said.control.kind if said.control else ""

@@ -23,12 +23,13 @@ from ticketctl.stages.request import Typed
 from ticketctl.stages.subjects import Subject, ticket_beside
 from ticketctl.tomltext import toml_text
 
-VERDICT, RECIPE = "VERDICT", "RECIPE.toml"
+VERDICT, RECIPE, FOREIGN = "VERDICT", "RECIPE.toml", "MASK-FILE"
 STANDINS = {
     RUNS: "the folders of these runs, as draw and spend print them",
     TICKET: "the folder of a ticket, or the beginning of its id; once for each of them",
     VERDICT: "the folder of a verdict, as audit prints it; of several each",
     RECIPE: "a file with the recipe below",
+    FOREIGN: "the file or run folder that the mask came in; --init names weights that lay elsewhere",
     PLACE: "a folder or file on the machine where it was made",
 }
 MOST = 24
@@ -172,6 +173,11 @@ def _hidden(recipe: Any) -> Any:
 
 
 def _draw(job: _Job) -> str:
+    if job.method in ("intersect", "union"):
+        return shlex.join(["ticketctl", "mask", job.method, TICKET, TICKET])
+    if job.method == "import":
+        names = [str(job.recipe[table]["name"]) for table in ("model", "data")]
+        return shlex.join(["ticketctl", "import", FOREIGN, "--model", names[0], "--data", names[1]])
     try:
         return draw_line(Typed(), _parsed(job.recipe), sorted(job.seeds), ())
     except (TicketctlError, AssertionError):  # of another version, or of somebody else's modules

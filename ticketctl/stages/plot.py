@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ticketctl import plugins
-from ticketctl.errors import MissingExtraError, UsageError, near_miss
+from ticketctl.errors import ArtifactError, MissingExtraError, UsageError, near_miss
 from ticketctl.figures.ink.picture import KINDS, MARK, picture
 from ticketctl.figures.rows import short
 from ticketctl.figures.sheet import NothingError, Sheet
 from ticketctl.figures.shelf import Family, Shelf
 from ticketctl.recipe_files import assignments
 from ticketctl.stages.labels import unsaid
+from ticketctl.stages.looks import dressed, made_of, places_of
 from ticketctl.stages.params import checked
 from ticketctl.store.files import make_folder, write_atomic
 
 PLUGINS = "figures"
+SHEETS = 12
+"""Of one figure, where none is named."""
 _COMPARED = {"lines", "bars", "radar"}
 """Forms in which families stand beside each other."""
 
@@ -43,6 +47,8 @@ class Drawing:
 
     sheets: tuple[Sheet, ...]
     without: Mapping[str, str]
+    fewer: Mapping[str, int] = field(default_factory=dict)
+    """Figures that have more sheets than `SHEETS`, and how many; all are drawn where it is named."""
 
 
 def wanted(figures: str | None, sets: Sequence[str], kinds: str) -> Wanted:
@@ -125,21 +131,46 @@ def draw(shelf: Shelf, asked: Wanted, poll: Callable[[], object] = lambda: None)
 
     Raises:
         UsageError: a figure that was named has nothing to show; says what makes it.
+        ArtifactError: it has nothing to show beside what is damaged; so has every figure, where none was named.
     """
     sheets: list[Sheet] = []
+    places = places_of(shelf.families)
     without: dict[str, str] = {}
+    fewer: dict[str, int] = {}
     for name in asked.figures:
         poll()
         try:
-            made = [_noted(sheet, shelf) for sheet in _gathered(name, shelf, asked.params[name])]
-        except NothingError as nothing:
+            made = [
+                dressed(_noted(sheet, shelf), places) for sheet in _gathered(name, shelf, asked.params[name])
+            ]
+        except (NothingError, ArtifactError) as nothing:
             without[name] = str(nothing)
+            _refuse_damaged(name, shelf, asked, nothing)
         else:
-            sheets += apart(made)
+            if len(made) > SHEETS and not asked.named:
+                fewer[name] = len(made)
+            sheets += apart(made)[: SHEETS if name in fewer else None]
     if asked.named and without:
         name, why = next(iter(without.items()))
         raise UsageError(f"--figure {name}: {why}")
-    return Drawing(tuple(sheets), without)
+    if not sheets and shelf.damaged:
+        raise shelf.damaged[0]
+    return Drawing(tuple(sheets), without, fewer)
+
+
+def _refuse_damaged(name: str, shelf: Shelf, asked: Wanted, nothing: NothingError | ArtifactError) -> None:
+    """Put a fault that left a figure without data where faults are told; refuse a figure that was named."""
+    before = len(shelf.damaged)
+    if isinstance(nothing, ArtifactError):
+        shelf.damaged.append(nothing)
+    elif shelf.damaged:  # what it reads was read before it: it is asked once more which files these are
+        with suppress(NothingError):
+            list(_gathered(name, replace(shelf, reads={}), asked.params[name]))
+    met = shelf.damaged[before:]
+    if asked.named and met:
+        raise ArtifactError(
+            met[0].code, f"--figure {name}: nothing to draw but what is damaged: {met[0].said}"
+        )
 
 
 def _gathered(name: str, shelf: Shelf, params: Any) -> Iterator[Sheet]:
@@ -156,8 +187,7 @@ def _beside(sheet: Sheet, shelf: Shelf) -> Sequence[Family]:
     """The families that a sheet names; where it calls them by other words, those whose runs it is made of, or all."""
     words = {*sheet.values("series"), *(sheet.values("panel") if "panel" in sheet.columns else ())}
     named = [family for family in shelf.families if {short(family), family.label} & words]
-    made = [family for family in shelf.families if {net.id for net in family.nets} & {*sheet.sources}]
-    return named or made or shelf.families
+    return named or made_of(sheet, shelf.families)
 
 
 def apart(sheets: Sequence[Sheet]) -> list[Sheet]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ticketctl.artifacts.report import MetricRow, Report
+from ticketctl.errors import ArtifactError
 from ticketctl.stages.report_wants import table
 from ticketctl.stages.reported import read_report
 
@@ -97,19 +98,32 @@ class Shelf:
     """Reports from their files, each read once."""
 
     read: dict[Path, Report] = field(default_factory=dict)
+    damaged: list[ArtifactError] | None = None
+    """Where faults are put, each time that a damaged report is asked for, which is left out then; None: they raise."""
+    faults: dict[Path, ArtifactError] = field(default_factory=dict, repr=False)
 
     def below(self, folders: Iterable[Path], kind: str) -> list[Report]:
         """Those of a kind that lie in some folders, the newest of all first.
 
         Raises:
-            ArtifactError: one is damaged.
+            ArtifactError: one is damaged, and faults are not put elsewhere.
         """
         found = (path for folder in folders for path in folder.glob(f"{kind}-*.zarr.zip"))
         files = sorted(found, key=lambda path: (-path.stat().st_mtime_ns, path.name))
         for path in files:
-            if path not in self.read:
-                self.read[path] = read_report(path)
-        return [self.read[path] for path in files]
+            if path not in self.read and path not in self.faults:
+                self._open(path)
+        if self.damaged is not None:
+            self.damaged.extend(self.faults[path] for path in files if path in self.faults)
+        return [self.read[path] for path in files if path in self.read]
+
+    def _open(self, path: Path) -> None:
+        try:
+            self.read[path] = read_report(path)
+        except ArtifactError as fault:
+            if self.damaged is None:
+                raise
+            self.faults[path] = fault
 
 
 def of_run(report: Report, run_id: str, weights: str) -> bool:

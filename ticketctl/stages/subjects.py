@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ticketctl.artifacts.manifest import read_manifest
 from ticketctl.artifacts.models import CONTROL_KINDS, DataPart, RunManifest, TicketManifest
 from ticketctl.artifacts.report_models import UNTRAINED
 from ticketctl.artifacts.run import MANIFEST, open_run
@@ -118,7 +119,9 @@ class Subject:
         return last if math.isfinite(last) else None
 
 
-def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], int]:
+def subjects_in(
+    names: Sequence[str], workspace: Path, damaged: list[ArtifactError] | None = None
+) -> tuple[list[Subject], int]:
     """The runs below the named folders, and how many copies of one training were left out.
 
     Of copies one with its ticket beside it is kept, if there is one; of these one that was audited, or recorded more.
@@ -126,6 +129,7 @@ def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], i
     Args:
         names: folders of runs, or folders that hold such at any depth up to 8, as typed or below the workspace.
         workspace: where names are looked for second.
+        damaged: where the faults of damaged runs are put, as `opened` does.
 
     Raises:
         UsageError: no such folder, no run there (or not soon), more than 5,000, or all of the home folder or disk.
@@ -141,7 +145,7 @@ def subjects_in(names: Sequence[str], workspace: Path) -> tuple[list[Subject], i
         folders |= dict.fromkeys(path.resolve() for path in found)
         if len(folders) > RUNS:
             raise UsageError(f"{name}: more than {RUNS} runs; give fewer folders")
-    shown = opened(folders)
+    shown = opened(folders, damaged)
     unique = without_copies(shown)
     return sorted(unique, key=lambda found: str(found.folder)), len(shown) - len(unique)
 
@@ -192,8 +196,10 @@ def _run_folders(root: Path) -> Iterator[Path]:
             yield path
 
 
-def opened(folders: Iterable[Path]) -> list[Subject]:
+def opened(folders: Iterable[Path], damaged: list[ArtifactError] | None = None) -> list[Subject]:
     """The runs in `folders`, in their order.
+
+    With a list `damaged`, faults of manifests are put there, and other damaged files are left to whoever reads them.
 
     Raises:
         ArtifactError: some run is damaged; names the first and counts the others.
@@ -201,22 +207,24 @@ def opened(folders: Iterable[Path]) -> list[Subject]:
     found, faults, tickets = [], [], dict[Path, TicketManifest | None]()
     for folder in folders:
         try:
-            found.append(_subject(folder, tickets))
+            found.append(_subject(folder, tickets, whole=damaged is None))
         except ArtifactError as error:
             faults.append(error)
-    if faults:
+    if damaged is not None:
+        damaged.extend({str(one): one for one in faults}.values())
+    elif faults:
         others = len({str(one) for one in faults}) - 1  # a damaged ticket is one fault, of all runs beside it
         more = f"; {others} more of {len(found) + len(faults)} runs are damaged" * (others > 0)
-        first = str(faults[0]).removesuffix(f" [{faults[0].code}]")
-        raise ArtifactError(faults[0].code, first + more)
+        raise ArtifactError(faults[0].code, faults[0].said + more)
     return found
 
 
-def _subject(folder: Path, tickets: dict[Path, TicketManifest | None]) -> Subject:
-    manifest = open_run(folder).manifest
+def _subject(folder: Path, tickets: dict[Path, TicketManifest | None], *, whole: bool) -> Subject:
+    """`whole`: refuse it where any of its files is not there in its size, or of its ticket."""
+    manifest = open_run(folder).manifest if whole else read_manifest(folder / MANIFEST, RunManifest)
     place = ticket_beside(folder)
     if place not in tickets:
-        tickets[place] = _manifest_of(place)
+        tickets[place] = _manifest_of(place, whole)
     drawn = tickets[place]
     dense = manifest.ticket == "dense"
     draw = manifest.recipe.get("draw")
@@ -269,8 +277,10 @@ def ticket_beside(folder: Path) -> Path:
     return above / "ticket"
 
 
-def _manifest_of(place: Path) -> TicketManifest | None:
-    return open_ticket(place).manifest if (place / "ticket.json").is_file() else None
+def _manifest_of(place: Path, whole: bool) -> TicketManifest | None:
+    if not (place / TICKET).is_file():
+        return None
+    return open_ticket(place).manifest if whole else read_manifest(place / TICKET, TicketManifest)
 
 
 def _control(folder: Path, drawn: TicketManifest | None) -> str:

@@ -68,13 +68,13 @@ def _keys(sheet: Sheet, legend: style.Legend) -> style.Legend:
     return found
 
 
-def _place(name: str, barred: Sequence[str]) -> int:
+def _places(sheet: Sheet, barred: Sequence[str]) -> dict[str, int]:
     """A paper's bars have the colour of the series that they belong to."""
-    return list(dict.fromkeys(one.removesuffix(PAPER) for one in barred)).index(name.removesuffix(PAPER))
+    places = style.placed(list(dict.fromkeys(one.removesuffix(PAPER) for one in barred)), sheet.looks)
+    return {name: places[name.removesuffix(PAPER)] for name in barred}
 
 
-def _look(name: str, barred: Sequence[str]) -> dict[str, Any]:
-    place = _place(name, barred)
+def _look(name: str, place: int) -> dict[str, Any]:
     if name.endswith(PAPER):
         return {"facecolor": "white", "hatch": "", "edgecolor": style.colour(place)}
     return style.fill(place)
@@ -118,9 +118,11 @@ def _fill(
     """Draw a panel."""
     levels = [row for row in rows if row["category"] is None]
     across, barred = _kinds(sheet)
+    levelled = style.placed(across, style.across(sheet.looks, across))
+    places = _places(sheet, barred)
     for name, y in [(str(row["series"]), number(row["y"])) for row in levels]:
         if y is not None:
-            legend.setdefault(name, axes.axhline(y, **style.level(across.index(name)), linewidth=1.1))
+            legend.setdefault(name, axes.axhline(y, **style.level(levelled[name]), linewidth=1.1))
     bars = _placed(rows, slots)
     wide = 0.8 * room / slots
     points = _points(bars, wide)
@@ -128,9 +130,9 @@ def _fill(
     for name in barred:
         mine = [bar for bar in bars if bar.series == name]
         if mine:
-            legend.setdefault(name, _bars(axes, mine, _look(name, barred), 0.8 / slots, room))
+            legend.setdefault(name, _bars(axes, mine, _look(name, places[name]), 0.8 / slots, room))
         for bar in mine:
-            _said(axes, bar, points, style.colour(_place(name, barred)), wide, sheet.y.scale == "linear")
+            _said(axes, bar, points, style.colour(places[name]), wide, sheet.y.scale == "linear")
 
 
 def _kinds(sheet: Sheet) -> tuple[list[str], list[str]]:
@@ -179,7 +181,7 @@ def _points(bars: Sequence[Bar], wide: float) -> float | None:
 
 
 def _value(bar: Bar) -> str:
-    return f"{bar.y:.3g}"
+    return f"{'−' if bar.y < 0 else ''}{abs(bar.y):.3g}"
 
 
 def _said(axes: Axes, bar: Bar, points: float | None, colour: str, wide: float, linear: bool) -> None:

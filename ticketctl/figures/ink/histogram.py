@@ -22,14 +22,17 @@ FILLED = len(HATCHES)
 def paint(sheet: Sheet, figure: Figure) -> style.Legend:
     """Draw a sheet of the form `histogram`; dashes and hatches tell series apart in gray print."""
     names = sheet.values("series")
+    places = style.placed(names, sheet.looks)
     legend: style.Legend = {}
     shown = style.panels(figure, sheet.values("panel") or [""], share=True)
     for panel, axes in shown.items():
         rows = list(sheet.where(panel=panel))
-        for place, name in enumerate(names):
+        for at, name in enumerate(names):
             mine = [row for row in rows if row["series"] == name]
             if mine:
-                legend.setdefault(name, _outline(axes, mine, place, len(names) <= FILLED))
+                legend.setdefault(
+                    name, _outline(axes, mine, places[name], at if len(names) <= FILLED else None)
+                )
         style.ruled(axes, sheet.x, sheet.y)
     if sheet.y.scale == "linear" and sheet.y.low is None:
         axes.set_ylim(bottom=0)  # all share it, and it grows no more from here on
@@ -37,20 +40,17 @@ def paint(sheet: Sheet, figure: Figure) -> style.Legend:
     return {name: legend[name] for name in names if name in legend}
 
 
-def _outline(axes: Axes, rows: Sequence[Row], place: int, filled: bool) -> Any:
+def _outline(axes: Axes, rows: Sequence[Row], place: int, hatch: int | None) -> Any:
     """Bins without a share are gaps, drawn as 0."""
     ordered = sorted(rows, key=lambda row: float(row["low"] or 0.0))
     shares: list[Any] = [row["share"] or 0.0 for row in ordered]
     edges: list[Any] = [*(row["low"] for row in ordered), ordered[-1]["high"]]
     colour = style.colour(place)
-    if filled:
-        look: dict[str, Any] = {
-            "facecolor": (colour, 0.12),
-            "edgecolor": (colour, 0.55),
-            "hatch": HATCHES[place],
-        }
-        axes.stairs(shares, edges, fill=True, linewidth=0, **look)
-    dash = style.DASHES[place % len(style.DASHES)]
-    return axes.stairs(
-        shares, edges, color=colour, linewidth=1.6 if place < len(style.DASHES) else 0.8, linestyle=dash
-    )
+    if hatch is not None:
+        axes.stairs(shares, edges, fill=True, linewidth=0, facecolor=(colour, 0.12))
+        # a fill of its own: in SVG a hatch is as faint as the colour that it lies on
+        lines: dict[str, Any] = {"facecolor": "none", "edgecolor": (colour, 0.55), "hatch": HATCHES[hatch]}
+        axes.stairs(shares, edges, fill=True, linewidth=0, **lines)
+    dash = style.DASHES[style.turned(place) % len(style.DASHES)]
+    thick = 1.6 if place % len(style.COLOURS) < len(style.DASHES) else 0.8
+    return axes.stairs(shares, edges, color=colour, linewidth=thick, linestyle=dash)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ticketctl.figures.ink import style
+from ticketctl.figures.ink.apart import Point, aside, hidden
 from ticketctl.figures.sheet import Cell, Sheet
 
 if TYPE_CHECKING:
@@ -17,11 +19,18 @@ if TYPE_CHECKING:
 MARKS, SMOOTH = 16, 500
 """At most so many points of a line have marks, which tell lines apart where there are no colours; points of a function
 that was computed everywhere, which has none."""
-PAPER = "open marks: the paper's"
+PAPER, BESIDE = "open marks: the paper's", ", side by side"
+"""In the legend; the latter where they stand beside their places, so that all are seen."""
 OPEN: dict[str, Any] = {"linestyle": "", "markerfacecolor": "none", "markersize": 6, "alpha": 0.65}
 THIN: dict[str, Any] = {"linewidth": 0.7}
 HALF = THIN | {"fillstyle": "left", "markerfacecoloralt": "white"}
 """Of what nobody judged: neither filled nor hollow, and the line thin."""
+UNDER: tuple[dict[str, Any], ...] = (
+    {},
+    {"linewidth": 2.8, "markersize": 6.5},
+    {"linewidth": 4.2, "markersize": 9},
+)
+"""A line that lies under no later one, under one, under more: it is seen on both sides of what lies above it."""
 Row = dict[str, Cell]
 
 
@@ -29,15 +38,17 @@ def paint(sheet: Sheet, figure: Figure) -> style.Legend:
     """Draw a sheet of the form `lines`; lines across and upright ones have looks of their own."""
     names = sheet.values("series")
     across = {str(row["series"]) for row in sheet.where(role="reference")}
-    places = {
-        name: [one for one in names if (one in across) == (name in across)].index(name) for name in names
-    }
+    places = style.placed([one for one in names if one not in across], sheet.looks)
+    levels = [one for one in names if one in across]
+    places |= style.placed(levels, style.across(sheet.looks, levels))
     legend: style.Legend = {}
     rank: dict[str, int] = {}
-    for panel, axes in style.panels(figure, sheet.values("panel") or [""]).items():
+    panels = style.panels(figure, sheet.values("panel") or [""])
+    apart = _apart(sheet, [*panels], names)
+    for panel, axes in panels.items():
         rows = list(sheet.where(panel=panel))
         for name in names:
-            for order, (roles, draw) in enumerate(_DRAWN.items()):
+            for order, (roles, draw) in enumerate((_DRAWN | apart[panel, name]).items()):
                 mine = [row for row in rows if row["series"] == name and row["role"] in roles]
                 drawn = draw(axes, mine, places[name]) if mine else None
                 if drawn is not None and order < rank.get(name, len(_DRAWN)):
@@ -46,15 +57,53 @@ def paint(sheet: Sheet, figure: Figure) -> style.Legend:
         style.ruled(axes, sheet.x, sheet.y, numbers(rows, "x"))
         _whole(axes, sheet, rows)
     found = {name: legend[name] for name in names if name in legend}
-    return found | ({PAPER: _key()} if "paper" in sheet.values("role") and PAPER not in found else {})
+    return found | _paper_key(apart, found) if "paper" in sheet.values("role") else found
 
 
-def _line(axes: Axes, rows: Sequence[Row], place: int) -> Any:
-    look = style.stroke(place) | {"markevery": -(-len(rows) // MARKS)}
+Drawers = dict[tuple[str, ...], Callable[..., Any]]
+
+
+def _apart(sheet: Sheet, panels: Sequence[str], names: Sequence[str]) -> dict[tuple[str, str], Drawers]:
+    """By panel and series, what draws lines and the paper's marks so that none hides another; as wide in all panels."""
+    under = [hidden(_points(sheet, panel, names, POINTS)) for panel in panels]
+    width = {name: UNDER[min(max(one[name] for one in under), len(UNDER) - 1)] for name in names}
+    found: dict[tuple[str, str], Drawers] = {}
+    for panel in panels:
+        marks = _points(sheet, panel, names, ("paper",))
+        beside = aside({name: points for name, points in marks.items() if points})
+        for name in names:
+            drawn = {POINTS: partial(_line, under=width[name])}
+            found[panel, name] = drawn | {("paper",): partial(_paper, beside=beside.get(name, 0.0))}
+    return found
+
+
+def _points(sheet: Sheet, panel: str, names: Sequence[str], roles: Sequence[str]) -> dict[str, list[Point]]:
+    """Those of each series where they are drawn: on a scale that is even."""
+    found: dict[str, list[Point]] = {name: [] for name in names}
+    for row in sheet.where(panel=panel):
+        x, y = _even(row["x"], sheet.x.scale), _even(row["y"], sheet.y.scale)
+        if row["role"] in roles and x is not None and y is not None:
+            found[str(row["series"])].append((x, y))
+    return found
+
+
+def _even(value: Cell, scale: str) -> float | None:
+    """A number where its scale puts it; None where it has no place."""
+    if not isinstance(value, int | float):
+        return None
+    rest = {"log": value, "sparsity": 1 - value / 100}.get(scale)
+    return float(value) if rest is None else math.log10(rest) if rest > 0 else None
+
+
+def _line(axes: Axes, rows: Sequence[Row], place: int, under: dict[str, Any]) -> Any:
+    look = style.stroke(place) | under | {"markevery": -(-len(rows) // MARKS)}
     if len(rows) > SMOOTH:
         look["marker"] = ""
     x, y, low, high = _columns(rows)
-    if any(one is not None for one in low):
+    if len(rows) == 1 and None not in (*low, *high):  # a band has no width there
+        ends = [[y[0] - low[0]], [high[0] - y[0]]]
+        axes.errorbar(x, y, ends, fmt="none", ecolor=look["color"], elinewidth=1, capsize=3)
+    elif any(one is not None for one in low):
         lower, upper = (
             [value if end is None else end for value, end in zip(y, ends, strict=True)]
             for ends in (low, high)
@@ -95,20 +144,26 @@ def _reference(axes: Axes, rows: Sequence[Row], place: int) -> Any:
     return axes.axhline(y[0], **look, linewidth=1.1)
 
 
-def _paper(axes: Axes, rows: Sequence[Row], place: int) -> Any:
+def _paper(axes: Axes, rows: Sequence[Row], place: int, beside: float) -> Any:
+    from matplotlib.transforms import ScaledTranslation
+
     x, y, low, high = _columns(rows)
-    look = style.stroke(place) | OPEN
+    step = ScaledTranslation(beside / 72, 0, axes.get_figure().dpi_scale_trans)  # type: ignore[union-attr]  # it has one
+    look = style.stroke(place) | OPEN | {"transform": axes.transData + step}
     spread = [one for one in zip(x, low, high, strict=True) if None not in one]
     if spread:
-        axes.vlines(*zip(*spread, strict=True), color=look["color"], linewidth=1, alpha=0.35)
+        thin = {"color": look["color"], "linewidth": 1, "alpha": 0.35, "transform": look["transform"]}
+        axes.vlines(*zip(*spread, strict=True), **thin)
     return axes.plot(x, y, **look)[0]
 
 
-def _key() -> Any:
-    """What stands for the paper's values in the legend, whatever their series."""
+def _paper_key(apart: Mapping[tuple[str, str], Drawers], found: style.Legend) -> style.Legend:
+    """What stands for the paper's values in the legend, whatever their series; nothing where a series is called so."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], marker="o", color=style.GRAY, **OPEN)
+    moved = any(drawers[("paper",)].keywords["beside"] for drawers in apart.values())  # type: ignore[attr-defined]  # a partial
+    key = Line2D([], [], marker="o", color=style.GRAY, **OPEN)
+    return {} if PAPER in found else {PAPER + BESIDE * moved: key}
 
 
 def _mark(axes: Axes, rows: Sequence[Row], place: int) -> Any:
@@ -131,9 +186,10 @@ def _worded(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 POINTS = ("line", "lost", "unjudged")
-_DRAWN = {
+_DRAWN: dict[tuple[str, ...], Callable[..., Any]] = {
     ("reference",): _reference, POINTS: _line, ("chord",): _chord, ("paper",): _paper, ("mark",): _mark,
 }  # fmt: skip
+"""In this order they stand for their series in the legend."""
 
 
 def _columns(rows: Sequence[Row]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:

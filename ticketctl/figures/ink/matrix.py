@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDE, NARROW, TALL, LOW = 0.62, 0.3, 0.34, 0.2
+WIDE, NARROW, TALL, LOW = 0.62, 0.28, 0.34, 0.2
 """Inches of a cell: the widest, the narrowest, the tallest, the lowest."""
+PAGE = 8.0
+"""Inches of all panels with their names: a little more is as wide as `style.WIDTHS` allows."""
 LETTER = 0.064
 """Inches of a letter of a label."""
 SMALLEST = 4.5
@@ -64,7 +66,7 @@ def _sized(
     """Set the size of the picture; width and height of a cell in inches."""
     down = -(-panels // across)
     beside = LETTER * min(SIGNS, max(map(len, rows), default=0)) + 0.35
-    wide = max(NARROW, min(WIDE, ((7.2 if across == 1 else 9.0) - beside - 0.8) / across / len(columns)))
+    wide = max(NARROW, min(WIDE, ((7.2 if across == 1 else PAGE) - beside - 0.8) / across / len(columns)))
     tall = max(LOW, min(TALL, 8.0 / down / len(rows)))
     names = _shown(rows, columns, wide)[1]
     below = 0.2 if _fit(names, wide) else LETTER * min(SIGNS, max(map(len, names), default=0))

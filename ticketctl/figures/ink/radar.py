@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ticketctl.figures.ink import style
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDE, ROUND, LINE = 7.2, 3.7, 0.185
+WIDE, ROUND, LINE = 7.2, 3.3, 0.185
 """Inches: of the picture, of the chart's height, of a line of the table."""
 HOLE = 0.25
 """How far from the middle the worst is drawn, in shares: lines that met in a point could not be told apart."""
-SIGNS = 32
+POINTS = 7.8
+"""Of the table's letters, where there is room; printed at nine tenths, they are 7."""
+SIGNS = 28
 """Of a name in the table."""
 
 
@@ -25,17 +28,18 @@ def paint(sheet: Sheet, figure: Figure) -> style.Legend:
     """Draw a sheet of the form `radar`; the table below the chart is its legend."""
     series, names = sheet.values("series"), sheet.values("axis")
     cells = {(str(row["series"]), str(row["axis"])): row for row in sheet.where()}
-    heads = [_wrapped(name, 9) for name in names]
+    heads = [_wrapped(name.rstrip(" ↑↓"), 8) for name in names]  # arrows stand in the chart
     lines = len(series) + 0.75 * max(map(len, heads)) + 0.4
     figure.set_size_inches(WIDE, ROUND + LINE * lines)
     grid = figure.add_gridspec(2, 1, height_ratios=[ROUND, LINE * lines])
-    _chart(figure.add_subplot(grid[0], projection="polar"), series, names, cells)
-    _table(figure.add_subplot(grid[1]), series, heads, names, cells)
+    places = style.placed(series, sheet.looks)
+    _chart(figure.add_subplot(grid[0], projection="polar"), places, names, cells)
+    _table(figure.add_subplot(grid[1]), places, heads, names, cells)
     return {}
 
 
 def _chart(
-    axes: Any, series: list[str], names: list[str], cells: dict[tuple[str, str], dict[str, Cell]]
+    axes: Any, places: Mapping[str, int], names: list[str], cells: dict[tuple[str, str], dict[str, Cell]]
 ) -> None:
     angles = [2 * math.pi * at / len(names) for at in range(len(names))]
     axes.set_theta_zero_location("N")
@@ -52,10 +56,10 @@ def _chart(
     for tick, angle in zip(axes.get_xticklabels(), angles, strict=True):
         side = math.sin(angle)
         tick.set_horizontalalignment("center" if abs(side) < 0.1 else "left" if side > 0 else "right")
-    for at, name in enumerate(series):
+    for name, place in places.items():
         shares = [cells[name, one]["share"] if (name, one) in cells else None for one in names]
         away = [math.nan if share is None else HOLE + float(share) for share in shares]
-        axes.plot([*angles, angles[0]], [*away, away[0]], **style.stroke(at), linewidth=1.3, clip_on=False)
+        axes.plot([*angles, angles[0]], [*away, away[0]], **style.stroke(place), linewidth=1.3, clip_on=False)
 
 
 def _label(name: str) -> str:
@@ -70,7 +74,7 @@ def _wrapped(name: str, wide: int) -> list[str]:
 
 def _table(
     axes: Axes,
-    series: list[str],
+    places: Mapping[str, int],
     heads: list[list[str]],
     names: list[str],
     cells: dict[tuple[str, str], dict[str, Cell]],
@@ -78,13 +82,15 @@ def _table(
     """A line for each net: what it looks like in the chart, its name, the raw values."""
     top = 0.75 * max(map(len, heads)) + 0.2
     axes.set_xlim(0, WIDE)
-    axes.set_ylim(len(series) + top, 0)
+    axes.set_ylim(len(places) + top, 0)
     axes.axis("off")
     axes.set_xticks([])
     axes.set_yticks([])
-    first = 0.42 + 0.058 * min(SIGNS, max(map(len, series))) + 0.1
+    first = 0.42 + 0.0083 * POINTS * min(SIGNS, max(map(len, places))) + 0.1
     step = (WIDE - first - 0.05) / len(names)
-    points = min(7.0, 72 * step / (0.64 * 7))
+    raws = {key: _raw(cell) for key, cell in cells.items()}
+    points = min(POINTS, 72 * 0.97 * step / (0.64 * max(map(len, raws.values()))))
+    longest = max(len(line) for head in heads for line in head)
     for at, head in enumerate(heads):
         axes.text(
             first + step * (at + 1),
@@ -92,14 +98,23 @@ def _table(
             "\n".join(head),
             ha="right",
             va="bottom",
-            fontsize=6,
+            fontsize=min(POINTS, 72 * 0.97 * step / (0.62 * longest)),
         )
     axes.axhline(top - 0.15, color=style.GRAY, linewidth=0.6)
-    for line, name in enumerate(series):
+    for line, (name, place) in enumerate(places.items()):
         y = top + line + 0.4
-        axes.plot([0.02, 0.2, 0.38], [y, y, y], **style.stroke(line), linewidth=1.3, markevery=[1])
-        axes.text(0.45, y, style.plain(name, SIGNS), va="center", fontsize=7)
+        axes.plot([0.02, 0.2, 0.38], [y, y, y], **style.stroke(place), linewidth=1.3, markevery=[1])
+        axes.text(0.45, y, style.plain(name, SIGNS), va="center", fontsize=POINTS)
         for at, one in enumerate(names):
-            raw = cells.get((name, one), {}).get("raw")
-            text = "–" if raw is None else f"{raw:.4g}"
-            axes.text(first + step * (at + 1), y, text, ha="right", va="center", fontsize=points)
+            axes.text(
+                first + step * (at + 1),
+                y,
+                raws.get((name, one), "–"),
+                ha="right",
+                va="center",
+                fontsize=points,
+            )
+
+
+def _raw(cell: Mapping[str, Cell]) -> str:
+    return "–" if cell["raw"] is None else f"{cell['raw']:.4g}"

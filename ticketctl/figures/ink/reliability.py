@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Row = dict[str, Cell]
+ACROSS = 3
+"""Panels of a row, at most."""
 LARGE, SMALL = 3, 1
 """Heights of the diagram, and of the counts below it."""
 
@@ -23,7 +25,7 @@ def paint(sheet: Sheet, figure: Figure) -> style.Legend:
     legend: style.Legend = {}
     most = max((int(one) for one in sheet.column("n") if isinstance(one, int)), default=1)
     shown = _panels(figure, sheet.values("panel"))
-    for panel, (above, below) in shown.items():
+    for at, (panel, (above, below)) in enumerate(shown.items()):
         rows = list(sheet.where(panel=panel))
         legend = _diagram(above, rows)
         _counts(below, rows)
@@ -31,20 +33,23 @@ def paint(sheet: Sheet, figure: Figure) -> style.Legend:
         style.ruled(below, sheet.x, Axis("images", scale="log", low=0.7, high=1.5 * most))
         above.set_xlabel("")
         above.tick_params(labelbottom=False)
+        if at % ACROSS:
+            above.set_ylabel("")
+            below.set_ylabel("")
     return legend
 
 
 def _panels(figure: Figure, names: Sequence[str]) -> dict[str, tuple[Axes, Axes]]:
     """Two axes, one above the other, for each name."""
-    across = min(3, len(names))
+    across = min(ACROSS, len(names))
     down = math.ceil(len(names) / across)
-    figure.set_size_inches(5.0 if across == 1 else 3.4 * across, 5.0 if across == 1 else 3.8 * down)
+    figure.set_size_inches(5.0 if across == 1 else 2.8 * across, 5.0 if across == 1 else 3.3 * down)
     grid = figure.add_gridspec(down, across)
     found = {}
     for place, name in enumerate(names):
         inner = grid[place // across, place % across].subgridspec(2, 1, height_ratios=(LARGE, SMALL))
         above = figure.add_subplot(inner[0])
-        style.titled(above, name, figure.get_size_inches()[0] / across)
+        style.titled(above, name, figure.get_size_inches()[0] / across - 0.35, 8)
         found[name] = (above, figure.add_subplot(inner[1], sharex=above))
     return found
 

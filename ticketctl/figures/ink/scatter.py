@@ -1,4 +1,4 @@
-"""Points by series, and ellipses with a name at their middle, in one panel or several."""
+"""Points by series, and ellipses with a name beside each, in one panel or several."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NEAR = 0.08
-"""Of a panel's side: how far the names of ellipses stand from each other."""
-STEPS = (0.0, 0.25, -0.25, 0.5, -0.5)
-"""From the middle of an ellipse, in parts of its long axis, where its name may stand."""
+BESIDE = 0.035
+"""Of a panel's sides: how far from an ellipse its name stands."""
 Row = dict[str, Cell]
 CROWDED = 300
 """Points of a panel from which on they are small. Each is a line of the file: some 600 of a sheet are 100 kB."""
@@ -40,7 +38,7 @@ def paint(sheet: Sheet, figure: Figure) -> style.Legend:
         for row in around:
             _ellipse(axes, row)
         style.ruled(axes, sheet.x, sheet.y)
-        _named(axes, around)
+        _named(axes, around, [row for row in rows if row["role"] == "point"])
     return {name: legend[name] for name in names if name in legend}
 
 
@@ -63,25 +61,33 @@ def _ellipse(axes: Axes, row: Row) -> None:
     axes.add_patch(Ellipse((x, y), wide, tall, angle=angle, **look))
 
 
-def _named(axes: Axes, rows: Sequence[Row]) -> None:
-    """The name of each ellipse at its middle, or further along its long axis where another name stands there."""
+def _named(axes: Axes, rows: Sequence[Row], points: Sequence[Row]) -> None:
+    """The name of each ellipse above, below or beside it: where it is farthest from points and from other names."""
     axes.autoscale_view()
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    taken: list[tuple[float, float]] = []
+    wide, tall = right - left, top - bottom
+    taken = list(zip(numbers(points, "x"), numbers(points, "y"), strict=True))
     for row in rows:
-        x, y, wide, _, angle = _shape(row)
-        turn = math.radians(angle)
-        spots = [(x + step * wide * math.cos(turn), y + step * wide * math.sin(turn)) for step in STEPS]
-        free = [
-            min((_far(one, other, right - left, top - bottom) for other in taken), default=1.0)
-            for one in spots
-        ]
-        best = next((place for place, far in enumerate(free) if far > NEAR), free.index(max(free)))
-        taken.append(spots[best])
+        spots = [
+            (x, y)
+            for x, y in _around(row, BESIDE * wide, BESIDE * tall)
+            if abs(x - (left + right) / 2) < (0.5 - BESIDE) * wide
+            and abs(y - (bottom + top) / 2) < (0.5 - BESIDE) * tall
+        ] or [(numbers([row], "x")[0], numbers([row], "y")[0])]
+        best = max(spots, key=lambda spot: min((_far(spot, one, wide, tall) for one in taken), default=1.0))
+        taken.append(best)
         axes.annotate(
-            style.plain(str(row["series"]), 12), spots[best], ha="center", va="center", fontsize=8, fontweight="bold",
-            bbox={"boxstyle": "round,pad=0.12", "facecolor": (1, 1, 1, 0.8), "edgecolor": "none"},
-        )  # fmt: skip
+            style.plain(str(row["series"]), 12), best, ha="center", va="center", fontsize=8, fontweight="bold"
+        )
+
+
+def _around(row: Row, right: float, up: float) -> list[tuple[float, float]]:
+    """Above an ellipse, below it, and at its sides."""
+    x, y, wide, tall, angle = _shape(row)
+    turn = math.radians(angle)
+    aside = math.hypot(wide * math.cos(turn), tall * math.sin(turn)) / 2 + right
+    above = math.hypot(wide * math.sin(turn), tall * math.cos(turn)) / 2 + up
+    return [(x, y + above), (x, y - above), (x + aside, y), (x - aside, y)]
 
 
 def _far(one: tuple[float, float], other: tuple[float, float], wide: float, tall: float) -> float:

@@ -23,8 +23,11 @@ ROWS = (100, 25, 5)
 """Rows of each figure's table, and things of each kind, that are shown: as many as have room."""
 LONG, NOTE, SHORT = 10_000, 500, 160
 """Signs of a text, of a note, and of a cell or a heading, that are shown."""
-PRINTED = 30
-"""Rows of a figure's table, if it is to be printed."""
+PRINTED, NARROW = 15, 5
+"""Rows of a folded table, if it is to be printed; columns of one that stands beside another in print."""
+WIDE = 700
+"""Pixels of a picture above which it takes the whole width of a printed page; others are drawn at nine tenths, so that
+two go on a page and no letter beside an axis has fewer than 7 points."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,25 @@ def _order(figures: Sequence[Figure], rows: int) -> list[int]:
 
 def _html(template: Template, page: Page, gone: Sequence[int], rows: int) -> bytes:
     left_out = [page.figures[at] for at in sorted(gone)]
+    shown = [one for at, one in enumerate(page.figures) if at not in gone]
     text = template.render(
         page=page,
-        figures=[one for at, one in enumerate(page.figures) if at not in gone],
+        figures=shown,
         left_out=[one.name for one in left_out],
-        without=page.without(",".join(dict.fromkeys(one.figure for one in left_out))),
+        without=_command(page, left_out),
+        drawn=_command(page, shown),
         most=rows,
         main=ROWS[0] if rows > ROWS[-1] else rows,
         printed=PRINTED,
+        narrow=NARROW,
+        wide=WIDE,
     )
     return (text.rstrip("\n") + "\n").encode("utf-8", errors="replace")
+
+
+def _command(page: Page, figures: Sequence[Figure]) -> str:
+    """What draws these figures as files."""
+    return page.without(",".join(dict.fromkeys(one.figure for one in figures)))
 
 
 def _template(places: Sequence[str]) -> Template:

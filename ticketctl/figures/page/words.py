@@ -64,4 +64,5 @@ def private_sheet(sheet: Sheet, known: Sequence[str] = ()) -> Sheet:
         tuple(plain(cell, known) if isinstance(cell, str) else cell for cell in row) for row in sheet.rows
     )
     notes = tuple(plain(note, known) for note in sheet.notes)
-    return replace(sheet, title=plain(sheet.title, known), notes=notes, rows=rows)
+    looks = tuple((plain(name, known), place) for name, place in sheet.looks)
+    return replace(sheet, title=plain(sheet.title, known), notes=notes, rows=rows, looks=looks)
