@@ -17,7 +17,7 @@ def test_nothing_said_is_the_line_between_trained_nets_and_all_metrics_of_a_prob
     assert isinstance(found, InterpolateRecipe)
     assert found.chosen == ("line",)
     assert found.interpolate.model_dump() == {
-        "curves": ("line",), "of": "trained", "align": "none", "align_images": 1000,
+        "curves": ("line",), "of": "trained", "epoch": None, "align": "none", "align_images": 1000,
     }  # fmt: skip
     assert found.onset is None
     probe = parse_explore("probe", {}, where="here")

@@ -22,6 +22,8 @@ class ProbeSpec(Spec):
     """What is measured, as in `ticketctl list metrics`; none: all of a probe's but those that want to be asked for."""
     images: Annotated[int, Field(ge=2)] | None = None
     """Of each set at most so many images, drawn by the seed; none: all."""
+    epoch: Annotated[int, Field(ge=0)] | None = None
+    """Of runs the weights that their training kept after this epoch (`keep.epochs`); none: those of its end."""
 
 
 class TransferSpec(Spec):
@@ -31,6 +33,8 @@ class TransferSpec(Spec):
     """With a frozen net: of each set of the target at most so many images, drawn by the seed; none: all."""
     of: Literal["untrained", "trained"] = "untrained"
     """Which net of a ticket's level is meant: the one that it starts from, or the one that the draw trained."""
+    epoch: Annotated[int, Field(ge=0)] | None = None
+    """Of runs the weights that their training kept after this epoch (`keep.epochs`); none: those of its end."""
     train: Literal["head", "all"] = "head"
     """What is trained on the target: a new head on frozen features, or all weights under the mask, and a new head."""
     keep: Literal["mask+init", "mask"] = "mask+init"
@@ -54,6 +58,8 @@ class InterpolateSpec(Spec):
     """What is measured, as in `ticketctl list curves`."""
     of: Literal["trained", "untrained"] = "trained"
     """Which net of a ticket's level is meant: the one that the draw trained, or the one that it starts from."""
+    epoch: Annotated[int, Field(ge=0)] | None = None
+    """Of runs the weights that their training kept after this epoch (`keep.epochs`); none: those of its end."""
     align: Literal["none", "weights", "activations"] = "none"
     """Permute the units of each further net to match the first before anything is measured (Git Re-Basin)."""
     align_images: Annotated[int, Field(ge=2)] = 1000
@@ -83,8 +89,11 @@ class ProbeRecipe(Measuring):
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        """As `[probe]` says."""
-        return tuple(sorted(set(self.probe.metrics or metrics_of("probe"))))
+        """As `[probe]` says; of a net after an epoch, none that is of the whole training unless it was named."""
+        every = metrics_of("probe")
+        if self.probe.epoch is not None:
+            every = tuple(name for name in every if not _of_history(name))
+        return tuple(sorted(set(self.probe.metrics or every)))
 
 
 class TransferRecipe(Measuring):
@@ -184,12 +193,28 @@ def _wrong(recipe: Measuring) -> str:
             return _elsewhere(kind, name) or f"no {noun} named {name!r}; {near_miss(name, _own(recipe))}"
         if kind == "metrics" and (wrong := wrong_command(name, recipe.TABLE)):
             return wrong
+    if recipe.epoch is not None and (wrong := _without_epoch(recipe)):
+        return wrong
     for name, table in recipe.tables.items():
         if wrong := odd_key(kind, name, table):
             return wrong
         if name not in recipe.chosen:
             return f"{kind}.{name}.{next(iter(table), 'KEY')}: {name} is not measured"
     return ""
+
+
+def _without_epoch(recipe: Measuring) -> str:
+    """What is asked of the weights after an epoch that is not of one net, or ""."""
+    if isinstance(recipe, InterpolateRecipe) and recipe.onset is not None:
+        return "interpolate.epoch: an onset trains its own nets; leave it out"
+    name = next((name for name in recipe.chosen if recipe.PLUGINS == "metrics" and _of_history(name)), None)
+    return f"{recipe.TABLE}.epoch: {name} is of a whole training, not of one epoch" if name else ""
+
+
+def _of_history(metric: str) -> bool:
+    """Whether it is measured of what a run kept along its training."""
+    found = plugins("metrics").get(metric)
+    return found is not None and "history" in found.literals.get("NEEDS", ())
 
 
 def _own(recipe: Measuring) -> list[str]:

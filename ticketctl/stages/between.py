@@ -11,7 +11,7 @@ from ticketctl.errors import UsageError
 from ticketctl.plugins import plugins
 from ticketctl.recipe_explore import InterpolateSpec
 from ticketctl.stages.fitting import trained_at
-from ticketctl.stages.named import Named, of_run
+from ticketctl.stages.named import Named, at_epoch, of_run
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def between(
         sets: of the nets' own recipes, as tables.
 
     Raises:
-        UsageError: a net alone where two are wanted, or more than a curve takes; a level that the draw did not keep
-            trained; an alignment, which permutes further nets, of one alone.
+        UsageError: as `at_epoch`; a net alone where two are wanted, or more than a curve takes; a level that the draw
+            did not keep trained; an alignment, which permutes further nets, of one alone.
     """
     single = least_ends(curves) == 1
     if single and spec.align != "none":
@@ -79,7 +79,7 @@ def between(
             f"interpolate.align = {spec.align!r} permutes further nets to match the first; {curves[0]} is measured "
             "about one net: leave it out"
         )
-    nets = [_meant(one, spec.of, sets) for one in found]
+    nets = [at_epoch(_meant(one, spec.of, sets), spec.epoch) for one in found]
     if single:
         return [Between(net, (net,), ("0",), net.label) for net in nets]
     if len(nets) < 2:

@@ -23,6 +23,7 @@ from ticketctl.stages.reproduce import Draw, Planned
 from ticketctl.stages.setting import Setting, Surroundings, seeds_of
 from ticketctl.stages.trained_for import Need
 from ticketctl.stages.tweaking import epochs_of, literal
+from ticketctl.stages.twins import check_noise
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def survey(
         trained: for measurements, as `needs` gives it.
 
     Raises:
-        UsageError: a recipe, tweak or key that does not fit net or data.
+        UsageError: a recipe, tweak or key that does not fit net or data; an onset of a net without SGD noise.
         OfflineError: data that would have to be fetched, with `faults` None.
         UnavailableError: data or labels that cannot be had otherwise.
         StoppedError: somebody asked to stop.
@@ -242,9 +243,20 @@ def survey(
             faults.append(f"{recipe.model.name} on {recipe.data.name}: not here, and this fetches nothing")
             continue
         _try_on(setting, recipes)
+        for need in (one for one in trained if one.exam.reading.of == "onset" and key_of(one.recipe) == key):
+            check_noise(f"onset of {need.exam.draw.name}", _on_part(setting, need.recipe))
         speed = watch.speed(_alike(recipe), setting) if timed else None
         paces[key] = pace_of(setting, setup, speed)
     return paces
+
+
+def _on_part(setting: Setting, recipe: Recipe) -> Setting:
+    """The setting, which has all images, as it counts them on the recipe's part (to a few of them)."""
+    part = recipe.data.subset
+    share = part.fraction if part is not None and part.fraction is not None else 1
+    return replace(
+        setting, counts={**setting.counts, "train": max(1, round(setting.counts["train"] * share))}
+    )
 
 
 def _open(planned: Planned, todo: Sequence[Task], trained: Sequence[Need]) -> Iterable[tuple[Recipe, int]]:

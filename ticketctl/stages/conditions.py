@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import packages_distributions, version
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from ticketctl.seeds import Seeds
 from ticketctl.stages.setting import Setting
 from ticketctl.train.device import Place
 from ticketctl.train.feed import Images
+from ticketctl.train.foreign_code import code_of
 
 FLAGS = ("allow_tf32", "deterministic", "benchmark")
 """What of cuDNN a value may depend on."""
@@ -93,23 +92,10 @@ def code(
 
 def _code_of(kind: str, name: str) -> dict[str, str]:
     """Of a plug-in that is not ours; nothing where it is."""
-    plugin, own = plugins.serving(kind, name), plugins.is_own(kind, name)
-    if plugin is None:
-        return {}
-    begin, colon, _ = name.partition(":")
-    if own or not plugin.module.startswith("ticketctl."):
-        found = _digest_of(begin if own else plugin.module)
-    elif colon:
-        found = version_of(begin)  # torchvision, timm
-    else:
-        return {}
-    return {f"{kind.removesuffix('s')} {name}": found}
-
-
-def _digest_of(module: str) -> str:
-    spec = find_spec(module)
-    data = Path(spec.origin).read_bytes() if spec and spec.origin else b""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+    found, (begin, colon, _) = code_of(kind, name), name.partition(":")
+    if not found and colon and plugins.serving(kind, name):
+        found = {"code": version_of(begin)}  # torchvision, timm
+    return {f"{kind.removesuffix('s')} {name}": one for one in found.values()}
 
 
 @cache

@@ -16,6 +16,7 @@ from typing import Any
 
 from ticketctl.artifacts.report import MetricRow, Report
 from ticketctl.artifacts.ticket import MANIFEST, Ticket, open_ticket
+from ticketctl.stages.kept import epoch_near
 from ticketctl.stages.measured import Reading
 from ticketctl.stages.report_wants import TWINS, ExploreWants, explore_wants
 from ticketctl.stages.stored import Shelf, Stored, words_of
@@ -37,6 +38,8 @@ class Explorations(Stored):
     """Of the run."""
     root: int
     """The seed of its draw."""
+    epoch: int | None = None
+    """Of the weights that are meant, where the reading is at a share of the training; None: it kept none there."""
 
     @property
     def known(self) -> set[str]:
@@ -56,8 +59,10 @@ class Explorations(Stored):
     def why(self, metric: str = "") -> str:
         """Why there is no such value, or no whole report."""
         name, kind = metric.partition(".")[2], self.reading.kind
+        if self.reading.at is not None and self.epoch is None:
+            return f"its weights after {self._share} of its training were not kept (keep.epochs)"
         if not self.reports:
-            return f"no {kind} {_TOLD[self.reading.of]}{self._to}; run: {self._way}"
+            return f"no {kind} {_TOLD[self.reading.of]}{self._to}{self._after}; run: {self._way}"
         rows = self.rows(name)
         other = self.unlike([rows[0].metric] if rows else self.wants.chosen if self.wants else ())
         if other:
@@ -91,6 +96,14 @@ class Explorations(Stored):
         return f" to {self.reading.to}" if self.reading.to else ""
 
     @property
+    def _after(self) -> str:
+        return "" if self.epoch is None else f" after epoch {self.epoch}"
+
+    @property
+    def _share(self) -> str:
+        return "" if self.reading.at is None else f"{float(100 * self.reading.at):.3g} %"
+
+    @property
     def _way(self) -> str:
         """About what to type."""
         reading, at = self.reading, f"{self.folder}"
@@ -102,6 +115,7 @@ class Explorations(Stored):
                 "retrained": f" --controls --seed {self.root}"}  # fmt: skip
         to = f" --to {reading.to or 'DATA'}" if reading.kind == "transfer" else ""
         recipe = f" --recipe {self.wants.name}" if self.wants else ""
+        recipe += "" if self.epoch is None else f" --set {reading.kind}.epoch={self.epoch}"
         return f"ticketctl {reading.kind} {at}{to}{more.get(reading.of, '')}{recipe}"
 
 
@@ -139,8 +153,10 @@ def with_explorations(subjects: Sequence[Subject], reading: Reading) -> list[Sub
 
     def read(run: Subject) -> Subject:
         reports = found(Whose(run, ticket_of(run.folder), reading, shelf))
+        own, at = run.manifest, reading.at
+        epoch = None if at is None else epoch_near(own, at)
         return replace(
-            run, stored=Explorations(run.folder, reports, wants, reading, run.manifest.level, run.seeds[0])
+            run, stored=Explorations(run.folder, reports, wants, reading, own.level, run.seeds[0], epoch)
         )
 
     return [read(run) for run in subjects if reading.of in OF_RUNS or stands(run, ticket_of(run.folder))]

@@ -18,8 +18,9 @@ from ticketctl.stages.auditing import Exam
 from ticketctl.stages.between import Between, between, of_twins
 from ticketctl.stages.explored import Explored, explored
 from ticketctl.stages.interpolate import interpolate, interpolation
+from ticketctl.stages.kept import epoch_near
 from ticketctl.stages.measured import Reading
-from ticketctl.stages.named import Named, of_run, of_ticket
+from ticketctl.stages.named import Named, at_epoch, of_run, of_ticket
 from ticketctl.stages.onset import onset, searches
 from ticketctl.stages.probe import asked_of
 from ticketctl.stages.report_wants import FORM, TWINS
@@ -51,8 +52,10 @@ def explore(exam: Exam, folder: Path, workspace: Path, around: Surroundings) -> 
         UsageError, MismatchError, LockedError, StoppedError, UnavailableError, ResourceError: as their names say.
     """
     reading = exam.reading
-    around.reporter.note(f"{reading.kind} {folder} by {exam.audit}: {reading.of}")
-    _MAKERS[reading.kind](_Work(exam, folder, workspace, around))
+    work = _Work(exam, folder, workspace, around)
+    at = "" if work.epoch is None else f" after epoch {work.epoch}"
+    around.reporter.note(f"{reading.kind} {folder} by {exam.audit}: {reading.of}{at}")
+    _MAKERS[reading.kind](work)
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,22 @@ class _Work:
     @cached_property
     def asked(self) -> Explored:
         """The recipe, under which the table's own says net and data."""
-        data = self.exam.draw.recipe.data.name
-        return explored(self.reading.kind, None, self.exam.trusted, data, self.exam.audit)
+        data, epoch = self.exam.draw.recipe.data.name, self.epoch
+        sets = () if epoch is None else (f"{self.reading.kind}.epoch={epoch}",)
+        return explored(self.reading.kind, None, (*self.exam.trusted, *sets), data, self.exam.audit)
+
+    @property
+    def epoch(self) -> int | None:
+        """Of the weights that are measured; None: the last.
+
+        Raises:
+            UsageError: the run kept none at that share of its training.
+        """
+        at = self.reading.at
+        epoch = None if at is None else epoch_near(self.run.manifest, at)
+        if at is not None and epoch is None:
+            raise UsageError(f"{self.folder}: kept no weights after {float(100 * at):.3g} % of its training")
+        return epoch
 
     @property
     def sets(self) -> Mapping[str, Any]:
@@ -105,7 +122,7 @@ class _Work:
             return of_ticket(self.ticket, self.level, self.sets, "permuted")
         if of == "random-dense":
             return of_ticket(self.ticket, 0, self.sets, "random-dense")
-        return of_run(self.run, self.sets)
+        return at_epoch(of_run(self.run, self.sets), self.epoch)
 
 
 def _probe(work: _Work) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -14,13 +13,13 @@ from ticketctl.artifacts.run import MANIFEST as RUN
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.series import Series
 from ticketctl.artifacts.ticket import MANIFEST, Ticket, open_ticket
+from ticketctl.stages.kept import kept_states
 from ticketctl.stages.subjects import ticket_beside
 from ticketctl.train.exam import History
 from ticketctl.train.state import State
 
 RECORDED = "right.pruned"
 """In the record of a draw by art: uint8 [T, ceil(N / 8)], bits in little order."""
-_STATE = re.compile(r"epoch-(\d+)")
 
 
 def history_of(run: Run) -> History:
@@ -31,7 +30,7 @@ def history_of(run: Run) -> History:
         ArtifactError: the series, or the ticket, is damaged.
     """
     series = run.series()
-    epochs = tuple(sorted(int(found[1]) for found in map(_STATE.fullmatch, _names(run)) if found))
+    epochs = tuple(kept_states(run.manifest))
     rows: dict[str, NDArray[np.float64]] = {}
     if series is not None:
         rows = dict(zip(series.columns, series.scalars.astype(np.float64).T, strict=True))
@@ -45,7 +44,7 @@ def read_of(run: Run) -> dict[str, str]:
     Raises:
         ArtifactError: the ticket is damaged.
     """
-    kept = {state.file for state in run.manifest.states if _STATE.fullmatch(state.name)}
+    kept = {state.file for state in kept_states(run.manifest).values()}
     kept |= {run.manifest.series.file} if run.manifest.series else set()
     found = {one.path: one.sha256 for one in run.manifest.files if one.path in kept}
     ticket = _draw_of(run)
@@ -77,10 +76,6 @@ def _draw_of(run: Run) -> Ticket | None:
     ticket, drawn = open_ticket(place), open_run(own).manifest
     same = drawn.ticket == ticket.manifest.ticket_id and drawn.training_id == run.manifest.training_id
     return ticket if same and ticket.has("record") else None
-
-
-def _names(run: Run) -> list[str]:
-    return [state.name for state in run.manifest.states]
 
 
 def _weights(run: Run, epoch: int) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from ticketctl.stages.ends import Ends, opened
 from ticketctl.stages.explored import Explored
 from ticketctl.stages.params import checked
 from ticketctl.stages.points import Points
-from ticketctl.stages.reported import REPORTS, Parts, joined, measured, without, written
+from ticketctl.stages.reported import REPORTS, Parts, after, joined, measured, without, written
 from ticketctl.stages.setting import Surroundings
 from ticketctl.stages.subject import Opener, Subject
 from ticketctl.store.files import sweep_temporaries
@@ -108,6 +108,7 @@ class Interpolation:
                 **code(setting.recipe.model.name, chosen, "curves", setting.recipe.spend.tweaks),
                 **align,
             },
+            **after(spec.epoch),
         }
         return head_of("interpolate", self.nets.subject, setting, self.seeds, recipe)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 from ticketctl.errors import listed, near_miss
@@ -56,6 +57,8 @@ class Reading:
     """Of which net."""
     to: str = ""
     """The data set that it was transferred to."""
+    at: Fraction | None = None
+    """Of a run the share of its training, in (0, 1), after which its weights are meant; None: all of it."""
 
 
 _ROBUST = ("accuracy", "mce", "fgsm", "auroc")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from ticketctl.recipe_files import merge, parse_recipe
 from ticketctl.seeds import Seeds
 from ticketctl.stages.fitting import check_starts, trained_at
 from ticketctl.stages.intent import read_intent
+from ticketctl.stages.kept import state_after
 from ticketctl.stages.levels import levels_in
 from ticketctl.stages.places import drawn_tables
 from ticketctl.stages.request import Typed, draw_recipe, subject
@@ -41,12 +42,14 @@ class Named:
     level: int = 0
     run: Run | None = None
     ticket: Ticket | None = None
+    epoch: int | None = None
+    """After which the run kept the weights that are meant; None: those of its end."""
 
     @property
     def label(self) -> str:
         """For people."""
         if self.run is not None:
-            return str(self.run.folder)
+            return str(self.run.folder) + ("" if self.epoch is None else f" after epoch {self.epoch}")
         at = f"{self.folder}@{self.level}" if self.kind != "plain" else f"{self.folder}"
         return f"{at}, {'untrained' if self.kind in ('ticket', 'plain') else self.kind}"
 
@@ -113,6 +116,22 @@ def of_run(run: Run, sets: Mapping[str, Any] | None = None) -> Named:
     return Named(
         "run", run.folder, recipe, _seeds(run.manifest.seeds, str(run.folder)), run.manifest.level, run
     )
+
+
+def at_epoch(net: Named, epoch: int | None) -> Named:
+    """The net as its training left it after an epoch; None: as it is.
+
+    Raises:
+        UsageError: it was not trained, or these weights were not kept; says the epochs that were.
+    """
+    if epoch is None:
+        return net
+    if net.run is None:
+        raise UsageError(
+            f"{net.label}, and epoch {epoch} is of a training: name a run that kept it (keep.epochs)"
+        )
+    state_after(net.run.manifest, epoch, str(net.run.folder))
+    return replace(net, epoch=epoch)
 
 
 def _run_tables(run: Run) -> Mapping[str, Any]:

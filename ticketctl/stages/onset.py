@@ -9,14 +9,11 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ticketctl.artifacts.records import MAX_INT
 from ticketctl.artifacts.report import Report
@@ -25,33 +22,27 @@ from ticketctl.errors import MismatchError, UsageError
 from ticketctl.recipe import KeepSpec, Recipe, fingerprint
 from ticketctl.recipe_explore import InterpolateRecipe, OnsetSpec
 from ticketctl.stages.bisection import (
-    Found,
     at_most,
     bisect,
     contradictions,
-    most_evaluations,
     scan,
-    settled,
 )
 from ticketctl.stages.explored import Explored
 from ticketctl.stages.named import Named
+from ticketctl.stages.onset_found import BETTER, Outcome, measurement
 from ticketctl.stages.params import checked
 from ticketctl.stages.reported import REPORTS, measured, written
+from ticketctl.stages.request import lengthened
 from ticketctl.stages.setting import Surroundings
-from ticketctl.stages.stability import APART, GUESSING, TABLES, Origin, Stability, initialised
+from ticketctl.stages.stability import APART, TABLES, Origin, Stability, initialised
 from ticketctl.stages.subject import Opener
 from ticketctl.stages.twins import check_noise
 from ticketctl.store.files import sweep_temporaries
 from ticketctl.store.locks import locked
-from ticketctl.train.exam import Measurement, Value
 
 WORK = "onset-work"
 LONGEST = 100_000
 """Epochs of a training; each is looked up."""
-BETTER = {
-    "onset": "lower", "onset.std": "none", "onset.settled": "lower", "onset.monotone": "none",
-    "onset.evaluations": "none", "onset.diverged": "none", "onset.nonconverged": "none",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,7 @@ def searches(
     Args:
         found: the nets.
         asked: the recipe of the search.
-        epochs: stretch the training to so many, as `Recipe.scaled` does.
+        epochs: stretch the training to so many, as `lengthened` does.
         scale: stretch it by this factor.
 
     Raises:
@@ -121,9 +112,8 @@ def searches(
     if "threshold" in table:
         raise UsageError("curves.line.threshold: not used here; onset.threshold says what is stable")
     params = checked(line.Params, table, "curves.line")
-    return [
-        _search(net, net.recipe.scaled(epochs=epochs, scale=scale), recipe.onset, params) for net in found
-    ]
+    longer = partial(lengthened, typed=asked.sets, epochs=epochs, scale=scale)
+    return [_search(net, longer(net.recipe), recipe.onset, params) for net in found]
 
 
 def _search(net: Named, recipe: Recipe, spec: OnsetSpec, params: line.Params) -> Search:
@@ -151,29 +141,6 @@ def _search(net: Named, recipe: Recipe, spec: OnsetSpec, params: line.Params) ->
     return Search(dense, folder, spec, params, made_on, stretched)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The onset of one initialisation."""
-
-    epochs: int
-    """Of the whole training."""
-    found: Found
-    there: Mapping[int, Stability]
-    """Every evaluation that lies there, those of earlier searches too, by its epoch, ascending."""
-    threshold: float
-    head: Report
-
-    @property
-    def stable(self) -> dict[int, bool]:
-        """By epoch."""
-        return {epoch: one.stable(self.threshold) for epoch, one in self.there.items()}
-
-    @property
-    def settled(self) -> int:
-        """From where on all is stable that was evaluated."""
-        return settled(self.stable, self.epochs)
-
-
 def onset(search: Search, around: Surroundings) -> Report:
     """The report of a search, written into `reports/` of its folder.
 
@@ -183,11 +150,14 @@ def onset(search: Search, around: Surroundings) -> Report:
         DivergedError: a dense net left the finite numbers.
         LockedError, StoppedError, UsageError, UnavailableError, MismatchError, ResourceError: as their names say.
     """
+    origins = (search.origin(number, around) for number in range(search.spec.inits))
+    first = [next(origins)]  # what cannot be is refused here, before there is a folder
     with locked(search.folder / WORK):
         sweep_temporaries(search.folder / REPORTS, "interpolate-")
         _begin(search, around)
-        outcomes = [_searched(search, number, around) for number in range(search.spec.inits)]
-        head, found = outcomes[0].head, _measurement(search, outcomes)
+        outcomes = [_searched(search, first.pop(), around)]  # which lets its data go before the next are read
+        outcomes += [_searched(search, one, around) for one in origins]
+        head, found = outcomes[0].head, measurement(search.spec, outcomes)
         return written(search.folder, measured(head, "onset", BETTER, found))
 
 
@@ -197,8 +167,8 @@ def _begin(search: Search, around: Surroundings) -> None:
     around.reporter.job(f"{search.label}: at most {trainings} trainings", trainings)
 
 
-def _searched(search: Search, number: int, around: Surroundings) -> Outcome:
-    origin, spec = search.origin(number, around), search.spec
+def _searched(search: Search, origin: Origin, around: Surroundings) -> Outcome:
+    spec, number = search.spec, origin.number
     there = {epoch: one for epoch in range(origin.epochs) if (one := origin.known(epoch)) is not None}
 
     def evaluate(epoch: int) -> bool:
@@ -231,69 +201,3 @@ def _told(one: Stability, threshold: float) -> str:
     error = "" if one.error is None else f" ± {one.error:.2f}"
     said = "stable" if one.stable(threshold) else "not stable"
     return f"epoch {one.epoch}: barrier {one.barrier:.2f}{error} points: {said}"
-
-
-# --------------------------------------------------------------------------------------------------------- the report
-
-
-def _measurement(search: Search, outcomes: Sequence[Outcome]) -> Measurement:
-    """`onset`, in epochs, the mean over initialisations; arrays of [I, E] at ascending epochs, -1 and NaN behind."""
-    firsts = np.array([one.found.first for one in outcomes], dtype=np.float64)
-    odd = [contradictions(one.stable) for one in outcomes]
-    asked = sum(len(one.found.trace) for one in outcomes)
-    every = [one for each in outcomes for one in each.there.values()]
-    count = len(outcomes)
-    values = {"onset": Value.mean(firsts)}
-    if count > 1:
-        values["onset.std"] = Value(float(firsts.std(ddof=1)), None, count)
-    values |= {
-        "onset.settled": Value.mean(np.array([one.settled for one in outcomes])),
-        "onset.monotone": Value(float(not any(odd)), None, count),
-        "onset.evaluations": Value(float(asked), None, count),
-        "onset.diverged": Value(float(sum(one.diverged for one in every)), None, len(every)),
-        "onset.nonconverged": Value(float(sum(one.guesses for one in every)), None, len(every)),
-    }
-    for number, one in enumerate(outcomes):
-        values[f"onset.init-{number}"] = Value(float(one.found.first), None, len(one.found.trace))
-    return Measurement(values, _protocol(search, outcomes, odd), _arrays(outcomes))
-
-
-def _protocol(
-    search: Search, outcomes: Sequence[Outcome], odd: Sequence[tuple[tuple[int, int], ...]]
-) -> dict[str, Any]:
-    epochs, seeds = outcomes[0].epochs, [one.head.seeds["root"] for one in outcomes]
-    return {
-        "unit": "epochs of the dense net's training",
-        "epochs": epochs,
-        "stable": {"mean barrier over pairs below": search.spec.threshold, "unit": "percent points"},
-        "not stable": f"a twin diverged, or its training accuracy is at most {GUESSING} / classes",
-        "search": "scan" if search.spec.scan else "bisection",
-        "evaluations at most": epochs if search.spec.scan else most_evaluations(epochs),
-        "last": "stable without an evaluation: from there nothing is trained",
-        "roots": seeds,
-        "noise": f"order and augmentation of twin n: the root and {APART} (n + 1)",
-        "twins": "weights and buffers of the epoch, a fresh optimizer, the schedule continued",
-        "contradictions": [[list(pair) for pair in pairs] for pairs in odd],
-    }
-
-
-def _arrays(outcomes: Sequence[Outcome]) -> dict[str, NDArray[Any]]:
-    """By initialisation and evaluation; `order` says when this search asked it, -1: an earlier one did."""
-    rows, wide = len(outcomes), max(len(one.there) for one in outcomes)
-    pairs = len(next(iter(outcomes[0].there.values())).barriers)
-    epochs, order = (np.full((rows, wide), -1, dtype=np.int64) for _ in range(2))
-    stable, diverged, guesses = (np.zeros((rows, wide), dtype=np.uint8) for _ in range(3))
-    error, barriers = np.full((rows, wide), np.nan), np.full((rows, wide, pairs), np.nan)
-    for row, each in enumerate(outcomes):
-        places = {epoch: place for place, (epoch, _) in enumerate(each.found.trace)}
-        for column, (epoch, one) in enumerate(each.there.items()):
-            epochs[row, column], order[row, column] = epoch, places.get(epoch, -1)
-            stable[row, column] = one.stable(each.threshold)
-            diverged[row, column], guesses[row, column] = one.diverged, one.guesses
-            barriers[row, column] = one.barriers
-            error[row, column] = np.nan if one.error is None else one.error
-    found = {"epochs": epochs, "order": order, "stable": stable, "error": error}
-    failed = {"diverged": diverged, "nonconverged": guesses}
-    means = {"barrier": barriers.mean(2), "barrier.max": barriers.max(2), "barrier.pairs": barriers}
-    spread = {"barrier.std": barriers.std(2, ddof=1)} if pairs > 1 else {}
-    return {**found, **failed, **means, **spread}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -19,11 +19,16 @@ from pydantic import ValidationError
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_base import fault, fields_of, shown
-from ticketctl.recipe_files import table_names
+from ticketctl.recipe_files import read_recipe, table_names
 from ticketctl.shipped import room
 from ticketctl.stages.measured import Reading, kind_of, wrong_metric
 from ticketctl.stages.table_spec import Row, TableSpec
 from ticketctl.stages.tweaking import tweak_set
+
+KEPT = "keep.epochs"
+"""What a run needs that is measured after some of its epochs."""
+OF_EPOCHS = (("probe", "trained"), ("interpolate", "trained"))
+"""What may be measured there: kinds of reports, and of which net."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,8 @@ def _check(row: Row, table: TableSpec) -> None:
         wrong = wrong_metric(name, _reading(row, table, ""))
         if wrong:
             raise UsageError(wrong)
+    if row.over == "epoch" and (kind_of(metric), row.of or table.of) not in OF_EPOCHS:
+        raise UsageError(f'{metric}: over = "epoch" is for probes and interpolations of trained nets')
     for key in row.unknown:
         *place, last = key.split(".")
         known = fields_of(Recipe, place)
@@ -186,6 +193,8 @@ def _cells(row: Row, table: TableSpec) -> Iterator[Cell]:
     """Cells without a value last; those of a ladder in its order."""
     _check(row, table)
     columns = [*row.values, *row.cells]
+    shares = _shares(row, columns)
+    kept = {KEPT: tuple(sorted(int(epoch) for epoch, share in shares.items() if share < 1))}
     for column in sorted(columns, key=Fraction) if row.over == "sparsity" else columns:
         metric = row.metric or table.metric
         own = {row.over: column} if "." in row.over else {}
@@ -195,7 +204,7 @@ def _cells(row: Row, table: TableSpec) -> Iterator[Cell]:
             row.recipe,
             tweaks_of(row.tweaks),
             row.control,
-            {**row.sets, **own},
+            {**row.sets, **own, **(kept if kept[KEPT] else {})},
             row.unknown,
             Fraction(column) if row.over == "sparsity" else row.sparsity,
             f"{metric}.{column}" if row.over == "metric" else metric,
@@ -203,11 +212,27 @@ def _cells(row: Row, table: TableSpec) -> Iterator[Cell]:
             row.values.get(column),
             row.deviations.get(column),
             column in row.nonconverged,
-            _reading(row, table, column),
+            _reading(row, table, column, shares.get(column)),
         )
 
 
-def _reading(row: Row, table: TableSpec, column: str) -> Reading | None:
+def _shares(row: Row, columns: Sequence[str]) -> dict[str, Fraction]:
+    """Of each cell that is an epoch the share of the training; none, where cells are something else.
+
+    Raises:
+        UsageError: no whole number, 0, or an epoch past the end of the training.
+    """
+    if row.over != "epoch":
+        return {}
+    train = read_recipe(row.recipe).get("train", {})
+    whole = int(row.sets.get("train.epochs", train.get("epochs", 0)))
+    odd = next((one for one in columns if not one.isdecimal() or not 0 < int(one) <= whole), None)
+    if odd is not None:
+        raise UsageError(f"a cell's name is an epoch of the training, from 1 to {whole}, not {odd!r}")
+    return {one: Fraction(int(one), whole) for one in columns}
+
+
+def _reading(row: Row, table: TableSpec, column: str, share: Fraction | None = None) -> Reading | None:
     """The reports that the row's cells are read from."""
     kind = kind_of(row.metric or table.metric)
     recipe = (row.audit or table.audit) if kind == "audit" else (row.explore or table.explore)
@@ -215,7 +240,8 @@ def _reading(row: Row, table: TableSpec, column: str) -> Reading | None:
         return None
     if kind == "audit":
         return Reading(kind, recipe)
-    return Reading(kind, recipe, row.of or table.of, column if row.over == "target" else "")
+    at = None if share == 1 else share
+    return Reading(kind, recipe, row.of or table.of, column if row.over == "target" else "", at)
 
 
 def tweaks_of(names: tuple[str, ...]) -> tuple[str, ...]:

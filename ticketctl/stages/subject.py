@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from ticketctl.artifacts.ids import ticket_id
@@ -15,14 +16,16 @@ from ticketctl.artifacts.report_models import Subject as Said
 from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.artifacts.weights import weights_digest
-from ticketctl.errors import MismatchError
+from ticketctl.errors import MismatchError, UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.masks.shuffle import shuffled
 from ticketctl.recipe import fingerprint
 from ticketctl.stages.dressing import dress
 from ticketctl.stages.fitting import refuse_misfit
+from ticketctl.stages.kept import state_after
 from ticketctl.stages.named import Named, of_run
 from ticketctl.stages.setting import Setting, Surroundings, prepare
+from ticketctl.store.tensors import Tensor
 from ticketctl.train.device import settle_arithmetic
 from ticketctl.train.evaluate import Exam, Part
 from ticketctl.train.feed import Images
@@ -136,23 +139,54 @@ def _fingerprint(named: Named) -> str | None:
 
 
 def _trained(named: Named, run: Run, setting: Setting) -> Subject:
-    kept, manifest = run.mask(), run.manifest
-    mask = None if kept is None else Mask.from_arrays(kept)
+    manifest, (weights, digest) = run.manifest, _meant(named, run)
+    mask = _mask_of(named, run, weights)
     full = mask if mask is not None else Mask.full(setting.shapes)
     dressed = dress(setting, named.recipe, setting.seeds, full, ticket=None, teacher=None).setting
-    _load(run, dressed)
+    _load(run, weights, dressed)
     said = Said(
         run_id=manifest.run_id,
         ticket=manifest.ticket,
         level=manifest.level,
-        weights=manifest.weights.digest,
+        weights=digest,
         status=manifest.status,
     )
     return Subject(named, said, dressed, mask)
 
 
-def _load(run: Run, setting: Setting) -> None:
-    weights, net = run.weights(), setting.bench.model
+def _meant(named: Named, run: Run) -> tuple[dict[str, Tensor], str]:
+    """The weights of the run's end, or those that it kept after an epoch, and their digest."""
+    if named.epoch is None:
+        return run.weights(), run.manifest.weights.digest
+    state = state_after(run.manifest, named.epoch, str(run.folder))
+    return run.state(state.name), state.digest
+
+
+def _mask_of(named: Named, run: Run, weights: Mapping[str, Tensor]) -> Mask | None:
+    """The run's mask; after an epoch, where it moved, the one of that time.
+
+    Raises:
+        UsageError: the run did not write down which mask that was.
+    """
+    kept, moved = run.mask(), run.trajectory() if named.epoch is not None else None
+    if moved is not None and named.epoch is not None:
+        step = state_after(run.manifest, named.epoch, str(run.folder)).step
+        row = max(0, int(np.searchsorted(moved.step, step, side="right")) - 1)
+        kept, begin, end = moved.rows(row), moved.step[0], moved.step[-1]
+        alone = (
+            len(moved.step) == 2 and end - begin == run.manifest.cost.steps
+        )  # the first and the last of all
+        if (alone and begin < step < end) or any(
+            weights[name].array()[~keep].any() for name, keep in kept.items()
+        ):
+            raise UsageError(
+                f"{named.label}: its mask moved, and the one of that time was not written down; its end has one"
+            )
+    return None if kept is None else Mask.from_arrays(kept)
+
+
+def _load(run: Run, weights: Mapping[str, Tensor], setting: Setting) -> None:
+    net = setting.bench.model
     theirs = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     ours = {name: tuple(value.shape) for name, value in weights.items()}
     if ours != theirs:
@@ -172,7 +206,7 @@ def _untrained(named: Named, setting: Setting) -> tuple[Mask | None, State]:
     _check_fits(ticket, weights, setting)
     if named.level == 0:
         return None, weights
-    mask = Mask.from_arrays(ticket.mask_at(named.level))
+    mask = Mask.from_arrays(ticket.mask(named.level))
     if named.kind == "permuted":
         mask = shuffled(mask, "layer", named.seeds)
     return (mask if mask.kept < mask.size else None), weights

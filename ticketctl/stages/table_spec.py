@@ -31,7 +31,8 @@ class Row(Spec):
     unknown: tuple[str, ...] = ()
     """Recipe keys that the paper does not tell, so that any value will do."""
     over: str = "sparsity"
-    """What the cells' names are: sparsities in percent, values of a recipe key, ends of a metric's name, or targets."""
+    """What the cells' names are: sparsities in percent, values of a recipe key, ends of a metric's name, targets, or
+    epochs of the training after which its weights are measured."""
     sparsity: Annotated[Rational, Field(ge=0, lt=100)] | None = None
     """Of the whole row in percent, where `over` is a recipe key, metric or target."""
     cells: tuple[str, ...] = ()
@@ -59,14 +60,14 @@ class Row(Spec):
             raise ValueError("a cell stands in cells or in values, and there is at least one")
         if not {*self.deviations, *self.nonconverged} <= set(self.values):
             raise ValueError("deviations and nonconverged name cells of values")
-        if self.over not in ("sparsity", "metric", "target") and "." not in self.over:
+        if self.over not in ("sparsity", "metric", "target", "epoch") and "." not in self.over:
             raise ValueError(
-                f"over: must be sparsity, metric, target or a recipe key, as train.lr, not {self.over!r}"
+                f"over: must be sparsity, metric, target, epoch or a recipe key, as train.lr, not {self.over!r}"
             )
-        wants = "." in self.over or self.over == "target"
+        wants = "." in self.over or self.over in ("target", "epoch")
         if self.sparsity is None if wants else self.sparsity is not None and self.over == "sparsity":
             raise ValueError(
-                "say sparsity where `over` is a recipe key or target, and only there or where it is metric"
+                "say sparsity where `over` is a recipe key, target or epoch, and only there or where it is metric"
             )
         if (self.tweaks or self.control) and (self.of or "trained") not in ("trained", "before"):
             raise ValueError(f"of: {self.of} is of the ticket itself, without tweaks, and of no control")

@@ -21,6 +21,7 @@ from ticketctl.seeds import Seeds
 from ticketctl.train.bench import Bench, Order, poll
 from ticketctl.train.fit import Fit, training_id
 from ticketctl.train.fitfiles import FitFiles
+from ticketctl.train.foreign_code import code_in
 from ticketctl.train.hooks import Hooks, overrides
 from ticketctl.train.loop import Loop
 from ticketctl.train.state import State
@@ -99,6 +100,11 @@ def _advice(train: TrainSpec) -> str:
     """
     rate = min(train.lr / 10, USUAL[train.optimizer])
     return f"it had train.lr = {train.lr:g}; try a lower rate, e.g. --set train.lr={rate:g}"
+
+
+def _identity_of(hook: Hooks) -> dict[str, Any]:
+    """What the hook says it is, and a digest of its code where that is not ours."""
+    return {**hook.identity(), **code_in(type(hook).__module__)}
 
 
 @dataclass(frozen=True)
@@ -232,7 +238,7 @@ class Lab:
         if wish.until is not None:
             found["until"] = wish.until
         if wish.hooks:
-            found["hooks"] = [dict(hook.identity()) for hook in wish.hooks]
+            found["hooks"] = [_identity_of(hook) for hook in wish.hooks]
         return found
 
     def poll(self) -> None:
