@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -596,15 +596,6 @@ def test_a_recipe_survives_its_printed_form(name: str) -> None:
         again = parse_recipe(tomllib.loads(toml_text(printed)), where="again")
         assert again.record() == recipe.record()
         assert again.fingerprint == recipe.fingerprint
-
-
-def test_a_typed_rewind_point_that_is_stretched_is_told() -> None:
-    asked = Typed(model="lenet-300-100", data="digits", method="ltr", rewind="2ep")
-    assert not any("rewind" in note for note in draw_recipe(asked).notes)
-    choice = draw_recipe(replace(asked, epochs=4))
-    assert choice.recipe.draw is not None
-    (told,) = [note for note in choice.notes if note.startswith("rewind 2ep: ")]
-    assert told.startswith(f"rewind 2ep: {choice.recipe.draw.rewind} of the stretched training")
 
 
 def test_one_letter_of_two_is_a_near_miss() -> None:

@@ -111,7 +111,7 @@ class KeepSpec(Spec):
     """`[keep]`."""
 
     epochs: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    """Epochs after which the weights are kept beside the final ones; `--epochs` and `--scale` stretch them too."""
+    """Epochs after which the weights are kept beside the final ones; `--epochs` and `--scale` stretch a recipe's."""
     lambda_max: Annotated[int, Field(ge=1)] | None = None
     """Spends: training batches on which the largest eigenvalue of the Hessian is measured after each epoch."""
     metrics: tuple[str, ...] = ()

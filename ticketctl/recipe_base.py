@@ -96,9 +96,15 @@ class Measuring(Spec):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What of its own table every value depends on: all but which are measured."""
+        """What of its own table every value depends on: all but which are measured, and of which net."""
         table: Spec = getattr(self, self.TABLE)
-        return table.model_dump(mode="json", exclude={"metrics", "curves"})
+        return table.model_dump(mode="json", exclude={"metrics", "curves", "epoch"})
+
+    @property
+    def epoch(self) -> int | None:
+        """After which the weights of runs are meant; None: after the last."""
+        found: int | None = getattr(getattr(self, self.TABLE), "epoch", None)
+        return found
 
 
 def stretched(epochs: int, factor: Fraction) -> int:

@@ -306,8 +306,9 @@ def test_stretched_it_takes_so_many_times_as_long_and_at_least_an_epoch_of_each(
     assert art.cost(Plan(target, 16), art.Params(stretch=tenth)).epochs == 6 + 20 + 16
     assert art.cost(Plan(target, 16), art.Params(stretch=tenth, regulariser="l2")).epochs == 6 + 30 + 16
     assert art.cost(Plan(target, 480), art.Params(stretch=Fraction(3))).epochs == 180 + 600 + 480
-    short = art.Params(stretch=Fraction(1, 100), pretrain="60ep", max_epochs=40)
-    assert art.cost(Plan(target, 2), short).epochs == 1 + 1 + 2
+    assert art.cost(Plan(target, 2), art.Params(stretch=Fraction(1, 1000))).epochs == 1 + 1 + 2
+    said = art.Params(stretch=Fraction(1, 100), pretrain="6ep", max_epochs=40)
+    assert art.cost(Plan(target, 2), said).epochs == 6 + 40 + 2, "what is said is of the draw as it is"
 
 
 @pytest.mark.parametrize("factor", [Fraction(1, 4), Fraction(1), Fraction(3)])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticketctl.cli.console import watching
-from ticketctl.cli.options import DEFAULT_WORKSPACE
+from ticketctl.cli.options import DEFAULT_WORKSPACE, Site
 from ticketctl.cli.signals import Stop
 from ticketctl.errors import UnavailableError
 
@@ -48,3 +49,13 @@ def surroundings(
         yield Surroundings(
             chosen, default_cache(), reporter, stop, data_dir, offline, tuple(sys.argv[1:]), workspace
         )
+
+
+def training(at: Site, stop: Stop | None = None) -> AbstractContextManager[Surroundings]:
+    """`surroundings` of a command that trains."""
+    return surroundings(at.device, at.data_dir, at.offline, at.quiet, stop, at.workspace)
+
+
+def measuring(at: Site) -> AbstractContextManager[Surroundings]:
+    """`surroundings` of a command that measures nets; a dry run fetches nothing."""
+    return training(replace(at, offline=at.offline or at.dry_run))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ticketctl.recipe import Recipe
 
 
+@opt.spread
 def draw(
     method: opt.Method = None,
     model: opt.Model = None,
@@ -35,11 +36,8 @@ def draw(
     deterministic: opt.Deterministic = False,
     out: opt.Out = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
-    data_dir: opt.DataDir = None,
-    offline: opt.Offline = False,
-    dry_run: opt.DryRun = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
+    *,
+    how: opt.Manner,
 ) -> None:
     """Draw a ticket: find a sparse mask, and keep it with the weights it starts from.
 
@@ -78,65 +76,46 @@ def draw(
     check_tweaks(settled)
     seeds = opt.seeds_of(seed) or [0]
     for line in [*choice.notes, *(["seed 0: none was named"] if seed is None else [])]:
-        note(line, quiet)
-    words = opt.where(workspace=workspace, out=out, device=device, data_dir=data_dir, offline=offline)
-    note(f"repeat with: {draw_line(typed, settled, seeds, words)}", quiet)
+        note(line, how.quiet)
+    at = how.at(device, workspace)
+    note(f"repeat with: {draw_line(typed, settled, seeds, opt.where(at, out=out))}", how.quiet)
     results, stop = [], Stop().install()
     for one in seeds:
         place = out if out is None or len(seeds) == 1 else out / f"seed-{one}"
         folder = run_folder(settled, one, place, workspace)
-        if dry_run:
-            results.append(_estimate(settled, one, folder, device, data_dir, offline, quiet, workspace))
+        if how.dry_run:
+            results.append(_estimate(settled, one, folder, at))
             continue
-        ticket = _drawn(settled, one, folder, device, data_dir, offline, quiet, stop, workspace)
+        ticket = _drawn(settled, one, folder, at, stop)
         results.append(ticket_record(ticket))
-        if not json:
+        if not how.json:
             show(ticket)
-    if json:
+    if how.json:
         print_json(results)
-    elif dry_run:
+    elif how.dry_run:
         for result in results:
             show_estimate(settled, result)
 
 
-def _drawn(
-    recipe: Recipe,
-    seed: int,
-    folder: Path,
-    device: str,
-    data_dir: Path | None,
-    offline: bool,
-    quiet: bool,
-    stop: Stop,
-    workspace: Path,
-) -> Ticket:
-    from ticketctl.cli.context import surroundings
+def _drawn(recipe: Recipe, seed: int, folder: Path, at: opt.Site, stop: Stop) -> Ticket:
+    from ticketctl.cli.context import training
     from ticketctl.stages.finished import finished_draw
 
     done = finished_draw(recipe, seed, folder)
     if done is not None:
-        note("this ticket is already drawn", quiet)
+        note("this ticket is already drawn", at.quiet)
         return done
-    note(f"writes to {folder}; the same command goes on there after an interruption", quiet)
-    with surroundings(device, data_dir, offline, quiet, stop, workspace) as around:
+    note(f"writes to {folder}; the same command goes on there after an interruption", at.quiet)
+    with training(at, stop) as around:
         from ticketctl.stages.draw import draw as run
 
         return run(recipe, seed, folder, around)
 
 
-def _estimate(
-    recipe: Recipe,
-    seed: int,
-    folder: Path,
-    device: str,
-    data_dir: Path | None,
-    offline: bool,
-    quiet: bool,
-    workspace: Path,
-) -> dict[str, Any]:
-    from ticketctl.cli.context import surroundings
+def _estimate(recipe: Recipe, seed: int, folder: Path, at: opt.Site) -> dict[str, Any]:
+    from ticketctl.cli.context import training
 
-    with surroundings(device, data_dir, offline, quiet, None, workspace) as around:
+    with training(at) as around:
         from ticketctl.stages.estimate import estimate_draw
 
         return {"folder": str(folder), "seed": seed, **estimate_draw(recipe, seed, around)}

@@ -11,26 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ticketctl.cli.audited import row_cells, row_record
 from ticketctl.cli.console import duration
 from ticketctl.cli.output import print_failure, print_json, print_line, print_table, visible
-from ticketctl.errors import OfflineError, TicketctlError, UsageError, listed
+from ticketctl.errors import OfflineError, TicketctlError, listed
 from ticketctl.plugins import plugins
 
 if TYPE_CHECKING:
     from ticketctl.artifacts.report import MetricRow, Report
     from ticketctl.stages.price import Price
-
-
-MOST_SEED = (1 << 53) - 1
-
-
-def one_seed(text: str) -> int:
-    """What `--seed` says where one is taken.
-
-    Raises:
-        UsageError: no whole number from 0 to 2 ** 53 - 1, or several.
-    """
-    if not str(text).isdecimal() or int(text) > MOST_SEED:
-        raise UsageError(f"--seed: one is taken here, a whole number from 0 to {MOST_SEED}, not {text!r}")
-    return int(text)
 
 
 @dataclass(frozen=True)

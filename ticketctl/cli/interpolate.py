@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ticketctl.cli import complete
 from ticketctl.cli import options as opt
-from ticketctl.cli.complete import curves as complete_curves
-from ticketctl.cli.complete import runs as complete_runs
 from ticketctl.cli.devices import check
-from ticketctl.cli.explored import Due, Found, cost_told, known, one_seed, show_due, show_found
+from ticketctl.cli.explored import Due, Found, cost_told, known, show_due, show_found
 from ticketctl.cli.onset_shown import found_onset, onset_wanted, show_onset_due
 from ticketctl.cli.output import print_line, print_table, visible
 from ticketctl.cli.quote import plan_record
-from ticketctl.cli.spend import Level
 from ticketctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,34 +28,25 @@ if TYPE_CHECKING:
 
 Nets = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="NET",
-        help="Paths, id prefixes or names of runs, or of a ticket, whose trained levels are meant. Default: newest.",
-        autocompletion=complete_runs,
+    opt.nets(
+        "Paths, id prefixes or names of runs, or of a ticket, whose trained levels are meant. Default: newest.",
+        complete.runs,
     ),
 ]
 Curves = Annotated[
-    str | None,
-    typer.Option(
-        "--metrics", help="What to measure (ticketctl list curves): line. Default: line.",
-        autocompletion=complete_curves,
-    ),
-]  # fmt: skip
+    str | None, opt.metrics("What to measure (ticketctl list curves): line. Default: line.", complete.curves)
+]
 Twin = Annotated[
     int | None,
     typer.Option("--twins", min=2, max=100, help="Train so many copies of each level under other SGD noise."),
 ]
-Seed = Annotated[
-    int,
-    typer.Option(
-        parser=one_seed, metavar="<int>", help="Of directions, subsets; of a --model's initialisation."
-    ),
-]
+Seed = Annotated[int, opt.seed("Of directions, subsets; of a --model's initialisation.")]
 
 
+@opt.spread
 def interpolate(
     nets: Nets = None,
-    level: Level = None,
+    level: opt.Level = None,
     twins: Twin = None,
     metrics: Curves = None,
     model: opt.Model = None,
@@ -66,14 +55,8 @@ def interpolate(
     epochs: opt.Epochs = None,
     scale: opt.Scale = None,
     seed: Seed = 0,
-    device: opt.Device = "auto",
-    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
-    data: opt.Data = None,
-    data_dir: opt.DataDir = None,
-    offline: opt.Offline = False,
-    dry_run: opt.DryRun = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
+    *,
+    at: opt.Site,
 ) -> None:
     """Interpolate between trained nets, or look at the loss about one.
 
@@ -93,35 +76,35 @@ def interpolate(
     from ticketctl.stages.explored import explored
     from ticketctl.stages.named import Asked, check_places, named
 
-    check(device)
-    asked = explored("interpolate", metrics, tuple(set_ or ()), data, recipe)
-    found = named(Asked(nets or (), level, model, data, seed, workspace, asked.sets))
+    check(at.device)
+    asked = explored("interpolate", metrics, tuple(set_ or ()), at.data, recipe)
+    found = named(Asked(nets or (), level, model, at.data, seed, at.workspace, asked.sets))
     onsets = onset_wanted(found, asked, level, twins, epochs, scale)
-    planned = _twins(found, twins, asked, workspace) if twins is not None else None
+    planned = _twins(found, twins, asked, at.workspace) if twins is not None else None
     pairs = _pairs(found, asked) if planned is None and not onsets else []
-    check_places([end for pair in pairs for end in pair.ends] or found, data_dir)
-    from ticketctl.cli.context import surroundings
+    check_places([end for pair in pairs for end in pair.ends] or found, at.data_dir)
+    from ticketctl.cli.context import measuring
 
-    with surroundings(device, data_dir, offline or dry_run, quiet, None, workspace) as around:
-        if dry_run and onsets:
-            show_onset_due(onsets, around, json)
+    with measuring(at) as around:
+        if at.dry_run and onsets:
+            show_onset_due(onsets, around, at.json)
             return
         from ticketctl.stages.subject import Opener
 
         opener = Opener(around)
         if planned is not None and planned.remark:
             around.reporter.remark(planned.remark)
-        if dry_run and planned is not None and planned.left:
-            _show_twins_due(found, planned, asked, opener, json)
+        if at.dry_run and planned is not None and planned.left:
+            _show_twins_due(found, planned, asked, opener, at.json)
             return
         if planned is not None:
             pairs = _of_twins(found, planned, asked, around)
-        if dry_run:
-            show_due([_due(one, asked, seed, opener) for one in pairs], "curves", "interpolate", json)
+        if at.dry_run:
+            show_due([_due(one, asked, seed, opener) for one in pairs], "curves", "interpolate", at.json)
             return
         reports = [found_onset(one, around) for one in onsets]
         reports += [_measured(one, asked, seed, opener) for one in pairs]
-    show_found(reports, json)
+    show_found(reports, at.json)
 
 
 def _pairs(found: list[Named], asked: Explored) -> list[Between]:
@@ -147,6 +130,8 @@ def _twins(found: list[Named], count: int, asked: Explored, workspace: Path) -> 
         raise UsageError(
             f"--twins: {', '.join(asked.recipe.chosen)} is measured about one net, and needs no twins"
         )
+    if asked.recipe.epoch is not None:
+        raise UsageError("--twins: twins are measured at their end; leave interpolate.epoch out")
     check_ends(asked.recipe.chosen, count)
     data = asked.sets.get("data", {}).get("name")
     trusted = [f"model.name={asked.sets['model']['name']}"] if "model" in asked.sets else []

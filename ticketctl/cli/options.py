@@ -1,12 +1,16 @@
-"""The options that several commands share; frozen early, so each is worth its place."""
+"""The options that several commands share: each stands here once, and is worth its place."""
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from fractions import Fraction
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -48,12 +52,22 @@ FigureSets = Annotated[
     typer.Option("--set", help="A figure's key: --set figures.radar.sparsity=90. Repeatable."),
 ]
 Seeds = Annotated[str | None, typer.Option("--seed", help="A seed, or several: 0, 0-2, 42,1099.")]
+Level = Annotated[
+    str | None,
+    typer.Option(help="A level, several (3,8-10), a sparsity (0.97), or all. Default: the deepest."),
+]
 Rounds = Annotated[int | None, typer.Option(min=0, max=254, help="Pruning rounds; 0: the dense net alone.")]
 Density = Annotated[str | None, typer.Option(help="Kept share of the prunable weights, exactly: 0.03.")]
 Sparsity = Annotated[str | None, typer.Option(help="1 - density: 0.97.")]
 Rewind = Annotated[str | None, typer.Option(help="Where levels start from: 0, 1000it, 2ep, 18%.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Stretch the recipe to this many epochs.")]
-Scale = Annotated[float | None, typer.Option(min=1e-6, max=1e4, help="Stretch the recipe by this factor.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Stretch the recipe to this many epochs; lengths that you type stay."),
+]
+Scale = Annotated[
+    float | None,
+    typer.Option(min=1e-6, max=1e4, help="Stretch the recipe by this factor; lengths that you type stay."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", autocompletion=complete.devices)]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to, instead of one in the workspace.")]
 Workspace = Annotated[
@@ -85,25 +99,96 @@ Quiet = Annotated[
 DEFAULT_WORKSPACE = Path("runs")
 
 
-def where(
-    *,
-    workspace: Path,
-    out: Path | None = None,
-    device: str = "auto",
-    data: str | None = None,
-    data_dir: Path | None = None,
-    offline: bool = False,
-    controls: bool = False,
-) -> list[str]:
+def nets(text: str, known: Callable[..., Any] = complete.tickets, metavar: str = "NET") -> Any:
+    """The argument that names tickets, runs or both; `text` is its help, `known` completes it."""
+    return typer.Argument(metavar=metavar, help=text, autocompletion=known)
+
+
+def metrics(text: str, known: Callable[..., Any] = complete.metrics) -> Any:
+    """The option that names what to measure."""
+    return typer.Option("--metrics", help=text, autocompletion=known)
+
+
+MOST_SEED = (1 << 53) - 1
+
+
+def one_seed(text: str) -> int:
+    """What `--seed` says where one is taken.
+
+    Raises:
+        UsageError: no whole number from 0 to 2 ** 53 - 1, or several.
+    """
+    if not str(text).isdecimal() or int(text) > MOST_SEED:
+        raise UsageError(f"--seed: one is taken here, a whole number from 0 to {MOST_SEED}, not {text!r}")
+    return int(text)
+
+
+def seed(text: str) -> Any:
+    """The option of a single seed; `text` says of what."""
+    return typer.Option(parser=one_seed, metavar="<int>", help=text)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a command works, and what it says."""
+
+    data_dir: DataDir = None
+    offline: Offline = False
+    dry_run: DryRun = False
+    json: Json = False
+    quiet: Quiet = False
+
+    def at(self, device: str, workspace: Path, data: str | None = None) -> Site:
+        """With the place, where a command has further options between the place's."""
+        return Site(**vars(self), device=device, workspace=workspace, data=data)
+
+
+@dataclass(frozen=True)
+class Site(Manner):
+    """Where it works, too."""
+
+    device: Device = "auto"
+    workspace: Workspace = DEFAULT_WORKSPACE
+    data: Data = None
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """The command as typer is to see it: its argument that is a `Manner` as single options, at its place."""
+    taken = inspect.signature(command, eval_str=True).parameters.values()
+    ((name, group),) = ((one.name, one.annotation) for one in taken if one.annotation in (Manner, Site))
+    options = _options(group)
+    shown = [option for one in taken for option in (options if one.name == name else [one])]
+
+    @wraps(command)
+    def typed(**said: Any) -> None:
+        own = group(**{option.name: said.pop(option.name) for option in options})
+        command(**said, **{name: own})
+
+    typed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # mypy knows no such attribute; typer reads it
+        [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in shown]
+    )
+    return typed
+
+
+def _options(group: type[Manner]) -> list[inspect.Parameter]:
+    """Of a group; its own stand before those that it inherits."""
+    hints = get_type_hints(group, include_extras=True)
+    defaults = {one.name: one.default for one in fields(group)}
+    names = [name for base in group.__mro__ for name in inspect.get_annotations(base)]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [inspect.Parameter(name, kind, default=defaults[name], annotation=hints[name]) for name in names]
+
+
+def where(at: Site, *, out: Path | None = None, controls: bool = False) -> list[str]:
     """The words of a command line that say where it works: the workspace, and what is not at its default."""
-    pairs = [("--out", out), ("--data", data), ("--data-dir", data_dir)]
+    pairs = [("--out", out), ("--data", at.data), ("--data-dir", at.data_dir)]
     words = [
         "--workspace",
-        str(workspace),
+        str(at.workspace),
         *(str(word) for pair in pairs if pair[1] is not None for word in pair),
     ]
-    words += ["--device", device] if device != "auto" else []
-    return words + ["--offline"] * offline + ["--controls"] * controls
+    words += ["--device", at.device] if at.device != "auto" else []
+    return words + ["--offline"] * at.offline + ["--controls"] * controls
 
 
 def density_of(density: str | None, sparsity: str | None) -> Fraction | None:

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticketctl.cli import options as opt
-from ticketctl.cli.complete import metrics as complete_metrics
-from ticketctl.cli.complete import tickets as complete_tickets
 from ticketctl.cli.devices import check
-from ticketctl.cli.explored import Due, Found, known, one_seed, show_due, show_found
-from ticketctl.cli.spend import Level
+from ticketctl.cli.explored import Due, Found, known, show_due, show_found
 
 if TYPE_CHECKING:
     from ticketctl.stages.audit import Audit
@@ -21,17 +18,14 @@ if TYPE_CHECKING:
 
 Nets = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="NET",
-        help="A ticket, which is probed untrained, or a run, which is trained; or several. Default: newest ticket.",
-        autocompletion=complete_tickets,
+    opt.nets(
+        "A ticket, which is probed untrained, or a run, which is trained; or several. Default: newest ticket.",
     ),
 ]
 Metrics = Annotated[
     str | None,
-    typer.Option(
-        help="What to measure (ticketctl list metrics): linear-probe,forgetting. Default: all of a probe's.",
-        autocompletion=complete_metrics,
+    opt.metrics(
+        "What to measure (ticketctl list metrics): linear-probe,forgetting. Default: all of a probe's."
     ),
 ]
 Controls = Annotated[
@@ -41,29 +35,21 @@ Controls = Annotated[
         help="Also the permuted mask, the dense net at its initialisation, and the trained dense net.",
     ),
 ]
-Seed = Annotated[
-    int,
-    typer.Option(parser=one_seed, metavar="<int>", help="Of heads, subsets; of a --model's initialisation."),
-]
+Seed = Annotated[int, opt.seed("Of heads, subsets; of a --model's initialisation.")]
 
 
+@opt.spread
 def probe(
     nets: Nets = None,
-    level: Level = None,
+    level: opt.Level = None,
     metrics: Metrics = None,
     controls: Controls = False,
     model: opt.Model = None,
     recipe: opt.RecipeName = None,
     set_: opt.Sets = None,
     seed: Seed = 0,
-    device: opt.Device = "auto",
-    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
-    data: opt.Data = None,
-    data_dir: opt.DataDir = None,
-    offline: opt.Offline = False,
-    dry_run: opt.DryRun = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
+    *,
+    at: opt.Site,
 ) -> None:
     """Probe a net: what its layers know, and what its training remembered and forgot.
 
@@ -80,24 +66,25 @@ def probe(
     ticketctl probe --model resnet18 --data cifar10
     """
     from ticketctl.stages.explored import explored
-    from ticketctl.stages.named import Asked, check_places, named, with_controls
+    from ticketctl.stages.named import Asked, at_epoch, check_places, named, with_controls
 
-    check(device)
-    asked = explored("probe", metrics, tuple(set_ or ()), data, recipe)
-    found = named(Asked(nets or (), level, model, data, seed, workspace, asked.sets))
+    check(at.device)
+    asked = explored("probe", metrics, tuple(set_ or ()), at.data, recipe)
+    found = named(Asked(nets or (), level, model, at.data, seed, at.workspace, asked.sets))
     found = with_controls(found, asked.sets) if controls else found
-    check_places(found, data_dir)
-    from ticketctl.cli.context import surroundings
+    found = [at_epoch(one, asked.recipe.epoch) for one in found]
+    check_places(found, at.data_dir)
+    from ticketctl.cli.context import measuring
 
-    with surroundings(device, data_dir, offline or dry_run, quiet, None, workspace) as around:
+    with measuring(at) as around:
         from ticketctl.stages.subject import Opener
 
         opener = Opener(around)
-        if dry_run:
-            show_due([_due(one, asked, seed, opener) for one in found], "metrics", "probe", json)
+        if at.dry_run:
+            show_due([_due(one, asked, seed, opener) for one in found], "metrics", "probe", at.json)
             return
         reports = [_probed(one, asked, seed, opener) for one in found]
-    show_found(reports, json)
+    show_found(reports, at.json)
 
 
 def _asked(one: Named, asked: Explored, seed: int, opener: Opener) -> Audit:

@@ -81,7 +81,8 @@ def reproduce(
     asked = Asked(find_table(table), rows or (), levels, opt.seeds_of(seed), factor, data, workspace)
     planned = plan_table(asked)
     check_audits(planned)
-    where = opt.where(workspace=workspace, device=device, data=data, data_dir=data_dir, offline=offline)
+    at = opt.Site(data_dir=data_dir, offline=offline, device=device, workspace=workspace, data=data)
+    where = opt.where(at)
     for text in [*planned.refused, *planned.notes, f"repeat with: {_line(planned, table, scale, where)}"]:
         note(text, quiet)
     if dry_run:

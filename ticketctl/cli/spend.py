@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 BESIDE = {"--dry-run", "--json", "--quiet", "-q"}
 """Options that do not change what is spent."""
 
-Level = Annotated[
-    str | None,
-    typer.Option(
-        "--level", help="A level, several (3,8-10), a sparsity (0.97), or all. Default: the deepest."
-    ),
-]
 Tweaks = Annotated[
     list[str] | None,
     typer.Option(
@@ -47,9 +41,10 @@ Ticket = Annotated[
 ]
 
 
+@opt.spread
 def spend(
     ticket: Ticket = None,
-    level: Level = None,
+    level: opt.Level = None,
     tweaks: Tweaks = None,
     recipe: opt.RecipeName = None,
     set_: opt.Sets = None,
@@ -63,11 +58,8 @@ def spend(
     deterministic: opt.Deterministic = False,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     data: opt.Data = None,
-    data_dir: opt.DataDir = None,
-    offline: opt.Offline = False,
-    dry_run: opt.DryRun = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
+    *,
+    how: opt.Manner,
 ) -> None:
     """Spend a ticket: train its levels under a recipe, beside the dense net.
 
@@ -117,21 +109,20 @@ def spend(
     check(device)
     chosen = prepare_spend(wanted)
     folder = chosen.ticket.folder
-    words = opt.where(
-        workspace=workspace, device=device, data=data, data_dir=data_dir, offline=offline, controls=controls
-    )
+    at = how.at(device, workspace, data)
+    words = opt.where(at, controls=controls)
     line = spend_line(
         folder, chosen.levels, chosen.seeds, chosen.given, chosen.recipe, words, chosen.typed_sets
     )
     for text in [*chosen.notes, f"repeat with: {line}"]:
-        note(text, quiet)
-    if dry_run:
-        show_plan(chosen, priced(chosen, device, data_dir, quiet, workspace), json)
+        note(text, how.quiet)
+    if how.dry_run:
+        show_plan(chosen, priced(chosen, device, how.data_dir, how.quiet, workspace), how.json)
         return
-    from ticketctl.cli.context import surroundings
+    from ticketctl.cli.context import training
 
     memory = nullcontext() if ticket else remembering(workspace, argv, folder)
-    with memory, surroundings(device, data_dir, offline, quiet, None, workspace) as around:
+    with memory, training(at) as around:
         from ticketctl.stages.spend import spend
         from ticketctl.stages.spent import as_record, ladder_under_noise, table
 
@@ -140,7 +131,7 @@ def spend(
     failure = (
         None if any(row.n for row in rows) else DivergedError("no run stayed finite; try a lower train.lr")
     )
-    if json:
+    if how.json:
         records = [as_record(row) for row in rows]
         print_failure(records, failure) if failure else print_json(records)
     else:

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ticketctl.cli import complete
 from ticketctl.cli import options as opt
-from ticketctl.cli.complete import data as complete_data
-from ticketctl.cli.complete import tickets as complete_tickets
 from ticketctl.cli.devices import check
-from ticketctl.cli.explored import Due, Found, one_seed, show_due, show_found
+from ticketctl.cli.explored import Due, Found, show_due, show_found
 from ticketctl.cli.output import note, print_line
-from ticketctl.cli.spend import Level
 from ticketctl.errors import DivergedError, OfflineError, UsageError
 
 if TYPE_CHECKING:
@@ -26,17 +24,15 @@ if TYPE_CHECKING:
 
 Nets = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="NET",
-        help="A run, which is trained, or a ticket, which is not; or several. Default: newest ticket.",
-        autocompletion=complete_tickets,
+    opt.nets(
+        "A run, which is trained, or a ticket, which is not; or several. Default: newest ticket.",
     ),
 ]
 To = Annotated[
     str | None,
     typer.Option(
         "--to", metavar="DATA", help="The data set to transfer to (ticketctl list data), with its path if it has one.",
-        autocompletion=complete_data,
+        autocompletion=complete.data,
     ),
 ]  # fmt: skip
 Keep = Annotated[
@@ -52,34 +48,22 @@ Controls = Annotated[
         "--controls", help="Also the draw's trained dense net, and a dense net trained on the target."
     ),
 ]
-Seed = Annotated[
-    int,
-    typer.Option(
-        parser=one_seed,
-        metavar="<int>",
-        help="Of heads, splits, subsets; of what is initialised and trained.",
-    ),
-]
+Seed = Annotated[int, opt.seed("Of heads, splits, subsets; of what is initialised and trained.")]
 
 
+@opt.spread
 def transfer(
     nets: Nets = None,
     to: To = None,
-    level: Level = None,
+    level: opt.Level = None,
     keep: Keep = None,
     controls: Controls = False,
     model: opt.Model = None,
     recipe: opt.RecipeName = None,
     set_: opt.Sets = None,
     seed: Seed = 0,
-    device: opt.Device = "auto",
-    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
-    data: opt.Data = None,
-    data_dir: opt.DataDir = None,
-    offline: opt.Offline = False,
-    dry_run: opt.DryRun = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
+    *,
+    at: opt.Site,
 ) -> None:
     """Transfer a net to another data set: a new head on its frozen features, or all of it trained under its mask.
 
@@ -101,25 +85,25 @@ def transfer(
     from ticketctl.stages.named import Asked, check_places, named
     from ticketctl.stages.transfer import errands
 
-    check(device)
+    check(at.device)
     if not to:
         raise UsageError("--to is missing: the data set to transfer to, as --to mnist (ticketctl list data)")
-    asked = explored("transfer", None, _sets(set_ or (), keep), data, recipe)
+    asked = explored("transfer", None, _sets(set_ or (), keep), at.data, recipe)
     assert isinstance(asked.recipe, TransferRecipe)
-    found = named(Asked(nets or (), level, model, data, seed, workspace, asked.sets))
+    found = named(Asked(nets or (), level, model, at.data, seed, at.workspace, asked.sets))
     todo = errands(found, asked.recipe.transfer, controls, asked.sets)
-    check_places([one.net for one in todo], data_dir)
-    from ticketctl.cli.context import surroundings
+    check_places([one.net for one in todo], at.data_dir)
+    from ticketctl.cli.context import measuring
 
-    with surroundings(device, data_dir, offline or dry_run, quiet, None, workspace) as around:
+    with measuring(at) as around:
         from ticketctl.stages.subject import Opener
         from ticketctl.stages.transfer_target import Target
 
         target, opener = Target(to, asked.recipe, Seeds(seed), around), Opener(around)
-        if dry_run:
-            show_due([_due(one, asked, target, opener) for one in todo], "metrics", "transfer", json)
+        if at.dry_run:
+            show_due([_due(one, asked, target, opener) for one in todo], "metrics", "transfer", at.json)
             return
-        _say_untrained(todo, quiet)
+        _say_untrained(todo, at.quiet)
         trained = sum(one.retrained or asked.recipe.transfer.train == "all" for one in todo)
         if trained:
             around.reporter.job(f"transfer: {trained} training{'' if trained == 1 else 's'}", trained)
@@ -127,9 +111,9 @@ def transfer(
     failure = None
     if all(row.status == "nan" for one in reports for row in one.report.metrics):
         failure = DivergedError("no training on the target stayed finite; try a lower --set train.lr=…")
-    if not json:
+    if not at.json:
         _say_target(reports)
-    show_found(reports, json, failure)
+    show_found(reports, at.json, failure)
     if failure:
         note(f"ticketctl: {failure}")
         raise typer.Exit(failure.exit_code)

@@ -78,8 +78,8 @@ def _length(value: Any) -> Any:
     return f"{value}ep" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-LENGTHS = {"stretch": "1"}
-"""What `--epochs` and `--scale` multiply, and what it is where nothing is said."""
+LENGTHS = {"stretch": "1", "pretrain": None, "max_epochs": None}
+"""What `--epochs` and `--scale` stretch: the factor, 1 where nothing is said; the others if they are said."""
 
 NO_REWIND = "art's tickets start from its own trained weights: leave --rewind at 0"
 
@@ -93,8 +93,8 @@ class Params:
     max_epochs: Annotated[int, Field(ge=1)] | None = None
     """Epochs of phase 2 after which the draw gives up; none: 200, for l2 300."""
     stretch: Annotated[Rational, Field(gt=0)] = Fraction(1)
-    """Factor on `max_epochs`, on a `pretrain` in epochs, and on the time in which the strength grows: `--epochs` and
-    `--scale` set it."""
+    """Factor on the time in which the strength grows, and on the 200 or 300 epochs where `max_epochs` says nothing:
+    `--epochs` and `--scale` set it."""
     regulariser: Regulariser = "hypersparse"
     """What shrinks the small weights: hypersparse, l1 or l2."""
     lambda_init: Annotated[float, Field(gt=0)] = 5e-6
@@ -194,11 +194,11 @@ def _pretrain(params: Params, epochs: int) -> int:
         raise UsageError(f"draw.pretrain: {params.pretrain} counts steps; write 60 (epochs) or 37.5%")
     if length.unit == "%":
         return math.ceil(length.amount * epochs / 100)
-    return math.ceil(length.amount if params.stretch == 1 else length.scaled(params.stretch).amount)
+    return math.ceil(length.amount)
 
 
 def _limit(params: Params) -> int:
-    return stretched(params.max_epochs or (300 if params.regulariser == "l2" else 200), params.stretch)
+    return params.max_epochs or stretched(300 if params.regulariser == "l2" else 200, params.stretch)
 
 
 def _not_converged(shrunk: Fit, watch: Watch, accuracy: torch.Tensor) -> str:

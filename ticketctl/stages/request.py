@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +11,18 @@ from typing import Any
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.nets._zoo_names import ZOOS, check_zoo_name
 from ticketctl.plugins import is_own, plugins, serving
-from ticketctl.recipe import Recipe
-from ticketctl.recipe_files import OWN, assignments, lay, merge, parse_recipe, read_recipe, recipe_names
+from ticketctl.recipe import DrawSpec, Recipe
+from ticketctl.recipe_base import Spec
+from ticketctl.recipe_files import (
+    OWN,
+    assignments,
+    flat_draw,
+    lay,
+    merge,
+    parse_recipe,
+    read_recipe,
+    recipe_names,
+)
 from ticketctl.stages.identity import draw_folder
 
 MODEL, DATA, METHOD = "lenet-300-100", "digits", "imp"
@@ -20,6 +30,12 @@ MODEL, DATA, METHOD = "lenet-300-100", "digits", "imp"
 
 LENDERS = ("resnet18", "resnet20s")
 """Nets from whose base a net that has none, because its name has a colon, takes the training; the first there is."""
+
+STRETCHED = ("train", "keep", "draw")
+"""Tables that `Recipe.scaled` changes."""
+
+LENGTH = ("train", "epochs")
+"""What `--epochs` sets, and `--scale` multiplies, whoever said it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,8 @@ class Choice:
 def draw_recipe(typed: Typed) -> Choice:
     """The recipe of a draw: base, the method's recipe, `--recipe`, `--set`, flags, in this order.
 
+    Then stretched by `--epochs` or `--scale`, but for the points and lengths that `--set` and flags say.
+
     Raises:
         UsageError: a name, key or value that cannot be; no base for this model and data set.
     """
@@ -69,12 +87,14 @@ def draw_recipe(typed: Typed) -> Choice:
     for layer in (own, typed_tables):
         tables = lay(tables, layer)
     recipe = parse_recipe(tables, where=typed.recipe or "recipe")
-    stretched = recipe.scaled(epochs=typed.epochs, scale=typed.scale)
-    return Choice(stretched, (*notes, *unused, *_moved_rewind(typed_tables, stretched)))
+    longer = lengthened(recipe, typed_tables, epochs=typed.epochs, scale=typed.scale)
+    return Choice(longer, (*notes, *unused))
 
 
 def spend_recipe(typed: Typed, drawn: Mapping[str, Any]) -> Choice:
     """The recipe of a spend: the draw's own, then `--recipe`, `--set`, flags. Model and data are the ticket's.
+
+    Then stretched as that of a draw.
 
     Raises:
         UsageError: a key or value that cannot be, another model than the ticket's, or a key of `[draw]`.
@@ -95,7 +115,36 @@ def spend_recipe(typed: Typed, drawn: Mapping[str, Any]) -> Choice:
     given = parse_recipe(drawn, where="the ticket's recipe")
     notes = _changed_by(own, over, given, recipe, typed.recipe or "")
     notes += _others_scale(merge(without, over), drawn, recipe)
-    return Choice(recipe.scaled(epochs=typed.epochs, scale=typed.scale), tuple(notes))
+    longer = lengthened(recipe, over, epochs=typed.epochs, scale=typed.scale)
+    return Choice(longer, tuple(notes))
+
+
+def lengthened(
+    recipe: Recipe, typed: Mapping[str, Any], *, epochs: int | None, scale: Fraction | None
+) -> Recipe:
+    """Stretched as by `Recipe.scaled`, but for the points and lengths that were typed: they are of the new training.
+
+    Args:
+        recipe: with what was typed in it.
+        typed: the tables that were typed; of these `train.epochs` alone is stretched, as the length of the training.
+        epochs: the new length; None: none was asked for.
+        scale: or the factor.
+    """
+    longer, said = recipe.scaled(epochs=epochs, scale=scale), flat_draw(typed)
+    found = {table: _put_back(recipe, longer, table, {*(said.get(table) or ())}) for table in STRETCHED}
+    return longer.model_copy(update=found)
+
+
+def _put_back(recipe: Recipe, longer: Recipe, table: str, keys: Set[str]) -> Spec | None:
+    """A table of `longer` with these keys as they are in `recipe`; a method's own among them."""
+    was: Spec | None = getattr(recipe, table)
+    if was is None:
+        return None
+    back = {key: getattr(was, key) for key in keys & type(was).model_fields.keys() if (table, key) != LENGTH}
+    if isinstance(was, DrawSpec) and longer.draw is not None:
+        back["params"] = {**longer.draw.params, **{key: was.params[key] for key in keys & was.params.keys()}}
+    moved: Spec = getattr(longer, table)
+    return moved.model_copy(update=back)
 
 
 def _changed_by(
@@ -177,17 +226,6 @@ def _unused_rounds(*layers: Mapping[str, Any]) -> list[str]:
     if not {"density", "rounds"} <= last.keys():
         return []
     return [f"rounds {last['rounds']}: not used, the density says how far to prune"]
-
-
-def _moved_rewind(said: Mapping[str, Any], stretched: Recipe) -> list[str]:
-    """That a rewind point that was typed is stretched with all the rest."""
-    typed = (said.get("draw") or {}).get("rewind") if isinstance(said.get("draw"), Mapping) else None
-    if typed is None or stretched.draw is None or str(typed) == stretched.draw.rewind:
-        return []
-    return [
-        f"rewind {typed}: {stretched.draw.rewind} of the stretched training; --set train.epochs=N instead of --epochs "
-        "or --scale leaves it where it is"
-    ]
 
 
 def _name(tables: Mapping[str, Any], section: str, key: str) -> str | None:

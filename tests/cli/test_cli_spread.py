@@ -1,0 +1,72 @@
+"""Options that stand once, in a group, reach the program's user one by one and the command together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ticketctl.cli import options as opt
+
+
+def _program(command: Callable[..., None]) -> typer.Typer:
+    app = typer.Typer()
+    app.command()(command)
+    return app
+
+
+@pytest.fixture
+def seen() -> list[Any]:
+    """What the command was called with."""
+    return []
+
+
+@pytest.fixture
+def program(seen: list[Any]) -> typer.Typer:
+    """One with a group between its own options."""
+
+    @opt.spread
+    def measure(level: opt.Level = None, *, at: opt.Site, rounds: opt.Rounds = None) -> None:
+        """Measure."""
+        seen.append((level, at, rounds))
+
+    return _program(measure)
+
+
+def test_nothing_typed_is_every_default(program: typer.Typer, seen: list[Any]) -> None:
+    assert CliRunner().invoke(program, []).exit_code == 0
+    assert seen == [(None, opt.Site(), None)]
+
+
+def test_what_is_typed_reaches_the_group(program: typer.Typer, seen: list[Any]) -> None:
+    words = "--rounds 3 --device cpu --workspace w --data mnist --data-dir d --offline --dry-run --json -q --level 2"
+    assert CliRunner().invoke(program, words.split()).exit_code == 0
+    every = opt.Site(
+        data_dir=Path("d"), offline=True, dry_run=True, json=True, quiet=True, device="cpu", workspace=Path("w"),
+        data="mnist",
+    )  # fmt: skip
+    assert seen == [("2", every, 3)]
+    assert all(getattr(every, one.name) != one.default for one in fields(opt.Site)), "none is left untyped"
+
+
+def test_the_groups_options_stand_at_its_place_in_the_help(program: typer.Typer) -> None:
+    said = CliRunner().invoke(program, ["--help"], env={"COLUMNS": "200", "TERM": "dumb"}).stdout
+    group = ["--device", "--workspace", "--data", "--data-dir", "--offline", "--dry-run", "--json", "--quiet"]
+    wanted = ["--level", *group, "--rounds"]
+    places = [said.index(f"{option} ") for option in wanted]
+    assert places == sorted(places)
+
+
+def test_a_command_line_that_says_where_repeats_the_place() -> None:
+    at = opt.Site(
+        data_dir=Path("d"), offline=True, device="cpu", workspace=Path("w"), data="mnist", quiet=True
+    )
+    said = opt.where(at, out=Path("o"), controls=True)
+    wanted = "--workspace w --out o --data mnist --data-dir d --device cpu --offline --controls"
+    assert said == wanted.split()
+    assert opt.where(opt.Site()) == ["--workspace", "runs"]
