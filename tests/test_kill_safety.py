@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -18,31 +17,19 @@ import pytest
 from tests import kill_marathon
 from tests.cli.conftest import ask
 from tests.stages import tiny
+from tests.warm import Child, Warm, marathon
 from ticketctl.errors import LockedError, ResourceError, StoppedError
 from ticketctl.stages.request import Typed, draw_recipe, run_folder
 from ticketctl.store import files
 from ticketctl.store.files import TEMPORARY
 from ticketctl.store.locks import locked
 
-HERE = Path(__file__).resolve().parent
-PROGRAM = Path(sys.executable).with_name("ticketctl")
-
-
 # ----------------------------------------------------------------------------------------------------------- kill
 
 
-def marathon(*arguments: str) -> dict[str, Any]:
-    """In a process of its own, which is warm and has one thread, so that it may fork."""
-    command = [sys.executable, str(HERE / "kill_marathon.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return summary
-
-
-def test_killed_at_random_moments_it_ends_in_the_same_bytes() -> None:
+def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
     """Draws and spends; 12 kills at random moments, and around every 150th write, sync and rename of each."""
-    summary = marathon("--kills", "12", "--points", "--every", "150")
+    summary = marathon("kill_marathon.py", tmp_path, "--kills", "12", "--points", "--every", "150")
     assert summary["identical"] == summary["runs"] > 10
     assert summary["kills"] - summary["at_points"] >= 12
     assert summary["at_points"] >= 3
@@ -50,8 +37,8 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_killed_a_hundred_times_and_around_every_write_it_ends_in_the_same_bytes() -> None:
-    summary = marathon("--kills", "100", "--points", "--seed", "1")
+def test_killed_a_hundred_times_and_around_every_write_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    summary = marathon("kill_marathon.py", tmp_path, "--kills", "100", "--points", "--seed", "1")
     assert summary["identical"] == summary["runs"]
     assert summary["kills"] - summary["at_points"] >= 100
     assert summary["at_points"] > 500
@@ -95,19 +82,13 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
-def begin(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    """Start the program; a group of its own keeps its signals from us."""
-    return subprocess.Popen(
-        [str(PROGRAM), *command],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def begin(command: list[str], folder: Path) -> Child:
+    """Start the program, its imports made; signals during those: tests/cli/test_cli_early_signals.py."""
+    out, err = (folder.parent / f"{folder.name}-{name}.txt" for name in ("out", "err"))
+    return Warm.one().begin(["ticketctl", *command], folder, os.environ, out, err)
 
 
-def stopped(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, float, str]:
+def stopped(process: Child, number: signal.Signals) -> tuple[int, float, str]:
     """Exit code, seconds until it came, and what was said."""
     began = time.monotonic()
     process.send_signal(number)
@@ -260,8 +241,8 @@ def test_a_link_that_cannot_be_renamed_never_costs_its_source(
     source.write_bytes(b"hours of training")
 
     class Full:
-        def __init__(self, path: Path, mode: str) -> None:
-            self.file = open(path, mode)  # noqa: SIM115
+        def __init__(self, path: Path, mode: str, **how: Any) -> None:
+            self.file = open(path, mode, **how)  # noqa: SIM115
 
         def __enter__(self) -> Any:
             return self

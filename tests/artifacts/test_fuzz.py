@@ -203,30 +203,48 @@ def test_verify_never_raises(tmp_path: Path, kind: str) -> None:
         path.write_bytes(sound)
 
 
-def bombs() -> dict[str, tuple[Callable[..., Any], bytes]]:
+def crowd() -> bytes:
+    """The header of a hundred thousand empty tensors."""
     tensor = b'"%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
     many = b"{" + b"".join(tensor % number for number in range(100_000))[:-1] + b"}"
+    return len(many).to_bytes(8, "little") + many
+
+
+def talk() -> bytes:
     metadata = b'{"__metadata__":{"ticketctl":"' + b"a" * 20_000_000 + b'"}}'
-    zeros = [("zarr.json", bytes(40_000_000))]
-    deep = b"[" * 1_000_000
-    huge = hostile_stores.document(
-        encode_ladder(samples.full_ladder()), "death/fc1.weight/zarr.json", shape=[2**31] * 8
-    )
-    return {
-        "tensors": (decode_mask, len(many).to_bytes(8, "little") + many),
-        "metadata": (decode_mask, len(metadata).to_bytes(8, "little") + metadata),
-        "deep-header": (decode_weights, (900_000).to_bytes(8, "little") + deep[:900_000]),
-        "deep-manifest": (lambda data, where: parse_manifest(data, TicketManifest, where=where), deep),
-        "deflated": (decode_ladder, hostile_stores.zipped(zeros, deflate=True)),
-        "dimensions": (decode_ladder, huge),
-        "values": (decode_report, hostile_reports.claiming("value", (1 << 31,), hostile_reports.kind._FLOAT)),
-        "logits": (decode_samples, len(many).to_bytes(8, "little") + many),
-    }
+    return len(metadata).to_bytes(8, "little") + metadata
 
 
-@pytest.mark.parametrize("name", bombs())
+def huge() -> bytes:
+    sound = encode_ladder(samples.full_ladder())
+    return hostile_stores.document(sound, "death/fc1.weight/zarr.json", shape=[2**31] * 8)
+
+
+BOMBS: dict[str, tuple[Callable[..., Any], Callable[[], bytes]]] = {
+    "tensors": (decode_mask, crowd),
+    "metadata": (decode_mask, talk),
+    "deep-header": (decode_weights, lambda: (900_000).to_bytes(8, "little") + b"[" * 900_000),
+    "deep-manifest": (
+        lambda data, where: parse_manifest(data, TicketManifest, where=where),
+        lambda: b"[" * 1_000_000,
+    ),
+    "deflated": (
+        decode_ladder,
+        lambda: hostile_stores.zipped([("zarr.json", bytes(40_000_000))], deflate=True),
+    ),
+    "dimensions": (decode_ladder, huge),
+    "values": (
+        decode_report,
+        lambda: hostile_reports.claiming("value", (1 << 31,), hostile_reports.kind._FLOAT),
+    ),
+    "logits": (decode_samples, crowd),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused_fast_and_small(name: str) -> None:
-    decode, data = bombs()[name]
+    decode, make = BOMBS[name]
+    data = make()
     tracemalloc.start()
     began = time.process_time()
     with pytest.raises(ArtifactError):

@@ -12,6 +12,7 @@ import safetensors.numpy
 import torch
 from PIL import Image
 
+from tests.unfenced import unfenced  # noqa: F401  # a fixture for all tests here
 from ticketctl.data.folder import positions
 from ticketctl.data.human import Human, hardness_of, read_human
 from ticketctl.data.sets import Split

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unfenced import unfenced  # noqa: F401  # a fixture for all tests here
 from ticketctl.data.labels import read_labels
 from ticketctl.data.noise import (
     PATRINI,
@@ -307,7 +308,7 @@ class _State:
 )  # fmt: skip
 def test_a_made_up_state_of_an_array_is_refused(state, tmp_path):
     torch.save({"worse_label": _State(*state)}, tmp_path / "a.pt")
-    with pytest.raises(UnavailableError):
+    with pytest.raises((UnavailableError, UsageError)):  # usage: a sound array, of numbers that are not whole
         read_labels(tmp_path / "a.pt")
 
 
