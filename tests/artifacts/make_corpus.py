@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from tests.artifacts import (
+    hostile_chains,
     hostile_compacts,
     hostile_folders,
     hostile_records,
     hostile_reports,
     hostile_samples,
+    hostile_sets,
     hostile_stores,
     hostile_tensors,
     hostile_trajectories,
@@ -29,6 +31,8 @@ from tests.artifacts import (
     samples,
     verdicts,
 )
+from tests.artifacts.hostile_chains import chain_truth
+from tests.artifacts.hostile_sets import set_truth
 from tests.artifacts.schemas import schemas
 from tests.artifacts.truths import (
     compact_truth,
@@ -43,6 +47,7 @@ from tests.artifacts.truths import (
     verdict_truth,
     weights_truth,
 )
+from ticketctl.artifacts.chain import parse_chain
 from ticketctl.artifacts.compact import decode_compact
 from ticketctl.artifacts.ladder import encode_ladder
 from ticketctl.artifacts.manifest import RunManifest, TicketManifest, parse_manifest
@@ -51,6 +56,7 @@ from ticketctl.artifacts.records import FormatWarning
 from ticketctl.artifacts.report import decode_report
 from ticketctl.artifacts.samples import decode_samples
 from ticketctl.artifacts.series import encode_series
+from ticketctl.artifacts.set import open_set
 from ticketctl.artifacts.trajectory import decode_trajectory, encode_trajectory
 from ticketctl.artifacts.verdict import open_verdict, parse_verdict
 from ticketctl.artifacts.weights import encode_weights
@@ -59,6 +65,7 @@ from ticketctl.shipped import room
 from ticketctl.store.tensors import Tensor
 
 ENDS = dict.fromkeys(("mask", "weights", "samples", "compact"), ".safetensors")
+ENDS["chain"] = ".json"
 ENDS |= dict.fromkeys(("ladder", "series", "trajectory", "report"), ".zarr.zip")
 
 
@@ -103,6 +110,8 @@ def golden_files() -> Iterable[tuple[str, str, bytes, dict[str, Any]]]:
             yield "compact", name, data, compact_truth(decode_compact(data, where=name))
         for name, data in hostile_samples.golden():
             yield "samples", name, data, samples_truth(decode_samples(data, where=name))
+        for name, data in hostile_chains.golden():
+            yield "chain", name, data, chain_truth(parse_chain(data, where=name))
         for name, data in hostile_reports.golden():
             yield "report", name, data, report_truth(decode_report(data, where=name))
 
@@ -135,6 +144,7 @@ def write_golden(root: Path) -> None:
     write_json(tickets / "scored.truth.json", ticket_truth(scored))
     write_golden_runs(runs, drawn.manifest.ticket_id)
     write_golden_verdicts(root / "verdict/v1/golden")
+    write_golden_sets(root / "set/v1/golden")
 
 
 def write_golden_runs(runs: Path, ticket_id: str) -> None:
@@ -166,6 +176,17 @@ def write_golden_verdicts(folder: Path) -> None:
         write_json(folder / "newer-minor.truth.json", verdict_truth(open_verdict(folder / "newer-minor")))
 
 
+def write_golden_sets(folder: Path) -> None:
+    """Golden sets, each with its truth beside it."""
+    for name, entries in {"one-draw": hostile_sets.one_draw(), "two-draws": hostile_sets.two_draws()}.items():
+        hostile_sets.write(folder / name, entries)
+        write_json(folder / f"{name}.truth.json", set_truth(open_set(folder / name)))
+    hostile_sets.sound(folder / "newer-minor")
+    hostile_sets.newer(folder / "newer-minor")
+    with warnings.catch_warnings(action="ignore", category=FormatWarning):
+        write_json(folder / "newer-minor.truth.json", set_truth(open_set(folder / "newer-minor")))
+
+
 def write_invalid(root: Path) -> None:
     """Hostile files and folders, each with its .why.txt beside it."""
     files = {
@@ -177,6 +198,7 @@ def write_invalid(root: Path) -> None:
         "samples": hostile_samples.samples_cases,
         "compact": hostile_compacts.compact_cases,
         "report": hostile_reports.report_cases,
+        "chain": hostile_chains.chain_cases,
     }
     for kind, cases in files.items():
         folder = root / kind / "v1" / "invalid"
@@ -188,6 +210,7 @@ def write_invalid(root: Path) -> None:
         "ticket": (hostile_folders.ticket_cases, samples.ticket),
         "run": (hostile_folders.run_cases, samples.run),
         "verdict": (hostile_verdicts.verdict_cases, hostile_verdicts.sound),
+        "set": (hostile_sets.set_cases, hostile_sets.sound),
     }
     for kind, (spoilers, sound) in folders.items():
         cases = [(*case, sound) for case in spoilers()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ticketctl.artifacts.chain import Chain
 from ticketctl.artifacts.compact import CompactHeader
 from ticketctl.artifacts.ladder import LadderAttributes
 from ticketctl.artifacts.masks import MaskHeader
@@ -11,6 +12,7 @@ from ticketctl.artifacts.models import RunManifest, TicketManifest
 from ticketctl.artifacts.report_models import ReportAttributes
 from ticketctl.artifacts.samples import SamplesHeader
 from ticketctl.artifacts.series import SeriesAttributes
+from ticketctl.artifacts.set_models import SetManifest
 from ticketctl.artifacts.trajectory import TrajectoryAttributes
 from ticketctl.artifacts.verdict_models import Verdict
 from ticketctl.artifacts.weights import DTYPES
@@ -42,6 +44,8 @@ def schemas() -> dict[str, dict[str, Any]]:
         "compact": {**closed(inside), **({"$defs": kinds} if kinds else {})},
         "report": ReportAttributes.model_json_schema(),
         "verdict": Verdict.model_json_schema(),
+        "chain": Chain.model_json_schema(),
+        "set": SetManifest.model_json_schema(),
         "ladder": LadderAttributes.model_json_schema(),
         "series": SeriesAttributes.model_json_schema(),
         "trajectory": TrajectoryAttributes.model_json_schema(),

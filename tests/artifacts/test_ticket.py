@@ -32,7 +32,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert ladder is not None
     for level in range(samples.ROUNDS + 1):
         expected = {name: array >= level for name, array in samples.death().items()}
-        found = ticket.mask_at(level)
+        found = ticket.mask(level)
         assert found.keys() == expected.keys()
         assert all((found[name] == expected[name]).all() for name in found)
         assert ticket.ticket_id_at(level) == ladder.ticket_ids[level]
@@ -76,16 +76,16 @@ def test_the_id_is_of_net_start_and_mask_alone(tmp_path: Path) -> None:
 def test_without_a_ladder_there_is_one_level(tmp_path: Path) -> None:
     ticket = samples.ticket(tmp_path, with_ladder=False)
     assert ticket.ladder() is None
-    assert ticket.mask_at(samples.ROUNDS).keys() == samples.SHAPES.keys()
+    assert ticket.mask(samples.ROUNDS).keys() == samples.SHAPES.keys()
     with pytest.raises(UsageError, match="one mask, level 3"):
-        ticket.mask_at(1)
+        ticket.mask(1)
     with pytest.raises(UsageError, match="one mask, level 3"):
         ticket.ticket_id_at(1)
 
 
 def test_levels_beyond_the_ladder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there are levels 0 to 3"):
-        samples.ticket(tmp_path).mask_at(4)
+        samples.ticket(tmp_path).mask(4)
 
 
 def test_an_empty_layer_passes_only_if_the_draw_said_so(tmp_path: Path) -> None:

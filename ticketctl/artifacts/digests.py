@@ -6,6 +6,8 @@ import hashlib
 import struct
 from collections.abc import Iterable, Iterator
 
+from ticketctl.errors import ArtifactError
+
 Entry = tuple[str, str | None, tuple[int, ...], bytes | memoryview | Iterator[bytes]]
 """A name, a dtype code (or None where the kind has only one), a shape, and the bytes, whole or piece by piece."""
 
@@ -25,3 +27,13 @@ def content_digest(kind: str, entries: Iterable[Entry], prefix: bytes = b"") -> 
         for piece in data if isinstance(data, Iterator) else (data,):
             total.update(piece)
     return "sha256:" + total.hexdigest()
+
+
+def refuse_other(code: str, where: str, found: str, claimed: str) -> None:
+    """Refuse content whose digest `found` is not the one that its manifest claims.
+
+    Raises:
+        ArtifactError: of that code.
+    """
+    if found != claimed:
+        raise ArtifactError(code, f"{where}: its content is {found}, the manifest says {claimed}")

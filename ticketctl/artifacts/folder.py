@@ -20,12 +20,16 @@ RECORD = "record.safetensors"
 
 @dataclass(frozen=True)
 class Check:
-    """One line of a verification. `code` is the E_ name of what failed, "" if nothing did."""
+    """One line of a verification. `code` is the E_ name of what failed, "" if nothing did.
+
+    `skipped`: it could not be checked, for what it takes is not here; nothing is known to be wrong.
+    """
 
     name: str
     ok: bool
     detail: str
     code: str = ""
+    skipped: bool = False
 
 
 def run_check(name: str, check: Callable[[], str]) -> Check:

@@ -87,7 +87,10 @@ def compact_words(compact: Compact) -> str:
 def report_words(report: Report) -> str:
     """What a report holds, in one line."""
     done = sum(row.status == "done" for row in report.metrics)
-    said = f"{report.kind} {report.id} of {report.subject.run_id}"
+    epoch = report.recipe.get("epoch")  # of weights that were kept along the training
+    said = f"{report.kind} {report.id} of {report.subject.run_id}" + (
+        f" after epoch {epoch}" if epoch is not None else ""
+    )
     return f"{said}: {done} of {len(report.metrics)} values done, {len(report.arrays)} arrays"
 
 

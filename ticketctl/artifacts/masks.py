@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ticketctl.artifacts.digests import content_digest
+from ticketctl.artifacts.digests import content_digest, refuse_other
 from ticketctl.artifacts.records import (
     PARAMETER,
     Count,
@@ -95,6 +95,24 @@ def decode_mask(data: bytes, *, where: str) -> dict[str, NDArray[np.bool_]]:
             "E_MASK_DIGEST", f"{where}: its bits have the digest {found}, its header says {header.digest}"
         )
     return {name: unpack_rows(rows[name], shapes[name]) for name in sorted(rows)}
+
+
+def claimed_mask(
+    data: bytes, *, digest: str, kept: int, prunable: int, where: str
+) -> dict[str, NDArray[np.bool_]]:
+    """The bool arrays of a mask file, which are those that a manifest claims.
+
+    Raises:
+        ArtifactError: as `decode_mask`; E_MASK_DIGEST, E_COUNT where the manifest says otherwise.
+    """
+    keep = decode_mask(data, where=where)
+    refuse_other("E_MASK_DIGEST", where, mask_digest(keep), digest)
+    if counts(keep) != (kept, prunable):
+        found, total = counts(keep)
+        raise ArtifactError(
+            "E_COUNT", f"{where}: keeps {found} of {total}, the manifest says {kept} of {prunable}"
+        )
+    return keep
 
 
 def read_mask_header(metadata: Mapping[str, str], *, where: str) -> MaskHeader:

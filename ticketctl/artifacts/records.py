@@ -101,6 +101,11 @@ def numbers(values: Mapping[str, Any]) -> dict[str, str]:
     return {_key(name): str(to_record(value)) for name, value in values.items()}
 
 
+def floats(values: Mapping[str, str]) -> dict[str, float]:
+    """Metrics of a manifest, its decimal strings and fractions, as numbers; the other way round than `numbers`."""
+    return {name: float(Fraction(value) if "/" in value else value) for name, value in values.items()}
+
+
 def _key(key: Any) -> str:
     if not isinstance(key, str):
         raise TypeError(f"the key {key!r} is not a string")

@@ -75,7 +75,7 @@ class MetricRow:
     protocol: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """What was measured of one trained net.
 
@@ -95,6 +95,9 @@ class Report:
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     id: str = ""
     digest: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Report {self.id:.11}: {self.kind} of {self.subject.run_id:.11}, {len(self.metrics)} values>"
 
     @property
     def file_name(self) -> str:
@@ -152,8 +155,7 @@ def report_id(report: Report) -> str:
     Raises:
         ValueError: as `encode_report`, or TypeError.
     """
-    found: str = _attributes(report, _arrays(report))["report_id"]
-    return found
+    return str(_attributes(report, _arrays(report))["report_id"])
 
 
 def _arrays(report: Report) -> dict[str, NDArray[Any]]:
@@ -249,8 +251,7 @@ def _check_arrays(attributes: ReportAttributes, arrays: Mapping[str, NDArray[Any
             fault = f"{path}: a NaN other than the quiet one"
     if fault:
         raise ArtifactError("E_STORE", f"{where}: {fault}")
-    found = _digest(arrays)
-    if found != attributes.digest:
+    if (found := _digest(arrays)) != attributes.digest:
         raise ArtifactError("E_STORE_DIGEST", f"{where}: its content has the digest {found}")
 
 

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ticketctl.artifacts.digests import refuse_other
 from ticketctl.artifacts.folder import check_listed, get, get_record, put, put_record
 from ticketctl.artifacts.manifest import manifest_bytes, read_manifest
-from ticketctl.artifacts.masks import Keep, counts, decode_mask, encode_mask, mask_digest
+from ticketctl.artifacts.masks import Keep, claimed_mask, counts, encode_mask, mask_digest
 from ticketctl.artifacts.models import RunManifest, recipe_digest, run_id, shapes_digest
-from ticketctl.artifacts.records import numbers, to_record
+from ticketctl.artifacts.records import floats, numbers, to_record
 from ticketctl.artifacts.series import Series, decode_series, encode_series
 from ticketctl.artifacts.trajectory import Moves, Trajectory, decode_trajectory, encode_trajectory
-from ticketctl.artifacts.weights import decode_weights, encode_weights, weights_digest
+from ticketctl.artifacts.weights import claimed_weights, decode_weights, encode_weights, weights_digest
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.store.files import read_bytes, write_atomic
 from ticketctl.store.tensors import Tensor
@@ -53,12 +54,22 @@ class ReportFile:
     content: bytes | Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """An opened run: its manifest is judged, its files are there; each file is checked when it is read."""
 
     folder: Path
     manifest: RunManifest
+
+    def __repr__(self) -> str:
+        said = self.manifest
+        what = f"{said.arch.name} on {said.data.name}, level {said.level}, {said.status}"
+        return f"<Run {said.run_id:.11}: {what}, keeps {said.kept} of {said.prunable}, {self.folder}>"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the training came to, by name, e.g. test.accuracy (a share, in [0, 1])."""
+        return floats(self.manifest.metrics)
 
     def weights(self) -> dict[str, Tensor]:
         """The trained weights, a whole state_dict.
@@ -90,12 +101,9 @@ class Run:
         part, where = self.manifest.mask, str(self.folder / MASK)
         if part is None:
             return None
-        keep = decode_mask(self._read(MASK), where=where)
-        _refuse_other("E_MASK_DIGEST", where, mask_digest(keep), part.digest)
-        kept, prunable = counts(keep)
-        if (kept, prunable) != (part.kept, part.prunable):
-            raise ArtifactError("E_COUNT", f"{where}: keeps {kept} of {prunable}, run.json says otherwise")
-        return keep
+        return claimed_mask(
+            self._read(MASK), digest=part.digest, kept=part.kept, prunable=part.prunable, where=where
+        )
 
     def series(self) -> Series | None:
         """What was measured on the way, if it was kept.
@@ -117,7 +125,7 @@ class Run:
         if part is None:
             return None
         found = decode_trajectory(self._read(TRAJECTORY), where=where)
-        _refuse_other("E_STORE_DIGEST", where, found.digest, part.digest)
+        refuse_other("E_STORE_DIGEST", where, found.digest, part.digest)
         if len(found.step) != part.rows:
             raise ArtifactError("E_COUNT", f"{where}: {len(found.step)} masks, run.json says {part.rows}")
         return found
@@ -127,12 +135,8 @@ class Run:
         return get_record(self.folder, self.manifest.files)
 
     def _weights(self, name: str, digest: str) -> dict[str, Tensor]:
-        where = str(self.folder / name)
-        tensors = decode_weights(self._read(name), where=where)
-        _refuse_other("E_WEIGHTS_DIGEST", where, weights_digest(tensors), digest)
-        found = shapes_digest({name: tensor.shape for name, tensor in tensors.items()})
-        _refuse_other("E_ARCH_MISMATCH", where, found, self.manifest.arch.param_shapes)
-        return tensors
+        shapes, where = self.manifest.arch.param_shapes, str(self.folder / name)
+        return claimed_weights(self._read(name), digest=digest, shapes=shapes, where=where)
 
     def _read(self, name: str) -> bytes:
         return get(self.folder, self.manifest.files, name)
@@ -291,8 +295,3 @@ def _report_part(folder: Path, report: ReportFile, files: Files) -> dict[str, An
     name = f"reports/{report.name}.zarr.zip"
     files.append(put(folder, name, report.content, "report"))
     return {"file": name, "kind": report.kind, "digest": report.digest}
-
-
-def _refuse_other(code: str, where: str, found: str, claimed: str) -> None:
-    if found != claimed:
-        raise ArtifactError(code, f"{where}: its content is {found}, run.json says {claimed}")

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ticketctl.artifacts.digests import refuse_other
 from ticketctl.artifacts.folder import check_listed, get, get_record, has, put, put_record
 from ticketctl.artifacts.ladder import Ladder, complete, decode_ladder, encode_ladder, ladder_digest
 from ticketctl.artifacts.manifest import manifest_bytes, read_manifest
-from ticketctl.artifacts.masks import Keep, counts, decode_mask, encode_mask, mask_digest
+from ticketctl.artifacts.masks import Keep, claimed_mask, counts, encode_mask, mask_digest
 from ticketctl.artifacts.models import TicketManifest, recipe_digest, shapes_digest, ticket_id
-from ticketctl.artifacts.records import numbers, to_record
-from ticketctl.artifacts.weights import decode_weights, encode_weights, weights_digest
+from ticketctl.artifacts.records import floats, numbers, to_record
+from ticketctl.artifacts.weights import claimed_weights, decode_weights, encode_weights, weights_digest
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.store.files import write_atomic
 from ticketctl.store.tensors import Tensor
@@ -26,40 +27,34 @@ MASK, INIT, LADDER = "mask.safetensors", "rewind.safetensors", "ladder.zarr.zip"
 SCORES = "scores.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ticket:
     """An opened ticket: its manifest is judged, its files are there; each file is checked when it is read."""
 
     folder: Path
     manifest: TicketManifest
 
-    def mask(self) -> dict[str, NDArray[np.bool_]]:
+    def __repr__(self) -> str:
+        said, mask = self.manifest, self.manifest.mask
+        what = f"{said.arch.name} on {said.draw.data.name}, {said.draw.method}, level {said.level}"
+        return f"<Ticket {said.ticket_id:.11}: {what}, keeps {mask.kept} of {mask.prunable}, {self.folder}>"
+
+    def mask(self, level: int | None = None) -> dict[str, NDArray[np.bool_]]:
         """The mask: parameter name to bool array, True = kept.
+
+        Args:
+            level: of the ladder, a whole number; None: the ticket's own.
 
         Raises:
             ArtifactError: E_FILE_DIGEST, or whatever is wrong with the file.
+            UsageError: the ticket has no such level, or it is no whole number.
         """
+        if self._is_other(level):
+            return self._rung(level).mask(level)
         part, where = self.manifest.mask, str(self.folder / MASK)
-        keep = decode_mask(self._read(MASK), where=where)
-        _refuse_other("E_MASK_DIGEST", where, mask_digest(keep), part.digest)
-        kept, total = counts(keep)
-        if (kept, total) != (part.kept, part.prunable):
-            raise ArtifactError(
-                "E_COUNT",
-                f"{where}: keeps {kept} of {total}, the manifest says {part.kept} of {part.prunable}",
-            )
-        return keep
-
-    def mask_at(self, level: int | None) -> dict[str, NDArray[np.bool_]]:
-        """The mask of a level of the ladder; None is the ticket's own.
-
-        Raises:
-            ArtifactError: as `mask` and `ladder`.
-            UsageError: the ticket has no such level.
-        """
-        if level is None or level == self.manifest.level:
-            return self.mask()
-        return self._rung(level).mask(level)
+        return claimed_mask(
+            self._read(MASK), digest=part.digest, kept=part.kept, prunable=part.prunable, where=where
+        )
 
     def init(self) -> dict[str, Tensor]:
         """The weights training starts from.
@@ -67,12 +62,8 @@ class Ticket:
         Raises:
             ArtifactError: E_FILE_DIGEST, E_WEIGHTS_DIGEST, E_ARCH_MISMATCH, or what is wrong with the file.
         """
-        where = str(self.folder / INIT)
-        tensors = decode_weights(self._read(INIT), where=where)
-        _refuse_other("E_WEIGHTS_DIGEST", where, weights_digest(tensors), self.manifest.init.digest)
-        found = shapes_digest({name: tensor.shape for name, tensor in tensors.items()})
-        _refuse_other("E_ARCH_MISMATCH", where, found, self.manifest.arch.param_shapes)
-        return tensors
+        digest, shapes = self.manifest.init.digest, self.manifest.arch.param_shapes
+        return claimed_weights(self._read(INIT), digest=digest, shapes=shapes, where=str(self.folder / INIT))
 
     def ladder(self) -> Ladder | None:
         """All levels of the draw, if it kept them.
@@ -85,7 +76,7 @@ class Ticket:
             return None
         where = str(self.folder / LADDER)
         ladder = decode_ladder(self._read(LADDER), where=where, limit=self.manifest.mask.prunable)
-        _refuse_other("E_STORE_DIGEST", where, ladder_digest(ladder.death, ladder.rounds), part.digest)
+        refuse_other("E_STORE_DIGEST", where, ladder_digest(ladder.death, ladder.rounds), part.digest)
         if ladder.rounds != part.rounds:
             raise ArtifactError(
                 "E_COUNT", f"{where}: {ladder.rounds} rounds, the manifest says {part.rounds}"
@@ -135,11 +126,21 @@ class Ticket:
 
         Raises:
             ArtifactError: as `ladder`.
-            UsageError: the ticket has no such level.
+            UsageError: the ticket has no such level, or it is no whole number.
         """
-        if level is None or level == self.manifest.level:
-            return self.manifest.ticket_id
-        return self._rung(level).ticket_ids[level]
+        return self._rung(level).ticket_ids[level] if self._is_other(level) else self.manifest.ticket_id
+
+    def metrics_by_level(self) -> dict[int, dict[str, float]]:
+        """What the draw measured at each of its levels, by name, e.g. test.accuracy; of most one-shot draws nothing."""
+        return {part.level: floats(part.metrics) for part in self.manifest.draw.levels}
+
+    def _is_other(self, level: int | None) -> TypeGuard[int]:
+        """Whether a level is named, and not the ticket's own."""
+        if level is not None and type(level) is not int:
+            share = isinstance(level, float) and 0 <= level < 1
+            way = f"; for a sparsity use load_ticket('NAME@{level}')" if share else ""
+            raise UsageError(f"{self.folder}: a level is a whole number, not {level!r}{way}")
+        return level is not None and level != self.manifest.level
 
     def _rung(self, level: int) -> Ladder:
         ladder = self.ladder()
@@ -282,8 +283,3 @@ def open_ticket(folder: Path) -> Ticket:
     manifest = read_manifest(folder / MANIFEST, TicketManifest)
     check_listed(folder, manifest.files)
     return Ticket(folder, manifest)
-
-
-def _refuse_other(code: str, where: str, found: str, claimed: str) -> None:
-    if found != claimed:
-        raise ArtifactError(code, f"{where}: its content is {found}, the manifest says {claimed}")

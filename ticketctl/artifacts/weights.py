@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ticketctl.artifacts.digests import content_digest
+from ticketctl.artifacts.digests import content_digest, refuse_other
+from ticketctl.artifacts.ids import shapes_digest
 from ticketctl.errors import ArtifactError
 from ticketctl.store.tensors import Tensor, pack_tensors, parse_tensors
 
@@ -46,6 +47,19 @@ def decode_weights(data: bytes, *, where: str) -> dict[str, Tensor]:
         if fault:
             raise ArtifactError("E_WEIGHTS", f"{where}: {name}: {fault}")
     return {name: tensors[name] for name in sorted(tensors)}
+
+
+def claimed_weights(data: bytes, *, digest: str, shapes: str, where: str) -> dict[str, Tensor]:
+    """The tensors of a weights file, which are those that a manifest claims: their digest, and that of their shapes.
+
+    Raises:
+        ArtifactError: as `decode_weights`; E_WEIGHTS_DIGEST, E_ARCH_MISMATCH where the manifest says otherwise.
+    """
+    tensors = decode_weights(data, where=where)
+    refuse_other("E_WEIGHTS_DIGEST", where, weights_digest(tensors), digest)
+    found = shapes_digest({name: tensor.shape for name, tensor in tensors.items()})
+    refuse_other("E_ARCH_MISMATCH", where, found, shapes)
+    return tensors
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -57,7 +57,7 @@ def resolve(spec: str | None, root: Path) -> tuple[Ticket, int | None]:
 
     Args:
         spec: a path, the beginning of an id, a name below `root`, or None for the newest draw; with `@12` a
-            level, with `@0.9648` the level nearest to a sparsity.
+            level, with `@0.9648` the level nearest to a sparsity, if one lies within 0.005.
         root: the workspace.
 
     Raises:
@@ -259,8 +259,6 @@ def levels_told(kept: Mapping[int, int], prunable: int, near: float | None = Non
 
 
 def _unknown(kind: str, spec: str | None, root: Path, folders: Iterable[Path]) -> UsageError:
-    if spec and spec.startswith("hf://"):
-        return UsageError(f"{spec}: this version does not read the Hub; give the folder of a {kind}")
     places = {_name(folder, root): folder for folder in folders}
     names = list(places)
     if not names:
