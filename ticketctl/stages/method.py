@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ticketctl import plugins
-from ticketctl.artifacts.ticket import Ticket
 from ticketctl.artifacts.workspace import resolve
 from ticketctl.errors import ArtifactError, UsageError, near_miss
-from ticketctl.masks.mask import Mask
 from ticketctl.recipe import DrawSpec, Recipe
+from ticketctl.stages.at_level import AtLevel
 from ticketctl.stages.params import checked
 from ticketctl.stages.setting import Setting
 from ticketctl.train.lab import Cost, Lab, Plan, Target
@@ -66,25 +64,7 @@ def _unknown(method: str, key: str, known: Iterable[str]) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Input:
-    """A ticket that a method was given, at one of its levels."""
-
-    ticket: Ticket
-    level: int | None
-
-    @property
-    def id(self) -> str:
-        """Of that level."""
-        return self.ticket.ticket_id_at(self.level)
-
-    @property
-    def mask(self) -> Mask:
-        """Of that level."""
-        return Mask.from_arrays(self.ticket.mask_at(self.level))
-
-
-def inputs(recipe: Recipe, workspace: Path) -> dict[str, Input]:
+def inputs(recipe: Recipe, workspace: Path) -> dict[str, AtLevel]:
     """The tickets that the method says it needs (`NEEDS`), by the keys that name them.
 
     Raises:
@@ -97,7 +77,7 @@ def inputs(recipe: Recipe, workspace: Path) -> dict[str, Input]:
         name = recipe.draw.params.get(need)
         if not name:
             raise UsageError(f"{recipe.draw.method} needs a {need}: name one with --set draw.{need}=PATH")
-        found[need] = Input(*resolve(str(name), workspace))
+        found[need] = AtLevel(*resolve(str(name), workspace))
         net = found[need].ticket.manifest.arch.name
         if net != recipe.model.name:
             raise ArtifactError(
@@ -127,7 +107,7 @@ def check_start(setting: Setting, lab: Lab) -> None:
         next(iter(method.draw(lab, target=target_of(setting.recipe), params=params)))
 
 
-def lab_for(setting: Setting, folder: Path, given: Mapping[str, Input]) -> Lab:
+def lab_for(setting: Setting, folder: Path, given: Mapping[str, AtLevel]) -> Lab:
     """The lab that a draw is handed, with its trainings below `folder`."""
     restart = setting.recipe.draw is not None and setting.recipe.draw.schedule == "restart"
     lab = setting.lab(folder, rewind=setting.rewind_step(), restart=restart)
