@@ -8,10 +8,7 @@ Rows are in the published order of the training images.
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ticketctl.data.labels import CLEAN, LIMIT, READERS, Arrays, Reader, arrays_in, npy_array
-from ticketctl.errors import UnavailableError, UsageError
+from ticketctl.data.labels import CLEAN, LIMIT, READERS, Arrays, Reader, arrays_in
+from ticketctl.errors import UsageError
+from ticketctl.store.npz import npz_arrays
 
 PERSON = re.compile(r"random_label(\d+)")
 """Names of the arrays that hold one person's label of each image."""
@@ -108,15 +106,7 @@ def _shape(array: NDArray[Any]) -> str:
 
 
 def _npz(data: bytes, path: Path) -> Arrays:
-    """The arrays of whole numbers in an archive of `.npy` files."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            if sum(info.file_size for info in infos) > LIMIT:
-                raise UnavailableError(f"{path}: its arrays are more than {LIMIT} bytes")
-            return {info.filename.removesuffix(".npy"): npy_array(archive.read(info)) for info in infos}
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
-        raise ValueError(str(error)) from None
+    return npz_arrays(data, limit=LIMIT)
 
 
 _READERS: dict[str, Reader] = {**READERS, ".npz": _npz}

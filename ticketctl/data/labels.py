@@ -5,19 +5,18 @@ CIFAR-N's labels may not be passed on, so users bring the file.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ticketctl.data._pickled import unpickled
 from ticketctl.data._sources import read_whole
 from ticketctl.errors import ArtifactError, UnavailableError, UsageError, near_miss
-from ticketctl.store.tensors import parse_tensors
+from ticketctl.fence.reader import unpickled
+from ticketctl.store.npz import npy_array
+from ticketctl.store.tensors import Tensor, parse_tensors
 
 CLEAN = "clean_label"
 """The name under which CIFAR-N's files hold the true labels."""
@@ -73,19 +72,6 @@ def arrays_in(path: Path, key: str, readers: Mapping[str, Reader]) -> Arrays:
         raise UnavailableError(f"{path}: not a {path.suffix} file of arrays: {error}") from None
 
 
-def npy_array(data: bytes) -> NDArray[Any]:
-    """The array in the bytes of a `.npy` file, if it holds no objects.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    try:
-        found: NDArray[Any] = npy.read_array(io.BytesIO(data), allow_pickle=False)
-    except (EOFError, OverflowError, TypeError) as error:  # of a header that somebody made up
-        raise ValueError(str(error)) from None
-    return found
-
-
 def _npy(data: bytes, path: Path) -> Arrays:
     return {"": npy_array(data)}
 
@@ -95,12 +81,22 @@ def _safetensors(data: bytes, path: Path) -> Arrays:
         tensors, _ = parse_tensors(data, where=str(path))
     except ArtifactError as error:
         raise UnavailableError(f"{error}; write it with safetensors.numpy.save_file") from None
-    # bfloat16 comes as its raw bits, which are whole numbers and no labels
-    return {name: tensor.array() for name, tensor in tensors.items() if tensor.dtype != "BF16"}
+    return _arrays(tensors)
 
 
 def _pt(data: bytes, path: Path) -> Arrays:
-    return unpickled(data)
+    """A pickle, of which nothing is built but plain values and arrays of numbers, behind the fence."""
+    try:
+        found = unpickled(data, str(path))
+    except ArtifactError as error:
+        raise UnavailableError(str(error)) from None
+    return _arrays(found if isinstance(found, dict) else {"": found})
+
+
+def _arrays(tensors: Mapping[str, Any]) -> Arrays:
+    """Without bfloat16, which comes as its raw bits: whole numbers, and no labels."""
+    known = {name: leaf for name, leaf in tensors.items() if isinstance(leaf, Tensor)}
+    return {name: tensor.array() for name, tensor in known.items() if tensor.dtype != "BF16"}
 
 
 READERS: dict[str, Reader] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.data.load import form_of
@@ -12,6 +12,9 @@ from ticketctl.errors import UsageError
 from ticketctl.recipe import ModelSpec, Recipe, TrainSpec
 from ticketctl.stages.places import drawn_tables
 from ticketctl.stages.tweaking import Names, literal
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -33,13 +36,20 @@ def check_fit(ticket: Ticket, recipe: Recipe) -> None:
     if same_net and form == ((arch.in_chans, *arch.size), arch.num_classes):
         return
     theirs = {name: tuple(tensor.shape) for name, tensor in ticket.init().items()}
-    refuse_misfit(ticket, theirs, _shapes(recipe.model, *form), f"{recipe.model.name} on {recipe.data.name}")
+    refuse_misfit(
+        ticket, theirs, _shapes(layout_of(recipe.model, *form)), f"{recipe.model.name} on {recipe.data.name}"
+    )
 
 
-def _shapes(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> Shapes:
+def layout_of(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The recipe's net on the meta device, for images of this form.
+
+    Raises:
+        UsageError: no such net, or one that this form or its options do not fit.
+    """
     from ticketctl.nets.build import layout
 
-    net = layout(
+    return layout(
         spec.name,
         shape=shape,
         classes=classes,
@@ -48,6 +58,9 @@ def _shapes(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> Shape
         widths=spec.widths,
         conv_bias=spec.conv_bias,
     )
+
+
+def _shapes(net: nn.Module) -> Shapes:
     return {name: tuple(value.shape) for name, value in net.state_dict().items()}
 
 

@@ -87,7 +87,7 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
     """
     temporary = path.parent / f"{TEMPORARY}{path.name}-{os.getpid()}"
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "wb", opener=_no_link) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -97,6 +97,11 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise ResourceError(f"{path}: cannot be written ({len(data)} bytes): {error.strerror}") from None
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a temporary file of our own: a link that somebody laid in its place is not followed."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def append(path: Path, data: bytes) -> None:

@@ -47,6 +47,7 @@ def locked(folder: Path) -> Iterator[None]:
 def _enter(folder: Path) -> None:
     try:
         sweep_temporaries(folder)
+        (folder / OWNER).unlink(missing_ok=True)  # or what is written goes where a link leads
         (folder / OWNER).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
     except OSError as error:
         raise ResourceError(f"{folder}: cannot be written: {error.strerror}") from None
