@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from tests.artifacts import make_corpus
+from ticketctl.artifacts.chain import chain_bytes, parse_chain
 from ticketctl.artifacts.compact import decode_compact, encode_compact
 from ticketctl.artifacts.ladder import decode_ladder, encode_ladder
 from ticketctl.artifacts.manifest import parse_manifest
@@ -32,6 +33,7 @@ from ticketctl.artifacts.report import decode_report, encode_report
 from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.samples import decode_samples, encode_samples
 from ticketctl.artifacts.series import decode_series, encode_series
+from ticketctl.artifacts.set import open_set, parse_set, verify_set
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.artifacts.trajectory import decode_trajectory, encode_trajectory
 from ticketctl.artifacts.verdict import open_verdict, parse_verdict
@@ -53,16 +55,19 @@ FILES = {
     "samples": (decode_samples, encode_samples, make_corpus.samples_truth),
     "compact": (decode_compact, encode_compact, make_corpus.compact_truth),
     "report": (decode_report, encode_report, make_corpus.report_truth),
+    "chain": (parse_chain, lambda chain: chain_bytes(chain.links), make_corpus.chain_truth),
 }
 FOLDERS = {
     "ticket": (open_ticket, verify_ticket, make_corpus.ticket_truth),
     "run": (open_run, verify_run, make_corpus.run_truth),
     "verdict": (open_verdict, verdict_check.verify, make_corpus.verdict_truth),
+    "set": (open_set, verify_set, make_corpus.set_truth),
 }
 PARSERS: dict[str, Any] = {
     "ticket": partial(parse_manifest, model=TicketManifest),
     "run": partial(parse_manifest, model=RunManifest),
     "verdict": parse_verdict,
+    "set": parse_set,
 }
 KINDS = [*FILES, *FOLDERS]
 
@@ -153,6 +158,8 @@ def judged(kind: str, artifact: Path) -> Any:
     if kind in FOLDERS:
         return json.loads((artifact / f"{kind}.json").read_bytes())
     data = artifact.read_bytes()
+    if make_corpus.ENDS[kind] == ".json":
+        return json.loads(data)
     if make_corpus.ENDS[kind] == ".zarr.zip":
         return json.loads(unpack_zip(data, where="")["zarr.json"])["attributes"]
     metadata: dict[str, Any] = parse_tensors(data, where="")[1]

@@ -12,16 +12,18 @@ import typer
 from ticketctl.cli import options as opt
 from ticketctl.cli.complete import listed, listed_name
 from ticketctl.cli.output import note, percent, print_json, print_line, print_table, terminal_width, visible
+from ticketctl.cli.search import Range, Verdict, told_of_slips
 from ticketctl.cli.words import data_column, data_words, tweak_words
 from ticketctl.errors import UsageError, near_miss
 
 if TYPE_CHECKING:
     from ticketctl.artifacts.models import RunManifest, TicketManifest
     from ticketctl.plugins import Plugin
+    from ticketctl.stages.shortlist import Wish
 
 KINDS = {
     "methods": "draws", "tweaks": "tweaks", "metrics": "metrics", "curves": "curves", "figures": "figures",
-    "models": "nets", "data": "data",
+    "models": "nets", "data": "data", "dialects": "dialects",
 }  # fmt: skip
 FACTS = {
     "draws": {"cost": "epochs", "nested": "nested"},
@@ -29,6 +31,7 @@ FACTS = {
     "metrics": {"data": "data", "cost": "cost"},
     "curves": {"nets": "nets", "cost": "cost"},
     "figures": {"from": "from", "papers": "papers"},
+    "dialects": {"files": "files", "exact": "exact", "export": "export"},
 }
 """Facts with room in the table of all, and their columns."""
 LEAST = 30
@@ -45,7 +48,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="tickets, runs, methods, tweaks, metrics, curves, figures, models or data.",
+            help="tickets, runs, methods, tweaks, metrics, curves, figures, models, data or dialects.",
             autocompletion=listed,
         ),
     ] = "tickets",
@@ -59,26 +62,38 @@ def list_(
     controls: Annotated[
         bool, typer.Option("--controls", help="Also the control tickets; --json has them always.")
     ] = False,
+    model: opt.Model = None,
+    data: opt.Data = None,
+    method: opt.Method = None,
+    density: Range = None,
+    verdict: Verdict = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
 ) -> None:
     """List the tickets and runs of the workspace, or what ticketctl can draw and spend with."""
     if name is not None and what in ("tickets", "runs"):
         raise UsageError(f"list {what} takes no name; `ticketctl inspect {name}` says what one is")
+    from ticketctl.stages.shortlist import wish
+
+    wanted = wish(model=model, data=data, method=method, density=density, verdict=verdict)
+    if wanted and what not in ("tickets", "runs"):
+        raise UsageError(f"list {what} takes no filters; --model and the like are for tickets and runs")
     if what == "tickets":
-        _tickets(workspace, json, controls)
+        _tickets(workspace, json, controls, wanted)
     elif what == "runs":
-        _runs(workspace, json)
+        _runs(workspace, json, wanted)
     elif what in KINDS:
         _plugins(KINDS[what], name, json)
     else:
         raise UsageError(f"cannot list {what!r}; {near_miss(what, ['tickets', 'runs', *KINDS])}")
 
 
-def _tickets(workspace: Path, json: bool, controls: bool) -> None:
+def _tickets(workspace: Path, json: bool, controls: bool, wanted: Wish) -> None:
     from ticketctl.artifacts.workspace import tickets
+    from ticketctl.stages.shortlist import tickets_like
 
-    found = tickets(workspace)
+    found = tickets_like(tickets(workspace), wanted, workspace)
+    told_of_slips(found, wanted)
     if json:
         print_json([_ticket_record(folder, manifest, workspace) for folder, manifest in found])
         return
@@ -86,7 +101,11 @@ def _tickets(workspace: Path, json: bool, controls: bool) -> None:
     if found:
         _ticket_table(shown, workspace)
     else:
-        print_line(visible(f"no tickets below {workspace}; `ticketctl draw` makes one"))
+        print_line(
+            visible(
+                f"no tickets{' like that' if wanted else ''} below {workspace}; `ticketctl draw` makes one"
+            )
+        )
     if hidden := len(found) - len(shown):
         what = "1 control ticket is" if hidden == 1 else f"{hidden} control tickets are"
         note(f"{what} not shown: ticketctl list --controls")
@@ -120,16 +139,21 @@ def _ticket_table(found: Sequence[tuple[Path, TicketManifest]], workspace: Path)
     _print_columns(columns, optional=("control", "data"), right=1)
 
 
-def _runs(workspace: Path, json: bool) -> None:
+def _runs(workspace: Path, json: bool, wanted: Wish) -> None:
     from ticketctl.artifacts.workspace import runs
+    from ticketctl.stages.shortlist import runs_like
 
-    found = runs(workspace)
+    found = runs_like(runs(workspace), wanted, workspace)
+    told_of_slips(found, wanted)
     if json:
         print_json(run_records(found, workspace))
     elif found:
         run_table(found, workspace)
     else:
-        print_line(visible(f"no runs below {workspace}; `ticketctl draw` and `ticketctl spend` make them"))
+        like = " like that" if wanted else ""
+        print_line(
+            visible(f"no runs{like} below {workspace}; `ticketctl draw` and `ticketctl spend` make them")
+        )
 
 
 def run_records(found: Sequence[tuple[Path, RunManifest]], root: Path) -> list[dict[str, Any]]:
@@ -190,9 +214,11 @@ def _print_columns(columns: Mapping[str, Sequence[str]], *, optional: Sequence[s
 def _plugins(kind: str, name: str | None, json: bool) -> None:
     from ticketctl.plugins import describe, plugins, serving
 
-    known = plugins(kind)
+    known = plugins(kind) | _only_written(kind)
     if kind == "tweaks" and name in _groups():
         _group(str(name), json)
+    elif name is not None and name in _only_written(kind):
+        print_json(_record(known[name])) if json else print_line(known[name].help)
     elif name is not None:
         text = describe(kind, name)
         if json:
@@ -207,6 +233,13 @@ def _plugins(kind: str, name: str | None, json: bool) -> None:
         said = "; ".join(f"{group}: {', '.join(parts)}" for group, parts in _groups().items())
         for line in textwrap.wrap(f"groups, typed like a tweak: {said}", max(LEAST, terminal_width())):
             print_line(line)
+
+
+def _only_written(kind: str) -> dict[str, Plugin]:
+    """Forms that `export` writes and no dialect reads."""
+    from ticketctl.stages.forms import ONLY_WRITTEN
+
+    return ONLY_WRITTEN if kind == "dialects" else {}
 
 
 def _plugin_table(found: Sequence[Plugin], facts: Mapping[str, str]) -> None:

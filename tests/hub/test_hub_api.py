@@ -1,0 +1,38 @@
+"""push and pull from Python: a ticket goes to the Hub and comes back the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ticketctl
+from tests.artifacts import samples
+from tests.hub.fakehub import FakeHub
+from ticketctl.errors import HubError, UsageError
+
+# the client's own upload of large files uses an argument that its transport has deprecated
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+
+def test_a_ticket_that_is_pushed_is_pulled_the_same_and_loaded_by_its_address(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    mine = samples.ticket(tmp_path / "mine/a/b/c/ticket")
+    address = ticketctl.push(mine, "ada/first", workspace=tmp_path / "mine")
+    assert address == f"hf://ada/first@{hub.repos['ada/first'].head.sha}"
+    theirs = ticketctl.pull("ada/first", expect=mine.manifest.ticket_id, workspace=tmp_path / "theirs")
+    assert theirs.manifest == mine.manifest
+    again = ticketctl.load_ticket(address, workspace=tmp_path / "theirs")
+    assert again.folder == theirs.folder
+    assert hub.repos["ada/first"].private
+
+
+def test_what_is_not_there_raises_what_the_command_says(hub: FakeHub, tmp_path: Path) -> None:
+    with pytest.raises(HubError):
+        ticketctl.pull("ada/nothing", workspace=tmp_path)
+    hub.put("ada/run", {"run.json": b"{}"})
+    samples.run(tmp_path / "run", sparse=False)
+    ticketctl.push(tmp_path / "run", "ada/alone", workspace=tmp_path)
+    with pytest.raises(UsageError, match="holds no ticket"):
+        ticketctl.pull("ada/alone", runs=True, workspace=tmp_path / "theirs")
