@@ -26,6 +26,9 @@ LONGER: set[str] = set()
 LONGER_FUNCTIONS = {
     "artifacts/ticket.py:write_ticket",  # half of it documents its arguments
     "artifacts/run.py:write_run",
+    "api/commands.py:draw",
+    "api/commands.py:spend",
+    "api/commands.py:audit",
     "cli/draw.py:draw",  # the options of the command and its help
     "cli/spend.py:spend",
     "cli/audit.py:audit",
@@ -35,6 +38,9 @@ LONGER_FUNCTIONS = {
 }
 
 UNSAFE = {"torch.save", "torch.load", "yaml.load", "eval", "exec", "os.system", "np.load", "numpy.load"}
+ALLOWED = {"stages/torch_files.py": ["torch.save"]}
+"""Where torch's own files are written, of names and tensors alone, for other programs to read."""
+
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 UNSAFE_METHODS = {"extractall"}
 
@@ -92,7 +98,7 @@ def _reads_weights_only(call: ast.Call) -> bool:
 
 @every(MODULES)
 def test_nothing_runs_what_a_file_says(path: Path) -> None:
-    assert unsafe(tree_of(path)) == []
+    assert unsafe(tree_of(path)) == ALLOWED.get(path.relative_to(PACKAGE).as_posix(), [])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ A console block's commands begin with `$ `; the lines below are the output, in o
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import shlex
@@ -29,6 +28,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.warm import Warm
 from ticketctl import errors
 from ticketctl.cli.app import COMMANDS
 from ticketctl.plugins import plugins
@@ -181,7 +181,7 @@ def run(command: str, place: Path) -> tuple[int, str]:
     """Exit code, and what went to stderr and then to stdout. What needs no shell runs in the warm process."""
     plain = re.fullmatch(r"((?:ticketctl|python) [^|<>&;$]*?)(?: > ([\w.-]+))?", command, re.DOTALL)
     if plain:
-        return Warm.one().run(shlex.split(plain[1]), place, plain[2])
+        return run_warm(shlex.split(plain[1]), place, plain[2])
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=place,
@@ -194,94 +194,10 @@ def run(command: str, place: Path) -> tuple[int, str]:
     return done.returncode, done.stderr + done.stdout
 
 
-WARM = """
-import json, os, runpy, sys
-import torch, torch._dynamo, ticketctl.cli.app, ticketctl.stages.draw, ticketctl.stages.spend
-from tests.glance import glance
-
-glance()
-
-def child(job):
-    os.chdir(job["place"])
-    os.environ.clear()
-    os.environ.update(job["environment"])
-    sys.path[:0] = [job["place"]]
-    for name, number in (("out", 1), ("err", 2)):
-        os.dup2(os.open(job[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    sys.argv = job["argv"]
-    if sys.argv[0] == "ticketctl":
-        ticketctl.cli.app.main()
-    else:
-        sys.argv = sys.argv[1:]
-        if sys.argv[0] == "-m":
-            sys.argv = sys.argv[1:]
-            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-        else:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            child(json.loads(line))
-            code = 0
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        except BaseException as problem:
-            sys.stderr.write(repr(problem))
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
-
-
-class Warm:
-    """A process that has imported torch, which takes seconds, and forks for each command; it has no threads yet."""
-
-    _only: Warm | None = None
-
-    @classmethod
-    def one(cls) -> Warm:
-        """The process of this test run."""
-        cls._only = cls._only or cls()
-        return cls._only
-
-    def __init__(self) -> None:
-        quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", WARM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, **quiet, "PYTHONPATH": str(ROOT)},
-        )
-
-    def run(self, argv: list[str], place: Path, file: str | None = None) -> tuple[int, str]:
-        out, err = place / file if file else place.parent / "out.txt", place.parent / "err.txt"
-        job = {"argv": argv, "place": str(place), "environment": environment(place)}
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({**job, "out": str(out), "err": str(err)}) + "\n")
-        self.process.stdin.flush()
-        code = int(self.process.stdout.readline())
-        return code, err.read_text() + ("" if file else out.read_text())
-
-    @classmethod
-    def close(cls) -> None:
-        """Let it go."""
-        if cls._only is not None:
-            cls._only.process.communicate()
-            cls._only = None
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _let_the_warm_process_go() -> Iterator[None]:
-    yield
-    Warm.close()
+def run_warm(argv: list[str], place: Path, file: str | None) -> tuple[int, str]:
+    out, err = place / file if file else place.parent / "out.txt", place.parent / "err.txt"
+    code = Warm.one().begin(argv, place, environment(place), out, err).wait()
+    return code, err.read_text() + ("" if file else out.read_text())
 
 
 def write_file(path: Path, text: str) -> None:

@@ -19,8 +19,11 @@ One line says what is wrong, where, and what would be right.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+
+_CODE = re.compile(r" \[E_[A-Z_]+\]")
 
 
 class TicketctlError(Exception):
@@ -40,13 +43,16 @@ class UsageError(TicketctlError):
 class ArtifactError(TicketctlError):
     """A file that is damaged, hostile, newer than this reader, or not for this model.
 
-    `code` is one of the names in `formats/README.md`, e.g. `E_MASK_DIGEST`.
+    `code` is one of the names in `formats/README.md`, e.g. `E_MASK_DIGEST`. It stands once, at the end: a message that
+    quotes another such error loses the code of that.
     """
 
     exit_code = 3
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{message} [{code}]")
+        self.said = _CODE.sub("", message)
+        """The message without its code."""
+        super().__init__(f"{self.said} [{code}]")
         self.code = code
 
 

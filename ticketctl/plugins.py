@@ -1,9 +1,10 @@
 """Plug-ins are modules found by their file name. Listing them reads their source and imports nothing.
 
-A kind (`draws`, `tweaks`, `metrics`, `curves`, `figures`, `nets`, `data`) is a folder of the package plus the
-entry-point group `ticketctl.<kind>`. A draw, tweak, metric, curve or figure is one module and answers to its file name
-with dashes. A net or data module serves several names, listed in a literal dictionary `NAMES` that gives each its
-one-line help. The others say more of itself in literal constants, `FACTS` and others. Built-ins win a clash of names.
+A kind (`draws`, `tweaks`, `metrics`, `curves`, `figures`, `dialects`, `nets`, `data`) is a folder of the package plus
+the entry-point group `ticketctl.<kind>`. A draw, tweak, metric, curve, figure or dialect is one module and answers to
+its file name with dashes, or to its literal `TYPED`. A net or data module serves several names, listed in a literal
+dictionary `NAMES` that gives each its one-line help. The others say more of itself in literal constants, `FACTS` and
+others. Built-ins win a clash of names.
 
 A name with a colon stands for many: `torchvision:NAME` in `NAMES` serves `torchvision:resnet101` and all its like, and
 `MODULE:FUNCTION` serves whatever else has a module before its colon and a function behind it.
@@ -36,6 +37,7 @@ _ENTRIES = {
     "metrics": "measure",
     "curves": "measure",
     "figures": "gather",
+    "dialects": "read",
 }
 """The function that makes a module a plug-in of its kind."""
 
@@ -140,8 +142,9 @@ def _read(kind: str, path: Path, module: str, alias: str | None = None) -> list[
     if not any(isinstance(node, ast.FunctionDef) and node.name == entry for node in tree.body):
         return []
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    name = alias or path.stem.replace("_", "-")
-    return [Plugin(name, module, summary, _facts(tree), dict(_constants(tree)))]
+    constants = dict(_constants(tree))
+    name = alias or constants.get("TYPED") or path.stem.replace("_", "-")
+    return [Plugin(name, module, summary, _facts(tree), constants)]
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, Any]]:

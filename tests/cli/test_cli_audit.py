@@ -226,3 +226,15 @@ def test_a_value_at_the_end_of_its_search_is_shown_as_a_bound(home: Path) -> Non
     assert [(row["value"], row["bound"]) for row in record["metrics"]] == [
         (0.0, "at most 1"), (0.0, "at most 0.625"),
     ]  # fmt: skip
+
+
+def test_runs_of_a_folder_are_named_as_it_was_typed(home: Path) -> None:
+    (run,) = home.glob("runs/*/*/seed-0/levels/0")
+    folder = run.parent.relative_to(home)
+    line = ("--metrics", "accuracy", "--dry-run", "--json")
+    told = ask(home, "audit", str(folder), *line).json["result"]["runs"]
+    assert str(folder / "0") in [one["run"] for one in told]
+    below = ask(home, "audit", str(folder.relative_to("runs")), *line).json["result"]["runs"]
+    whole = ask(home, "audit", str(run.parent), *line).json["result"]["runs"]
+    assert [one["run"] for one in below] == [one["run"] for one in told]
+    assert [one["run"] for one in whole] == [str(home / one["run"]) for one in told]

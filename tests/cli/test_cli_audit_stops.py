@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,9 +12,9 @@ import pytest
 
 from tests.cli.conftest import ask
 from tests.stages.tiny import files_below
+from tests.warm import Child, Warm
 from ticketctl.store.locks import locked
 
-PROGRAM = Path(sys.executable).with_name("ticketctl")
 COMMAND = (
     "audit", "--device", "cpu", "--metrics", "accuracy,cost,ece,fgsm,lime,ood",
     "--set", "metrics.cost.time=false", "--set", "metrics.lime.images=300", "--set", "audit.ood=['noise']",
@@ -42,16 +41,10 @@ def home(drawn: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(drawn, tmp_path / "home"))
 
 
-def begin(folder: Path) -> subprocess.Popen[str]:
-    """Start the program; a group of its own keeps its signals from us."""
-    return subprocess.Popen(
-        [str(PROGRAM), *COMMAND],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def begin(folder: Path) -> Child:
+    """Start the program, its imports made; signals during those: test_cli_early_signals.py."""
+    out, err = (folder.parent / f"{name}.txt" for name in ("out", "err"))
+    return Warm.one().begin(["ticketctl", *COMMAND], folder, os.environ, out, err)
 
 
 @pytest.mark.parametrize(

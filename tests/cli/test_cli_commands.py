@@ -72,8 +72,8 @@ def test_verify(read: Program, drawn: Path) -> None:
 def test_diff(read: Program, drawn: Path) -> None:
     name = _name(drawn)
     lines = read("diff", f"{name}@1", name).out.splitlines()
-    assert lines[0] == "layer       weights  first keeps  second keeps  both keep     IoU"
-    assert lines[-2].split() == ["all", "50200", "40160", "32128", "32128", "0.8000"]
+    assert lines[0] == "layer       weights  first keeps  second keeps  both keep     IoU  Hamming"
+    assert lines[-2].split() == ["all", "50200", "40160", "32128", "32128", "0.8000", "0.1600"]
     assert lines[-1] == "start weights: the same"
     total = read("diff", name, f"{name}/controls/shuffled", "--level", "1", "--json").json["result"][
         "layers"

@@ -2,60 +2,71 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+GUARD = """
+import io, json, os, sys
+from contextlib import redirect_stdout
+sys.modules["torch"] = None
+from ticketctl.cli.app import app
+offered = {}
+for line in sys.argv[1:]:
+    sys.argv = ["ticketctl"]
+    os.environ |= {"_TICKETCTL_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    with redirect_stdout(io.StringIO()) as said:
+        try:
+            app(prog_name="ticketctl")
+        except SystemExit as leaving:
+            assert not leaving.code, line
+    offered[line] = said.getvalue().split()
+print(json.dumps(offered))
+"""
+"""Asks for many lines in one process, in which importing torch fails."""
 
-def _offered(line: str, folder: Path) -> list[str]:
-    """What bash would be offered at the end of `line`; fails if that imports torch."""
-    words = line.split(" ")
-    guard = (
-        "import sys; sys.modules['torch'] = None; sys.argv = ['ticketctl']\n"
-        "from ticketctl.cli.app import app; app(prog_name='ticketctl')"
-    )
-    environment = {**os.environ, "_TICKETCTL_COMPLETE": "complete_bash", "COMP_WORDS": line,
-                   "COMP_CWORD": str(len(words) - 1)}  # fmt: skip
+
+@pytest.fixture(scope="module")
+def offered(drawn: Path) -> dict[str, list[str]]:
+    """What bash would be offered at the end of each of the lines below."""
     done = subprocess.run(
-        [sys.executable, "-c", guard],
-        cwd=folder,
-        env=environment,
+        [sys.executable, "-c", GUARD, *(line for line, _ in TABBED)],
+        cwd=drawn,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     assert done.stderr == ""
-    return done.stdout.split()
+    return dict(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize(
-    ("line", "among"),
-    [
-        ("ticketctl dr", "draw"),
-        ("ticketctl draw --method i", "imp"),
-        ("ticketctl draw --model lenet", "lenet-300-100"),
-        ("ticketctl draw --model vgg", "vgg16"),
-        ("ticketctl draw --model torch", "torchvision:"),
-        ("ticketctl draw --model torchvision:resnet1", "torchvision:resnet101"),
-        ("ticketctl draw --set model.w", "model.width="),
-        ("ticketctl draw --recipe base/lenet-300-100-d", "base/lenet-300-100-digits"),
-        ("ticketctl draw --set train.l", "train.lr="),
-        ("ticketctl draw --set data.noise.", "data.noise.rate="),
-        ("ticketctl spend --set tweaks.sam.", "tweaks.sam.rho="),
-        ("ticketctl spend ", "TICKET"),
-        ("ticketctl inspect lenet", "TICKET/levels/1"),
-        ("ticketctl list methods o", "omp"),
-    ],
+TABBED = (
+    ("ticketctl dr", "draw"),
+    ("ticketctl draw --method i", "imp"),
+    ("ticketctl draw --model lenet", "lenet-300-100"),
+    ("ticketctl draw --model vgg", "vgg16"),
+    ("ticketctl draw --model torch", "torchvision:"),
+    ("ticketctl draw --model torchvision:resnet1", "torchvision:resnet101"),
+    ("ticketctl draw --set model.w", "model.width="),
+    ("ticketctl draw --recipe base/lenet-300-100-d", "base/lenet-300-100-digits"),
+    ("ticketctl draw --set train.l", "train.lr="),
+    ("ticketctl draw --set data.noise.", "data.noise.rate="),
+    ("ticketctl spend --set tweaks.sam.", "tweaks.sam.rho="),
+    ("ticketctl spend ", "TICKET"),
+    ("ticketctl inspect lenet", "TICKET/levels/1"),
+    ("ticketctl list methods o", "omp"),
 )
-def test_tab(drawn: Path, line: str, among: str) -> None:
+
+
+@pytest.mark.parametrize(("line", "among"), TABBED)
+def test_tab(drawn: Path, offered: dict[str, list[str]], line: str, among: str) -> None:
     name = next(drawn.glob("runs/*/*/seed-0")).relative_to(drawn / "runs").as_posix()
-    offered = _offered(line, drawn)
-    assert among.replace("TICKET", name) in offered
-    assert all(word.startswith(line.split(" ")[-1]) for word in offered)
+    assert among.replace("TICKET", name) in offered[line]
+    assert all(word.startswith(line.split(" ")[-1]) for word in offered[line])
 
 
 def test_callbacks_offer_nothing_odd(tmp_path: Path) -> None:

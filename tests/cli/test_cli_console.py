@@ -9,9 +9,11 @@ import subprocess
 import sys
 from contextlib import redirect_stderr
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ticketctl.cli import console
 from ticketctl.cli.console import Bars, Lines, Quiet, duration, shown, watching
 from ticketctl.cli.output import percent, print_json, print_table, visible
 
@@ -32,6 +34,25 @@ def test_lines() -> None:
         "[2/2] level 1: epoch 2/2 loss 0.2500, test 50.00",
         "mnist: 10 of 10 MB",
     ]
+
+
+def test_a_slow_download_has_its_first_line_soon_and_then_one_in_half_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    lines, told = Lines(), []
+    monkeypatch.setattr(lines, "print", lambda text: told.append((now[0], text)))
+    for second in range(101, 181):
+        now[0] = float(second)
+        lines.download("mnist", second * 1_000_000, 180_000_000)
+    assert [when for when, _ in told] == [105, 135, 165, 180]
+    now[0] = 184.0
+    lines.download("other", 1, 2)
+    now[0] = 185.0
+    lines.download("other", 1, 2)
+    assert told[-1] == (185.0, told[-1][1])
+    assert told[-1][1].startswith("other")
 
 
 def test_a_log_that_nobody_reads_stops_nothing() -> None:

@@ -362,3 +362,10 @@ def test_a_finished_draw_does_nothing(home: Path) -> None:
     }
     assert "ticketctl.stages.finished" in loaded
     assert not {"torch", "huggingface_hub"} & loaded
+
+
+def test_an_error_that_quotes_another_has_one_code_its_own() -> None:
+    inner = ArtifactError("E_FORMAT", "a.npz: cut short")
+    assert (inner.said, str(inner)) == ("a.npz: cut short", "a.npz: cut short [E_FORMAT]")
+    outer = ArtifactError("E_VERDICT", f"b: its reports give no verdict: {inner}; look at c [1]")
+    assert str(outer) == "b: its reports give no verdict: a.npz: cut short; look at c [1] [E_VERDICT]"

@@ -39,6 +39,8 @@ def _not_timed_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--metrics", "bezier", "@run", "@run", "@run"], "bezier lies between 2 nets, and here are 3"),
         (["--metrics", "plane", "--twins", "2"], "--twins: plane is measured about one net, and needs no twins"),
         (["--metrics", "bezier", "--twins", "3"], "bezier lies between 2 nets, and here are 3"),
+        (["--twins", "3", "--set", "interpolate.epoch=1"], "--twins: twins are measured at their end"),
+        (["@run", *PLANE, "--set", "interpolate.epoch=1"], "epoch 1 were not kept; epochs that were (keep.epochs): no"),
         (["--twins", "1"], "--twins: must be 2 or more"),
         (["--twins", "101"], "--twins"),
         (["@run", "--twins", "2"], "--twins: @run is no ticket"),

@@ -199,6 +199,8 @@ def test_a_metric_that_breaks_is_named_with_the_way_around_it(
         (["--metrics", "line"], "line is measured by another command: ticketctl interpolate --metrics line"),
         (["--metrics", ","], "--metrics names none"),
         (["--controls", "@run"], "--controls: @run is no ticket"),
+        (["--set", "probe.epoch=1"], "untrained, and epoch 1 is of a training: name a run that kept it (keep.epochs)"),
+        (["@run", "--set", "probe.epoch=99"], "after epoch 99 were not kept; epochs that were (keep.epochs): "),
         (["--set", "probe.image=3"], "no key probe.image; did you mean 'images'?"),
         (["--set", "probe.images=1"], "probe.images: must be 2 or more"),
         (["--set", "metrics.linear-probe.epoch=3"], "has no key epoch; did you mean 'epochs'?"),

@@ -25,7 +25,7 @@ KNOWN = Known(
     homes=("/home/marie",),
     users=("marie",),
     hosts=("pitchblende", "pitchblende.lab.example"),
-    roots=frozenset({"home", "tmp", "work"}),
+    roots=frozenset({"home", "tmp", "srv"}),
 )
 SECRETS = {
     HF: "a token of the Hub",
@@ -37,7 +37,7 @@ SECRETS = {
     "C:\\Users\\me\\x": "a path of a machine",
     "on pitchblende today": "the name of this machine",
     "pitchblende.lab.example": "the name of this machine",
-    "/work/runs/x": "a path of a machine",
+    "/srv/runs/x": "a path of a machine",
     "file /tmp/a b": "a path of a machine",
     "-----BEGIN EC PRIVATE KEY-----": "a private key",
 }
@@ -129,7 +129,7 @@ def test_a_command_keeps_what_counts_and_loses_every_place() -> None:
 def test_of_provenance_only_what_is_known_to_be_harmless_travels() -> None:
     record = {
         "tool": "ticketctl", "tool_version": "0.1.0", "host": "pitchblende", "user": "marie", "cwd": "/home/marie",
-        "environment": {"device": "cpu", "device_name": "of pitchblende", "torch": "2", "path": "/work/x"},
+        "environment": {"device": "cpu", "device_name": "of pitchblende", "torch": "2", "path": "/srv/x"},
         "sessions": [
             {"command": ["ticketctl", "draw"], "seconds": "1.5", "started": "2026-01-01"},
             {"command": ["ticketctl", "draw", "--out", "/home/marie"], "seconds": "2.5", "pid": 7},

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import pytest
 
 from tests.stages import tiny
 from tests.test_kill_safety import FullDisk
+from tests.warm import marathon
 from ticketctl.artifacts.report import Report
 from ticketctl.artifacts.run import open_run
 from ticketctl.errors import LockedError, ResourceError, StoppedError
@@ -29,7 +27,6 @@ from ticketctl.store.files import TEMPORARY
 from ticketctl.store.locks import locked
 
 WORK = "audit-work"
-SCRIPT = Path(__file__).resolve().parents[1] / "audit_marathon.py"
 SETS = ("audit.images=60", "audit.ood=['noise']", "metrics.cost.time=false")
 
 
@@ -63,23 +60,10 @@ def audited(
 # ----------------------------------------------------------------------------------------------------- kills and stops
 
 
-def marathon(*arguments: str) -> dict[str, Any]:
-    """In a process of its own, which is warm and has one thread, so that it may fork."""
-    quiet = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **quiet},
+def test_killed_and_stopped_at_random_moments_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    summary = marathon(
+        "audit_marathon.py", tmp_path, "--kills", "2", "--stops", "2", "--points", "--every", "90"
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return summary
-
-
-def test_killed_and_stopped_at_random_moments_it_ends_in_the_same_bytes() -> None:
-    summary = marathon("--kills", "2", "--stops", "2", "--points", "--every", "90")
     assert summary["identical"] == summary["runs"] >= 4
     assert summary["kills"] > summary["at_points"] >= 1
     assert summary["slowest"] < 5
@@ -87,8 +71,10 @@ def test_killed_and_stopped_at_random_moments_it_ends_in_the_same_bytes() -> Non
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_killed_around_every_write_and_stopped_many_times_it_ends_in_the_same_bytes() -> None:
-    summary = marathon("--kills", "50", "--stops", "60", "--points", "--seed", "1")
+def test_killed_around_every_write_and_stopped_many_times_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    summary = marathon(
+        "audit_marathon.py", tmp_path, "--kills", "50", "--stops", "60", "--points", "--seed", "1"
+    )
     assert summary["identical"] == summary["runs"]
     assert summary["at_points"] > 100
     assert summary["stopped"] > 20

@@ -45,8 +45,8 @@ def test_a_ladder_ranked_by_layer_is_inverted_by_layer(tmp_path: Path) -> None:
     folder = drawn(tmp_path / "seed-0", "imp", rounds=2, rate="1/2", scope="layer")
     ticket, control = open_ticket(folder / "ticket"), made(folder, "inverted")
     for level in (1, 2):
-        ours = {name: int(keep.sum()) for name, keep in control.mask_at(level).items()}
-        assert ours == {name: int(keep.sum()) for name, keep in ticket.mask_at(level).items()}
+        ours = {name: int(keep.sum()) for name, keep in control.mask(level).items()}
+        assert ours == {name: int(keep.sum()) for name, keep in ticket.mask(level).items()}
 
 
 @pytest.mark.parametrize("retrain", ["lr-rewind", "finetune"])

@@ -153,8 +153,8 @@ def test_masks_alone_are_kept_on_request(drawn: tuple[Ticket, Path], tmp_path: P
     bare = tiny.draw(tmp_path / "seed-0", "draw.rewind=3it", "draw.keep=masks")
     assert not (tmp_path / "seed-0" / "levels").exists()
     for level in range(3):
-        for name, keep in bare.mask_at(level).items():
-            np.testing.assert_array_equal(keep, ticket.mask_at(level)[name])
+        for name, keep in bare.mask(level).items():
+            np.testing.assert_array_equal(keep, ticket.mask(level)[name])
 
 
 def test_levels_stopped_anywhere_come_out_the_same(drawn: tuple[Ticket, Path], tmp_path: Path) -> None:

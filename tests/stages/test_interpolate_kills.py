@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +15,7 @@ from tests.interpolate_marathon import BEZIER, PLANE
 from tests.stages import tiny
 from tests.stages.interpolating import FEW, interpolated
 from tests.test_kill_safety import FullDisk
+from tests.warm import marathon
 from ticketctl.artifacts.report import Report
 from ticketctl.errors import LockedError, ResourceError, StoppedError
 from ticketctl.stages.interpolate import POINTS, WORK
@@ -25,7 +23,6 @@ from ticketctl.stages.points import Points
 from ticketctl.store.files import TEMPORARY
 from ticketctl.store.locks import locked
 
-SCRIPT = Path(__file__).resolve().parents[1] / "interpolate_marathon.py"
 Measured = Callable[..., Report]
 
 
@@ -186,25 +183,10 @@ def refuses(place: Path) -> bool:
     return False
 
 
-def marathon(*arguments: str) -> dict[str, Any]:
-    """In a process of its own, which is warm and has one thread, so that it may fork."""
-    quiet = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **quiet},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return summary
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_killed_around_every_write_and_at_random_moments_it_ends_in_the_same_bytes() -> None:
-    summary = marathon("--kills", "40", "--points", "--seed", "1")
+def test_killed_around_every_write_and_at_random_moments_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    summary = marathon("interpolate_marathon.py", tmp_path, "--kills", "40", "--points", "--seed", "1")
     assert summary["identical"] == summary["runs"]
     assert summary["at_points"] > 60
     assert summary["kills"] - summary["at_points"] >= 40

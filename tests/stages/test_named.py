@@ -48,7 +48,7 @@ def test_a_ticket_is_untrained_a_run_is_trained_and_all_levels_are_all(drawn: Pa
 
 def test_an_untrained_net_is_the_tickets_weights_under_its_mask(drawn: Path) -> None:
     ticket = open_ticket(drawn / "ticket")
-    keep, start = ticket.mask_at(1), {name: one.array() for name, one in ticket.init().items()}
+    keep, start = ticket.mask(1), {name: one.array() for name, one in ticket.init().items()}
     found = opener(drawn).open(of_ticket(ticket, 1))
     for name, value in found.state.weights.items():
         assert np.array_equal(value.numpy(), start[name] * keep.get(name, 1))

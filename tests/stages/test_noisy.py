@@ -17,6 +17,7 @@ import safetensors.numpy
 import torch
 
 from tests.stages import tiny
+from tests.unfenced import unfenced  # noqa: F401  # a fixture for all tests here
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.data.noise import symmetric

@@ -136,16 +136,23 @@ def test_a_stretched_search_is_that_of_the_draw_stretched_alike(
     assert array(found(search), "epochs").max() == 1
 
 
-def test_every_length_of_a_stretched_search_is_stretched_and_another_net_lies_elsewhere(
-    tmp_path: Path,
-) -> None:
+def test_a_stretched_search_is_of_another_net_and_what_was_typed_for_it_stays(tmp_path: Path) -> None:
     own = (*LAST, "train.schedule=step", "train.milestones=['2ep','60%']", "train.warmup=1ep")
     long = of_model(tmp_path, own=own, scale=Fraction(3))
     train = long.net.recipe.train
-    assert (train.epochs, train.milestones, train.warmup) == (12, ("6ep", "60%"), "3ep")
+    assert (train.epochs, train.milestones, train.warmup) == (12, ("2ep", "60%"), "1ep")
     assert long.folder != of_model(tmp_path, own=own).folder
-    typed = (*own, "train.epochs=12", "train.milestones=['6ep','60%']", "train.warmup=3ep")
-    assert long.folder == of_model(tmp_path, own=typed).folder
+    assert long.folder == of_model(tmp_path, own=(*own, "train.epochs=12")).folder
+
+
+def test_lengths_that_nobody_typed_are_stretched_with_a_search(tmp_path: Path) -> None:
+    nets = named(Asked(model="resnet20s", data="digits", seed=0, workspace=tmp_path, sets={}))
+    said = nets[0].recipe.train
+    spec = said.model_copy(update={"milestones": ("2ep", "60%"), "warmup": "1ep"})
+    net = replace(nets[0], recipe=nets[0].recipe.model_copy(update={"train": spec}))
+    (long,) = searches([net], asked(), scale=Fraction(3))
+    train = long.net.recipe.train
+    assert (train.epochs, train.milestones, train.warmup) == (3 * said.epochs, ("6ep", "60%"), "3ep")
 
 
 def test_a_training_of_more_epochs_than_can_be_looked_up_is_refused_at_once(tmp_path: Path) -> None:

@@ -54,7 +54,10 @@ WRONG = [
         HEAD + ROW + VALUES + 'unknown = ["train.lrr"]',
         "row 'a': unknown: no key train.lrr; did you mean 'lr'?",
     ),
-    (HEAD + ROW + VALUES + 'over = "foo"', "row 'a': over: must be sparsity, metric, target or a recipe key"),
+    (
+        HEAD + ROW + VALUES + 'over = "foo"',
+        "row 'a': over: must be sparsity, metric, target, epoch or a recipe key",
+    ),
     (
         HEAD + ROW + VALUES + 'over = "train.lr"\nsparsity = 200',
         "row 'a': sparsity: must be below 100, not 200",

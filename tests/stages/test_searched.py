@@ -49,6 +49,13 @@ def test_the_run_of_a_search_and_its_masks_are_kept(tmp_path: Path, method: str)
         ("gmp", {"begin": "10ep", "end": "76.8%"}, "1/4", {"begin": "3ep", "end": "76.8%"}),
         ("art", {}, "1/10", {"stretch": "1/10"}),
         ("art", {"stretch": "1/2"}, "1/10", {"stretch": "1/20"}),
+        (
+            "art",
+            {"pretrain": "60ep", "max_epochs": 40},
+            "1/10",
+            {"stretch": "1/10", "pretrain": "6ep", "max_epochs": 4},
+        ),
+        ("art", {"pretrain": 60}, "1/100", {"stretch": "1/100", "pretrain": 1}),
         ("imp", {"rate": "1/2"}, "1/10", {"rate": "1/2"}),
     ],
 )

@@ -30,7 +30,7 @@ def test_it_has_as_many_prunable_weights_as_the_level_and_the_rest_of_the_recipe
 ) -> None:
     recipe = recipe_of(ticket)
     run = spend_small(ticket, level, 0, recipe, tmp_path, tiny.around(tmp_path / "cache"))
-    kept = sum(int(keep.sum()) for keep in ticket.mask_at(level).values())
+    kept = sum(int(keep.sum()) for keep in ticket.mask(level).values())
     assert abs(run.manifest.kept - kept) / kept < 0.01
     assert run.manifest.kept == run.manifest.prunable == sibling_of(ticket, level, recipe).weights
     assert run.manifest.seeds == ticket.manifest.draw.seeds

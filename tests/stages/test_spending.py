@@ -155,7 +155,7 @@ def controls(folder: Path) -> dict[str, Ticket]:
 
 
 def per_layer(ticket: Ticket, level: int) -> dict[str, int]:
-    return {name: int(keep.sum()) for name, keep in ticket.mask_at(level).items()}
+    return {name: int(keep.sum()) for name, keep in ticket.mask(level).items()}
 
 
 def weights(ticket: Ticket) -> dict[str, np.ndarray[Any, Any]]:
@@ -166,10 +166,10 @@ def test_shuffled_keeps_as_many_in_each_layer_and_not_the_same_ones(late: Path) 
     ticket, shuffled = open_ticket(late / "ticket"), controls(late)["shuffled"]
     for level in (1, 2):
         assert per_layer(shuffled, level) == per_layer(ticket, level)
-        for name, keep in ticket.mask_at(level).items():
-            assert (shuffled.mask_at(level)[name] != keep).any(), name
-    for name in ticket.mask_at(1):
-        assert not (shuffled.mask_at(2)[name] & ~shuffled.mask_at(1)[name]).any()
+        for name, keep in ticket.mask(level).items():
+            assert (shuffled.mask(level)[name] != keep).any(), name
+    for name in ticket.mask(1):
+        assert not (shuffled.mask(2)[name] & ~shuffled.mask(1)[name]).any()
     for name, value in weights(ticket).items():
         np.testing.assert_array_equal(weights(shuffled)[name], value)
 
@@ -177,8 +177,8 @@ def test_shuffled_keeps_as_many_in_each_layer_and_not_the_same_ones(late: Path) 
 def test_reinit_has_the_same_mask_over_other_weights(late: Path) -> None:
     ticket, reinit = open_ticket(late / "ticket"), controls(late)["reinit"]
     for level in (1, 2):
-        for name, keep in ticket.mask_at(level).items():
-            np.testing.assert_array_equal(reinit.mask_at(level)[name], keep)
+        for name, keep in ticket.mask(level).items():
+            np.testing.assert_array_equal(reinit.mask(level)[name], keep)
     for name, value in weights(ticket).items():
         if name.endswith("weight"):
             assert (weights(reinit)[name] != value).mean() > 0.99
@@ -190,8 +190,8 @@ def test_random_erk_keeps_as_many_in_all_spread_otherwise(late: Path) -> None:
     for level in (1, 2):
         assert sum(per_layer(random, level).values()) == sum(per_layer(ticket, level).values())
         assert per_layer(random, level) != per_layer(ticket, level)
-        for name, keep in random.mask_at(level).items():
-            assert not (keep & ~random.mask_at(level - 1)[name]).any()
+        for name, keep in random.mask(level).items():
+            assert not (keep & ~random.mask(level - 1)[name]).any()
 
 
 def test_controls_are_spent_like_tickets_from_where_they_start(late: Path) -> None:
@@ -343,7 +343,7 @@ def test_inverted_keeps_what_the_dense_net_ranked_lowest(late: Path) -> None:
     inverted = controls(late)["inverted"]
     dense = open_run(late / "levels" / "0").weights()
     for level in (1, 2):
-        keep = inverted.mask_at(level)
+        keep = inverted.mask(level)
         magnitude = {name: np.abs(dense[name].array()) for name in keep}
         kept = np.concatenate([magnitude[name][keep[name]].ravel() for name in keep])
         lost = np.concatenate([magnitude[name][~keep[name]].ravel() for name in keep])

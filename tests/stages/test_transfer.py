@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 
 from tests.stages import tiny
+from ticketctl.artifacts.chain import read_chain
 from ticketctl.artifacts.report import Report
 from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.ticket import open_ticket
@@ -247,6 +248,9 @@ def test_all_weights_are_trained_under_the_mask_from_the_nets_own_with_a_dense_n
         run.manifest.ext["ticketctl.transfer"]["net"]["run_id"] == open_run(draw / "levels/2").manifest.run_id
     )
     assert run.manifest.start.role == "trained"
+    chain = read_chain(run.folder)  # its history goes on through the run that it came from
+    assert chain is not None
+    assert [link.step for link in chain.links] == ["draw", "train", "train"]
 
 
 def test_with_the_mask_alone_every_weight_is_new_also_under_the_seed_of_the_draw(

@@ -22,15 +22,24 @@ from ticketctl.cli.demo import demo
 from ticketctl.cli.diff import diff
 from ticketctl.cli.doctor import doctor
 from ticketctl.cli.draw import draw
+from ticketctl.cli.export import export
+from ticketctl.cli.from_hub import with_hub_names
+from ticketctl.cli.import_ import import_
 from ticketctl.cli.inspect import inspect
 from ticketctl.cli.interpolate import interpolate
 from ticketctl.cli.listing import list_
+from ticketctl.cli.mask import mask
 from ticketctl.cli.output import note, print_error
 from ticketctl.cli.plot import plot
 from ticketctl.cli.probe import probe
+from ticketctl.cli.pull import pull
+from ticketctl.cli.push import push
 from ticketctl.cli.recipes import recipes
 from ticketctl.cli.report import report
 from ticketctl.cli.reproduce import reproduce
+from ticketctl.cli.search import search
+from ticketctl.cli.sign import sign
+from ticketctl.cli.signals import Stop
 from ticketctl.cli.spend import spend
 from ticketctl.cli.transfer import transfer
 from ticketctl.cli.verify import verify
@@ -48,6 +57,8 @@ app = typer.Typer(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "draw": draw,
+    "import": import_,
+    "export": export,
     "spend": spend,
     "audit": audit,
     "probe": probe,
@@ -55,7 +66,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "interpolate": interpolate,
     "inspect": inspect,
     "verify": verify,
+    "sign": sign,
     "diff": diff,
+    "mask": mask,
+    "push": push,
+    "pull": pull,
+    "search": search,
     "compare": compare,
     "reproduce": reproduce,
     "plot": plot,
@@ -67,7 +83,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
 }
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name)(with_hub_names(command))
 
 
 def _version(wanted: bool) -> None:
@@ -94,10 +110,16 @@ def main() -> None:
     """Run the program; leaves by `SystemExit` with one of the documented exit codes."""
     sys.stdout, sys.stderr = _writable(sys.stdout), _writable(sys.stderr)
     warnings.showwarning = _warned
-    code = guarded(app)
+    code = guarded(_stoppable)
     with suppress(ValueError, OSError):  # the interpreter would flush again on its way out, and complain
         _deafen(sys.stderr)
     sys.exit(code)
+
+
+def _stoppable() -> object:
+    """What a signal finds before a command takes it over, or in one that never does: it ends the program there."""
+    Stop("stopped at once").install()
+    return app(standalone_mode=False)
 
 
 def _warned(message: Warning | str, *_: object, **__: object) -> None:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ticketctl.cli import complete
 from ticketctl.cli import options as opt
 from ticketctl.cli.audited import Measured, as_record, show_audits, show_compact, show_plan
-from ticketctl.cli.complete import metrics as complete_metrics
-from ticketctl.cli.complete import runs as complete_runs
 from ticketctl.cli.devices import check
 from ticketctl.errors import MismatchError, UsageError
 
@@ -25,23 +24,20 @@ if TYPE_CHECKING:
 
 Nets = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="RUN", help="Path, id prefix or name of a run, a folder that holds runs, or several. Default: newest.",
-        autocompletion=complete_runs,
+    opt.nets(
+        "Path, id prefix or name of a run, a folder that holds runs, or several. Default: newest.",
+        complete.runs,
+        "RUN",
     ),
-]  # fmt: skip
+]
 Metrics = Annotated[
-    str | None,
-    typer.Option(
-        help="What to measure (ticketctl list metrics): ece,nll. Default: all.",
-        autocompletion=complete_metrics,
-    ),
+    str | None, opt.metrics("What to measure (ticketctl list metrics): ece,nll. Default: all.")
 ]
 Against = Annotated[
     str | None,
     typer.Option(
         help="Judge against this too: dense (each run's own dense net), or a run or folder of runs, one of each seed.",
-        autocompletion=complete_runs,
+        autocompletion=complete.runs,
     ),
 ]
 Recheck = Annotated[
@@ -57,10 +53,11 @@ Quick = Annotated[
 ]
 Full = Annotated[bool, typer.Option("--full", help="Everything at length: the recipe audit/full.")]
 Seed = Annotated[
-    int, typer.Option(min=0, max=(1 << 53) - 1, help="Of subsets, noise, corruptions, attacks, resamplings.")
+    int, typer.Option(min=0, max=opt.MOST_SEED, help="Of subsets, noise, corruptions, attacks, resamplings.")
 ]
 
 
+@opt.spread
 def audit(
     runs: Nets = None,
     against: Against = None,
@@ -72,14 +69,8 @@ def audit(
     seed: Seed = 0,
     recheck: Recheck = None,
     compact: Compact = False,
-    device: opt.Device = "auto",
-    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
-    data: opt.Data = None,
-    data_dir: opt.DataDir = None,
-    offline: opt.Offline = False,
-    dry_run: opt.DryRun = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
+    *,
+    at: opt.Site,
 ) -> None:
     """Audit a trained net on what accuracy hides; every value with its standard error.
 
@@ -98,26 +89,26 @@ def audit(
     """
     from ticketctl.stages.examined import wanted
 
-    check(device)
+    check(at.device)
     if recheck is not None:
         odd = runs or against or metrics or quick or full or recipe or set_ or compact
-        _recheck(recheck, bool(odd), json)
+        _recheck(recheck, bool(odd), at.json)
         return
-    asked = wanted(metrics, tuple(set_ or ()), data, _recipe(quick, full, recipe))
-    todo = _todo(runs or [], against, workspace)
-    from ticketctl.cli.context import surroundings
+    asked = wanted(metrics, tuple(set_ or ()), at.data, _recipe(quick, full, recipe))
+    todo = _todo(runs or [], against, at.workspace)
+    from ticketctl.cli.context import measuring
 
-    with surroundings(device, data_dir, offline or dry_run, quiet, None, workspace) as around:
-        if dry_run:
-            show_plan([_plan(run, asked, seed, around) for run in todo.runs], json)
+    with measuring(at) as around:
+        if at.dry_run:
+            show_plan([_plan(run, asked, seed, around) for run in todo.runs], at.json)
             return
         found = _measured(todo.runs, asked, seed, around)
         if compact:
             found = [replace(one, compact=_compact(one.run, asked, around)) for one in found]
     if against is None:
-        show_audits(found, json)
+        show_audits(found, at.json)
     else:
-        _judge(todo.cases, found, asked, workspace, json)
+        _judge(todo.cases, found, asked, at.workspace, at.json)
 
 
 @dataclass(frozen=True)
@@ -136,12 +127,14 @@ def _todo(names: list[str], against: str | None, workspace: Path) -> _Todo:
     if against is None:
         return _Todo([open_run(folder) for folder in folders], [])
     from ticketctl.stages.judged import cases
+    from ticketctl.stages.lineage import check
 
     reference = against if against == "dense" else _reference(against, workspace)
     found = cases([str(folder) for folder in folders], reference, workspace)
     needed = dict.fromkeys(folder for case in found for folder in case.folders())
     todo = _Todo([open_run(folder) for folder in needed], found)
     _check_data(todo.runs)
+    check(todo.runs)
     return todo
 
 
@@ -168,11 +161,13 @@ def _judge(cases: list[Case], found: list[Measured], asked: Wanted, workspace: P
     from ticketctl.artifacts.verdict import write_verdict
     from ticketctl.cli.verdict import show_verdict
     from ticketctl.stages.judged import nets
+    from ticketctl.stages.lineage import judged
     from ticketctl.stages.verdict import judge
 
     reports = {one.run.folder: one.report for one in found}
     verdict = judge(nets(cases, lambda folder: reports[folder]), asked.recipe.verdict)
     folder = write_verdict(workspace / "verdicts", verdict, [one.file for one in found])
+    judged(folder, verdict, [(one.report, one.run) for one in found])
     for one in () if json else found:
         show_compact(one)
     show_verdict(verdict, json, folder, runs=[as_record(one) for one in found] if json else None)

@@ -141,7 +141,9 @@ def under_way(ctx: typer.Context, incomplete: str) -> Found:
 
 def listed(incomplete: str) -> Found:
     """What `list` lists."""
-    kinds = ("tickets", "runs", "methods", "tweaks", "metrics", "curves", "figures", "models", "data")
+    kinds = (
+        "tickets", "runs", "methods", "tweaks", "metrics", "curves", "figures", "models", "data", "dialects",
+    )  # fmt: skip
     return _begun([(kind, "") for kind in kinds], incomplete)
 
 
@@ -155,8 +157,18 @@ def listed_name(ctx: typer.Context, incomplete: str) -> Found:
         "figures": "figures",
         "models": "nets",
         "data": "data",
+        "dialects": "dialects",
     }.get(str(ctx.params.get("what")))
     return _plugins(kind, incomplete) if kind else []
+
+
+def forms(incomplete: str) -> Found:
+    """Forms of `export` with their line of help."""
+    from ticketctl.plugins import plugins
+    from ticketctl.stages.forms import FORMS, ONLY_WRITTEN
+
+    known = {**plugins("dialects"), **ONLY_WRITTEN}
+    return _begun([(name, known[name].help) for name in FORMS], incomplete)
 
 
 def _plugins(kind: str, incomplete: str) -> Found:

@@ -15,6 +15,8 @@ from ticketctl.progress import Reporter, Silent
 
 LINE_EVERY = 30.0
 """Seconds between lines of a log."""
+FIRST_AFTER = 5.0
+"""Seconds until the first line of a download: so slow a one is worth a word."""
 
 
 @contextmanager
@@ -101,6 +103,8 @@ class Lines(_Job):
     def __init__(self) -> None:
         super().__init__()
         self.last = time.monotonic()
+        self.downloading = False
+        """Whether a line was told of the current download."""
 
     def epochs(self, done: float, values: Mapping[str, float]) -> None:
         """Print when it is time."""
@@ -116,10 +120,15 @@ class Lines(_Job):
 
     def download(self, name: str, done: int, total: int | None) -> None:
         """Print when it is time."""
-        if time.monotonic() - self.last >= LINE_EVERY or done == total:
-            self.last = time.monotonic()
-            share = f" of {total / 1e6:.0f}" if total else ""
-            self.note(f"{name}: {done / 1e6:.0f}{share} MB")
+        if self._download_due(ended=done == total):
+            self.note(f"{name}: {arrived(done, total)}")
+
+    def _download_due(self, *, ended: bool) -> bool:
+        wait = LINE_EVERY if self.downloading else FIRST_AFTER
+        due = ended or time.monotonic() - self.last >= wait
+        if due:
+            self.last, self.downloading = time.monotonic(), not ended
+        return due
 
     def work(self, name: str, done: float, total: float) -> None:
         """Print when it is time."""
@@ -174,9 +183,9 @@ class Bars(_Job):
         """Redraw."""
         if done == total:
             self.live.stop()
-            self.note(f"{name}: {done / 1e6:.0f} MB")
+            self.note(f"{name}: {amount(done)}")
             return
-        self._draw(f"{name}: {done / 1e6:.1f}{f' of {total / 1e6:.0f}' if total else ''} MB")
+        self._draw(f"{name}: {arrived(done, total)}")
 
     def _draw(self, text: str) -> None:
         from rich.text import Text
@@ -199,6 +208,32 @@ def shown(values: Mapping[str, float]) -> str:
         if not math.isnan(values.get(name, math.nan))
     ]
     return " " + ", ".join(parts) if parts else ""
+
+
+def amount(size: int) -> str:
+    """Bytes as people say them.
+
+    >>> amount(0), amount(70), amount(283_000), amount(1_490_000), amount(170_500_000)
+    ('0 bytes', '70 bytes', '283 kB', '1.5 MB', '170 MB')
+    """
+    if size < 1000:
+        return f"{size} bytes"
+    if size < 1_000_000:
+        return f"{size // 1000} kB"
+    return f"{size / 1e6:.1f} MB" if size < 10_000_000 else f"{size // 1_000_000} MB"
+
+
+def arrived(done: int, total: int | None) -> str:
+    """How much of how much, in the unit of all of it.
+
+    >>> arrived(0, 283_000), arrived(5_000_000, 10_000_000), arrived(10_000_000, None)
+    ('0 of 283 kB', '5 of 10 MB', '10 MB')
+    """
+    if not total:
+        return amount(done)
+    unit, size = ("bytes", 1) if total < 1000 else ("kB", 1000) if total < 1_000_000 else ("MB", 1_000_000)
+    digits = 1 if size == 1_000_000 and total < 10_000_000 else 0
+    return f"{done / size:.{digits}f} of {total / size:.{digits}f} {unit}"
 
 
 def duration(seconds: float) -> str:

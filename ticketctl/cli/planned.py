@@ -57,10 +57,11 @@ def told(planned: Planned, asked: list[Exam], bill: Bill, *, timed: bool) -> lis
 def _audits(asked: list[Exam]) -> str:
     """How many reports of each recipe are to be made."""
     said = []
-    for name, of in dict.fromkeys((exam.audit, exam.reading.of) for exam in asked):
-        mine = [exam for exam in asked if (exam.audit, exam.reading.of) == (name, of)]
+    kinds = [(exam.audit, exam.reading.of, exam.reading.at is not None) for exam in asked]
+    for name, of, early in dict.fromkeys(kinds):
+        mine = [exam for exam, kind in zip(asked, kinds, strict=True) if kind == (name, of, early)]
         there = sum(exam.there for exam in mine)
-        which = "" if of == "trained" else f" ({of})"
+        which = " (after an earlier epoch)" if early else "" if of == "trained" else f" ({of})"
         many = _many(len(mine) - there, "run")
         said.append(f"{many}{which} by {name}" + (f", {there} there" if there else ""))
     return ", ".join(said)

@@ -19,7 +19,7 @@ from ticketctl.stages.due import Meter, due, told
 from ticketctl.stages.explored import Explored
 from ticketctl.stages.history import history_of, read_of
 from ticketctl.stages.params import checked
-from ticketctl.stages.reported import REPORTS, Parts, joined, measured, without, written
+from ticketctl.stages.reported import REPORTS, Parts, after, joined, measured, without, written
 from ticketctl.stages.sources import Source
 from ticketctl.stages.subject import Subject
 from ticketctl.store.files import sweep_temporaries
@@ -113,6 +113,7 @@ class Audit:
             "code": code(setting.recipe.model.name, metrics, tweaks=setting.recipe.spend.tweaks),
             "sets": self.answers.described(self.answers.of(_needs(metrics))),
             **({"history": self.read} if "history" in _needs(metrics) else {}),
+            **after(self.subject.named.epoch),
             **self.beside,
         }
         return head_of(self.wanted.kind, self.subject.said, setting, self.seeds, recipe)
@@ -130,6 +131,7 @@ def audit(asked: Audit, turn: str = "") -> Report:
         RuntimeError: a bug of a metric; names it. The metrics that were done before are kept.
     """
     folder, reporter, store = asked.subject.named.folder, asked.subject.setting.bench.reporter, asked.parts
+    asked.head()  # keys that cannot be are refused before there is a folder
     with locked(store.folder):
         sweep_temporaries(folder / REPORTS, f"{asked.wanted.kind}-")  # the lock sweeps its own folder alone
         if asked.wanted.kind == "audit":  # others ask for no answers

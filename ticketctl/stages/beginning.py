@@ -35,7 +35,7 @@ def beginning(ticket: Ticket, level: int, setting: Setting) -> tuple[Mask, State
     if level == 0:
         start = weights if init.role == "init" else setting.initial
         return full, State(start.weights, 0), "init"
-    mask, where = Mask.from_arrays(ticket.mask_at(level)), setting.recipe.spend.start
+    mask, where = Mask.from_arrays(ticket.mask(level)), setting.recipe.spend.start
     if where == "trained":
         return mask, _trained(ticket, level), "trained"
     if where == "init" and init.role != "init":

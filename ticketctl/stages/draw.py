@@ -22,12 +22,13 @@ from ticketctl.masks.ladder import rounds_of_death
 from ticketctl.masks.mask import Mask
 from ticketctl.progress import JOB
 from ticketctl.recipe import Recipe
+from ticketctl.stages import lineage
 from ticketctl.stages.conditions import code
 from ticketctl.stages.controls import write_control
 from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
 from ticketctl.stages.identity import check_asked
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
-from ticketctl.stages.method import Input, check_start, cost_in, inputs, lab_for, method_of, plan, target_of
+from ticketctl.stages.method import check_start, cost_in, inputs, lab_for, method_of, plan, target_of
 from ticketctl.stages.records import RunOf, cost_of, level_record, paths_of, save_run
 from ticketctl.stages.samples import samples_of
 from ticketctl.stages.sessions import Sessions
@@ -68,9 +69,10 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
     """
     refuse_artifact(folder)
     setting = _settled(recipe, seed, folder, around)
-    given: dict[str, Input] = {}
-    if drawn(recipe, seed, folder) is None:
-        given = inputs(setting.recipe, around.workspace)
+    fresh = drawn(recipe, seed, folder) is None
+    given = inputs(setting.recipe, around.workspace) if fresh else {}
+    if fresh:
+        lineage.check(one.ticket for one in given.values())
         check_start(setting, lab_for(setting, folder, given))
     with locked(folder):
         done = drawn(recipe, seed, folder)
@@ -85,6 +87,7 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
             done = _seal(ladders, setting, seed, folder, sessions)
         for kind in missing_controls(recipe, folder):
             write_control(folder / CONTROLS / kind / "ticket", kind, done, setting)
+        lineage.drew(done, [one.ticket for one in given.values()])
         shutil.rmtree(folder / WORK, ignore_errors=True)
         return done
 

@@ -79,10 +79,16 @@ def folders_of(names: Sequence[str], workspace: Path) -> list[Path]:
         if not name.strip():
             raise UsageError("a run's name is empty; leave it out for the newest (ticketctl list runs)")
         if _holds_runs(name, workspace):
-            found |= dict.fromkeys(one.folder for one in subjects_in([name], workspace)[0])
+            found |= dict.fromkeys(_as_typed(one.folder, name) for one in subjects_in([name], workspace)[0])
         else:
             found[run_of(name, workspace).folder] = None
     return [*found] if names else [run_of(None, workspace).folder]
+
+
+def _as_typed(folder: Path, name: str) -> Path:
+    """From here on, as a name is typed that is not absolute; as it is where it does not lie below."""
+    here = Path.cwd().resolve()
+    return folder if Path(name).is_absolute() or not folder.is_relative_to(here) else folder.relative_to(here)
 
 
 def _holds_runs(name: str, workspace: Path) -> bool:

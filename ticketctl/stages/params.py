@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,9 +25,15 @@ def checked(kind: Any, table: Mapping[str, Any], where: str) -> Any:
         if no_number(value, hints.get(key)):
             raise UsageError(f"{where}.{key}: must be a number, not {str(value).lower()}")
     try:
-        return TypeAdapter(kind).validate_python(dict(table))
+        return _adapter(kind).validate_python(dict(table))
     except ValidationError as error:
         raise UsageError(f"{where}.{fault(error, kind)}{others(error, f'{where}.')}") from None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Building one takes longer than all else here, and a draw checks its method's keys several times."""
+    return TypeAdapter(kind)
 
 
 class _Looked(Exception):  # noqa: N818  # no error: the tweak wants to see what it changes

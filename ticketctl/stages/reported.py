@@ -19,6 +19,8 @@ from ticketctl.train.exam import Measurement
 
 REPORTS = "reports"
 """Where they lie, below the folder of what was measured."""
+EPOCH = "epoch"
+"""In a report's recipe, and in the protocol of its rows: after which the run kept the weights that were measured."""
 _LIMIT = 1 << 31
 
 
@@ -70,13 +72,20 @@ def words(head: Report) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def after(epoch: int | None) -> dict[str, int]:
+    """What the recipe of a report says of the epoch: nothing, where it is of the net at its end."""
+    return {} if epoch is None else {EPOCH: epoch}
+
+
 def without(name: str, status: Any, reason: str) -> MetricRow:
     """The row of what has no value."""
     return MetricRow(name, name, "none", None, None, 0, status, reason)
 
 
 def measured(head: Report, name: str, better: Mapping[str, str], found: Measurement) -> Report:
-    """The report `head` with what the plug-in `name` found."""
+    """The report `head` with what the plug-in `name` found; what was measured after an epoch says so in every row."""
+    if EPOCH in head.recipe:
+        found = replace(found, protocol={EPOCH: head.recipe[EPOCH], **found.protocol})
     return replace(
         head,
         metrics=_rows(name, better, found),

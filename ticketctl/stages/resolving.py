@@ -29,11 +29,9 @@ def resolver(data: str | None, scale: Fraction | None) -> Resolve:
     def resolve(
         name: str, sets: tuple[str, ...], density: Fraction | None = None, rounds: int | None = None
     ) -> Recipe:
-        typed = Typed(
-            recipe=name, data=data, sets=(*_unmeasured(name), *sets), density=density, rounds=rounds,
-            scale=scale,
-        )  # fmt: skip
-        recipe = draw_recipe(typed).recipe
+        own = (*_unmeasured(name), *sets)
+        typed = Typed(recipe=name, data=data, sets=own, density=density, rounds=rounds)
+        recipe = draw_recipe(typed).recipe.scaled(scale=scale)  # with a table's own sets: nobody typed them
         check_tweaks(recipe)
         return recipe
 

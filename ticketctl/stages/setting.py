@@ -31,6 +31,7 @@ from ticketctl.train.bench import Bench, poll
 from ticketctl.train.device import Place, room, settle, settle_arithmetic
 from ticketctl.train.evaluate import Exam
 from ticketctl.train.feed import Feed, Images, Scaling
+from ticketctl.train.foreign_code import code_of
 from ticketctl.train.lab import Lab
 from ticketctl.train.state import State
 
@@ -111,14 +112,13 @@ class Setting:
             record["data"].pop(name, None)
         record["train"]["deterministic"] &= self.bench.place.device.type != "cpu"  # where all is
         found = {**record, "arch": self.arch, "fingerprint": self.data.fingerprint}
-        return {**found, **self.samples.identity}
+        return {**found, **self.samples.identity, **code_of("nets", self.recipe.model.name)}
 
     def lab(self, folder: Path, seeds: Seeds | None = None, rewind: int = 0, restart: bool = False) -> Lab:
         """A lab whose trainings lie below `folder`."""
         per_epoch = self.bench.feed.steps_per_epoch
-        keep = tuple(
-            epoch * per_epoch for epoch in self.recipe.keep.epochs if epoch <= self.recipe.train.epochs
-        )
+        epochs, last = self.recipe.keep.epochs, self.recipe.train.epochs
+        keep = tuple(epoch * per_epoch for epoch in epochs if epoch <= last)
         return Lab(
             self.bench,
             seeds or self.seeds,

@@ -38,7 +38,7 @@ def sibling_of(ticket: Ticket, level: int, recipe: Recipe) -> Sibling:
         options["conv_bias"] = recipe.model.conv_bias
     return small_dense(
         arch.name,
-        sum(int(keep.sum()) for keep in ticket.mask_at(level).values()),
+        sum(int(keep.sum()) for keep in ticket.mask(level).values()),
         shape=(arch.in_chans, *arch.size),
         classes=arch.num_classes,
         preset=_preset(recipe),

@@ -16,6 +16,7 @@ from ticketctl.errors import ArtifactError, DivergedError, MismatchError
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe, TrainSpec
 from ticketctl.seeds import Seeds
+from ticketctl.stages import lineage
 from ticketctl.stages.beginning import beginning, momentum
 from ticketctl.stages.dressing import Outfit, dress, teacher_of
 from ticketctl.stages.outset import seeds_for, setting_of
@@ -170,13 +171,22 @@ def _one(job: Job, task: _Task, around: Surroundings) -> Spent:
     run = _there(job, key)
     if run is not None and not any((job.folder / left).exists() for left in (WORK, OWNER)):  # by a kill
         around.reporter.phase(_title(job), epochs, epochs)
+        _chain(job, run)
         return Spent(job, run, trained=False)
+    lineage.check([job.ticket])
     with locked(job.folder):
         run = _there(job, key)  # it may have been trained while we looked
         trained = run is None
         run = run or _train(job, task, around)
+        _chain(job, run)
         shutil.rmtree(job.folder / WORK, ignore_errors=True)
     return Spent(job, run, trained)
+
+
+def _chain(job: Job, run: Run) -> None:
+    """Write down what the run came from, unless it lies elsewhere: a dense run may be another draw's."""
+    if run.folder in (job.folder, job.drawn):
+        lineage.trained(run, job.ticket)
 
 
 def _there(job: Job, key: str) -> Run | None:
@@ -194,8 +204,8 @@ def _there(job: Job, key: str) -> Run | None:
         return found
     if (job.folder / "run.json").exists():
         raise MismatchError(
-            f"{job.folder}: holds a run of another training (the data, the ticket or the version differ); "
-            "move it away to train this one"
+            f"{job.folder}: holds a run of another training (the data, the ticket, the version, or somebody's code of "
+            "a net or tweak differ); move it away to train this one"
         )
     return None
 

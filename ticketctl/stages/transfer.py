@@ -17,7 +17,7 @@ from ticketctl.stages.audit import Audit
 from ticketctl.stages.explored import Explored
 from ticketctl.stages.finished import dense_run
 from ticketctl.stages.fitting import trained_at
-from ticketctl.stages.named import Named, of_run
+from ticketctl.stages.named import Named, at_epoch, of_run
 from ticketctl.stages.shown import shown
 from ticketctl.stages.subject import Opener, Subject
 from ticketctl.stages.transfer_target import Target
@@ -93,9 +93,9 @@ def errands(
         sets: of the nets' own recipes, as tables.
 
     Raises:
-        UsageError: a level that the draw did not keep trained; no dense net of the draw.
+        UsageError: as `at_epoch`; a level that the draw did not keep trained; no dense net of the draw.
     """
-    nets = [_meant(one, spec.of, sets) for one in found]
+    nets = [at_epoch(_meant(one, spec.of, sets), spec.epoch) for one in found]
     plans = [Errand(net) for net in nets]
     if not controls:
         return plans
@@ -105,7 +105,7 @@ def errands(
             raise UsageError(
                 f"--controls: {folder or nets[0].folder}: no trained dense net lies there, as draw keeps it in levels/0"
             )
-        net = of_run(open_run(dense), sets)
+        net = at_epoch(of_run(open_run(dense), sets), spec.epoch)
         if spec.keep != "mask" and all(
             dense != one.folder for one in nets
         ):  # of a dense net there is no mask to keep

@@ -20,6 +20,7 @@ from ticketctl.masks.prunable import head
 from ticketctl.metrics.transfer import BETTER
 from ticketctl.recipe import TrainSpec, fingerprint
 from ticketctl.recipe_files import merge
+from ticketctl.stages import lineage
 from ticketctl.stages.conditions import code, head_of, own_images
 from ticketctl.stages.controls import fresh_start
 from ticketctl.stages.estimate import speed_of
@@ -28,7 +29,7 @@ from ticketctl.stages.pace import pace_of
 from ticketctl.stages.places import by_content
 from ticketctl.stages.price import Price
 from ticketctl.stages.records import RunOf, Spending, save_run
-from ticketctl.stages.reported import measured, without, written
+from ticketctl.stages.reported import after, measured, without, written
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting
 from ticketctl.stages.subject import Opener, Subject
@@ -110,7 +111,8 @@ class Tuning:
         """Where it came from: plain data."""
         said, setting = self.source.said, self.source.setting
         data = {"name": setting.base_name, "fingerprint": setting.data.fingerprint}
-        return {"keep": self.keep, "net": said.model_dump(mode="json"), "data": data}
+        net = {"keep": self.keep, "net": said.model_dump(mode="json"), "data": data}
+        return net | after(self.source.named.epoch)
 
 
 def tuning(source: Subject, target: Target, *, keep: str) -> Tuning:
@@ -171,9 +173,13 @@ def tuned(one: Tuning) -> Run:
     Raises:
         LockedError, StoppedError, ResourceError, DivergedError: as their names say; the last, weights not finite.
         MismatchError: a run of another training lies in its folder.
+        ArtifactError: the chain beside its source is damaged.
     """
     folder, key, epochs = one.folder, one.key, one.setting.recipe.train.epochs
     one.start.check_finite(one.title)
+    named = one.source.named
+    origin = None if one.keep == "form" else named.run or named.ticket
+    lineage.check([origin])
     run = _there(folder, key)
     if run is not None and not any((folder / left).exists() for left in (WORK, OWNER)):
         one.target.around.reporter.phase(one.title, epochs, epochs)
@@ -181,6 +187,7 @@ def tuned(one: Tuning) -> Run:
         return run
     with locked(folder):
         run = _there(folder, key) or _trained(one)
+        lineage.trained(run, origin)
         shutil.rmtree(folder / WORK, ignore_errors=True)
     return run
 

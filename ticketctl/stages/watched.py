@@ -19,6 +19,7 @@ from ticketctl.stages.watching import params_of
 from ticketctl.train.course import Course
 from ticketctl.train.exam import Absent, Exam
 from ticketctl.train.feed import Images
+from ticketctl.train.foreign_code import code_of
 from ticketctl.train.predict import answers_of
 from ticketctl.train.specimen import Specimen
 from ticketctl.train.watch import Watch
@@ -53,6 +54,7 @@ def watch_of(recipe: Recipe, seeds: Seeds, setting: Setting) -> Watch | None:
     about = {
         "metrics": to_record({name: asdict(own) for name, own in params.items()}),
         "streams": {stream: seeds.of(stream) for stream in STREAMS},
+        **{f"code {name}": own["code"] for name in names if (own := code_of("metrics", name))},
     }
     return Watch(Watched(params, seeds, len(setting.data.classes)), recipe.keep.every, about)
 

@@ -19,10 +19,11 @@ from ticketctl.artifacts.ticket import Ticket
 from ticketctl.recipe import TrainSpec
 from ticketctl.recipe_explore import TransferRecipe
 from ticketctl.recipe_files import merge
+from ticketctl.stages.kept import epoch_near, kept_states
 from ticketctl.stages.measured import Reading
 from ticketctl.stages.recorded import PRECISE, settings_of
 from ticketctl.stages.report_wants import FORM, ONSET, TWINS, explore_wants, table
-from ticketctl.stages.reported import REPORTS
+from ticketctl.stages.reported import EPOCH, REPORTS
 from ticketctl.stages.stored import Shelf, of_run
 from ticketctl.stages.subjects import Subject, ticket_beside
 from ticketctl.stages.target_content import goes_to
@@ -76,8 +77,15 @@ class Whose:
         return self.run.manifest.level
 
     def is_mine(self, report: Report) -> bool:
-        """Whether it is of the run."""
-        return of_run(report, self.run.manifest.run_id, self.run.manifest.weights.digest)
+        """Whether it is of the run, or of the weights that it kept at the share of its training that is meant."""
+        weights = self.run.manifest.weights.digest if self.reading.at is None else self._kept
+        return weights is not None and of_run(report, self.run.manifest.run_id, weights)
+
+    @property
+    def _kept(self) -> str | None:
+        own = self.run.manifest
+        epoch = None if self.reading.at is None else epoch_near(own, self.reading.at)
+        return None if epoch is None else kept_states(own)[epoch].digest
 
     def is_end(self, end: Mapping[str, Any]) -> bool:
         """Whether the end of a path is the run."""
@@ -87,6 +95,17 @@ class Whose:
 
 def _trained(of: Whose) -> Iterable[Report]:
     return [one for one in of.mine if of.is_mine(one) and _of_one(one)]
+
+
+def epochs_of(of: Whose) -> list[Report]:
+    """Of the run after epochs whose weights it kept, but for its last: these are the run's own."""
+    own = of.run.manifest
+    kept = {one.digest for one in kept_states(own).values()} - {own.weights.digest}
+    return [
+        one
+        for one in of.mine
+        if EPOCH in one.recipe and any(of_run(one, own.run_id, weights) for weights in kept) and _of_one(one)
+    ]
 
 
 def _untrained(of: Whose) -> Iterable[Report]:

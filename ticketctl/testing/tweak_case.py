@@ -124,7 +124,7 @@ class TweakCase:
     @property
     def mask(self) -> Mask:
         """Of the level that is spent."""
-        return Mask.from_arrays(self.ticket.mask_at(LEVEL))
+        return Mask.from_arrays(self.ticket.mask(LEVEL))
 
     def recipe(self, keys: Mapping[str, Any] | None = None) -> Recipe:
         """The recipe of a spend, with these keys of the tweak instead of the usual ones."""

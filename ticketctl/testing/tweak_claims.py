@@ -93,7 +93,7 @@ class TweakClaims(TweakSubject):
         if case.says("DENSE", False):
             assert spent.run.mask() is None, "DENSE, and the run has a mask"
         elif not case.moves_mask:
-            keep, truth = spent.run.mask() or {}, ticket.mask_at(LEVEL)
+            keep, truth = spent.run.mask() or {}, ticket.mask(LEVEL)
             same = keep.keys() == truth.keys() and all(
                 np.array_equal(keep[name], truth[name]) for name in truth
             )
@@ -115,7 +115,7 @@ def _check_pruned(case: TweakCase, spent: Bought) -> None:
         assert seen.steps, "it took part in no step: does tweak() return a new Hooks each time?"
     assert not seen.leaks, f"{len(seen.leaks)} times; {seen.leaks[0]}"
     run = spent.run
-    keep = run.mask() if case.moves_mask or case.says("DENSE", False) else case.ticket.mask_at(LEVEL)
+    keep = run.mask() if case.moves_mask or case.says("DENSE", False) else case.ticket.mask(LEVEL)
     for name, kept in (keep or {}).items():
         words = np.frombuffer(run.weights()[name].data, np.uint32).reshape(kept.shape)
         wrong = int(np.count_nonzero(words[~kept]))
