@@ -124,6 +124,7 @@ def test_a_reporter_tells_of_each_training(tmp_path: Path, capsys: pytest.Captur
         ({"seed": 1 << 60}, "from 0 to 9007199254740991"),
         ({"epochs": 0}, "epochs: a whole number from 1 on, not 0"),
         ({"density": float("nan")}, r"density: a number in \(0, 1\], not nan"),
+        ({"density": "1/0"}, r"density: a number in \(0, 1\], not 1/0"),
         ({"density": 1.5}, r"a density lies in \(0, 1\]"),
     ],
 )

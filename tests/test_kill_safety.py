@@ -242,7 +242,7 @@ def test_a_link_that_cannot_be_renamed_never_costs_its_source(
 
     class Full:
         def __init__(self, path: Path, mode: str, **how: Any) -> None:
-            self.file = open(path, mode, **how)  # noqa: SIM115
+            self.file = open(path, mode, **how)  # noqa: SIM115  # closed by __exit__
 
         def __enter__(self) -> Any:
             return self

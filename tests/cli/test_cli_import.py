@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,9 @@ import torch
 
 from tests.cli.conftest import Answer, ask
 from tests.unfenced import unfenced  # noqa: F401  # a fixture for all tests here
+from ticketctl.cli.import_ import Names
 from ticketctl.fence import reader
+from ticketctl.nets.naming import schemes
 
 REAL = reader.Fence.ask
 MODEL = ("--model", "lenet-300-100", "--data", "digits")
@@ -100,3 +102,8 @@ def test_a_mask_of_another_net_is_refused_by_its_printable_name_and_one_code(hom
     assert answer.code == 3
     assert "fc1\\x1b[31m.weight" in answer.complaint
     assert answer.complaint.count("[E_ARCH_MISMATCH]") == 1
+
+
+def test_the_help_names_every_way_of_naming() -> None:
+    (option,) = get_args(Names)[1:]
+    assert [name for name in schemes() if name not in option.help] == []

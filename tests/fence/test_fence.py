@@ -6,6 +6,8 @@ import argparse
 import collections
 import io
 import os
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -184,9 +186,25 @@ def test_the_child_knows_no_token_writes_no_file_and_is_held_to_its_limits(fence
     limits = {
         line[:26].strip(): line[26:].split()[0] for line in (process / "limits").read_text().splitlines()
     }
-    assert limits["Max file size"] == "0"
+    assert (limits["Max file size"], limits["Max processes"]) == ("0", "0")
     assert int(limits["Max cpu time"]) <= 90
     assert int(limits["Max address space"]) < 12 << 30
+
+
+def test_the_child_starts_no_process_of_its_own():
+    """As a user who is not root, whom the system would not hold to it."""
+    code = (
+        "import os, threading\nfrom ticketctl.fence import child\n"
+        "os.getuid() or os.setuid(65534)\nchild._shut()\n"
+        "def told(start):\n"
+        "    try: start()\n"
+        "    except (OSError, RuntimeError) as error: return type(error).__name__\n"
+        "print(told(os.fork), told(threading.Thread(target=print).start))\n"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert asked.stdout.split() == ["BlockingIOError", "RuntimeError"]
 
 
 @pytest.mark.parametrize(

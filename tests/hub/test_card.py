@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from tests.artifacts import hostile_verdicts, samples
 from tests.stages import written
 from ticketctl.artifacts.ticket import write_ticket
-from ticketctl.hub.card import Card, Row, claims, code, counted, fenced, plain, render
+from ticketctl.hub.card import Card, Row, claims, code, fenced, plain, render
 from ticketctl.hub.private import Known
 from ticketctl.progress import Silent
 from ticketctl.stages.push import Asked, Parcel, packed, parse
@@ -221,4 +221,3 @@ def test_a_card_without_numbers_is_a_card() -> None:
     assert "model-index" not in front(text)
     assert front(text)["datasets"] == ["ylecun/mnist"]
     assert claims(a_card([])) == ["tags: method:imp, net:toy, data:mnist, density:0.5000", "licence: none"]
-    assert len(counted(a_card([])).splitlines()) == 3

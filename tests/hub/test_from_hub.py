@@ -85,21 +85,21 @@ def test_names_in_lists_and_in_recipe_keys_are_pulled_and_others_left(hub: FakeH
     def command(
         things: list[str],
         one: str | None,
-        sets: list[str],
+        set_: list[str],
         to: str,
         workspace: opt.Workspace,
         quiet: bool = True,
     ) -> None:
-        got.update(things=things, one=one, sets=sets, to=to)
+        got.update(things=things, one=one, set_=set_, to=to)
 
     name = f"hf://{REPO}"
-    given = {"things": ["x", name], "one": name, "sets": ["a=b", f"draw.ticket={name}"], "to": name}
+    given = {"things": ["x", name], "one": name, "set_": ["a=b", f"draw.ticket={name}"], "to": name}
     with_hub_names(command)(**given, workspace=tmp_path / "runs", quiet=True)
     folder = str(tmp_path / "runs" / "hub" / "ada--first" / hub.repos[REPO].head.sha[:12] / "ticket")
     assert got == {
         "things": ["x", folder],
         "one": folder,
-        "sets": ["a=b", f"draw.ticket={folder}"],
+        "set_": ["a=b", f"draw.ticket={folder}"],
         "to": name,
     }
     left = own_hub_names(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ticketctl
@@ -36,3 +37,27 @@ def test_what_is_not_there_raises_what_the_command_says(hub: FakeHub, tmp_path: 
     ticketctl.push(tmp_path / "run", "ada/alone", workspace=tmp_path)
     with pytest.raises(UsageError, match="holds no ticket"):
         ticketctl.pull("ada/alone", runs=True, workspace=tmp_path / "theirs")
+
+
+def test_spend_audit_and_export_take_names_on_the_hub(hub: FakeHub, tmp_path: Path) -> None:
+    drawn = ticketctl.draw(
+        model="lenet-300-100", data="digits", rounds=1, epochs=1, workspace=tmp_path / "mine"
+    )
+    ticketctl.push(drawn, "ada/draw", runs=True, workspace=tmp_path / "mine")
+    ticketctl.push(drawn.folder.parent / "levels/1", "ada/run", workspace=tmp_path / "mine")
+    root, posted = tmp_path / "theirs", len(hub.asked("POST", "/commit/"))
+    dense, sparse = ticketctl.spend("hf://ada/draw", level=1, workspace=root)
+    assert sparse.manifest.ticket == drawn.ticket_id_at(1)
+    assert (root / "hub/ada--draw") in sparse.folder.parents  # what was drawn there is not trained again
+    report = ticketctl.audit("hf://ada/run", metrics=["ece"], workspace=root)
+    assert report.subject.run_id == sparse.manifest.run_id
+    plain, trained = (tmp_path / name for name in ("plain.npz", "trained.npz"))
+    assert ticketctl.export("hf://ada/draw", "npz", plain, workspace=root) == plain
+    ticketctl.export("hf://ada/draw", "npz", trained, weights="hf://ada/run", workspace=root)
+    with np.load(plain) as one, np.load(trained) as other:
+        assert (one["bits/fc1.weight"] == other["bits/fc1.weight"]).all()
+        assert not (one["weights/fc1.weight"] == other["weights/fc1.weight"]).all()
+    with pytest.raises(HubError, match="offline"):
+        ticketctl.audit("hf://ada/another", workspace=root, offline=True)
+    assert len(hub.asked("POST", "/commit/")) == posted
+    assert dense.manifest.level == 0

@@ -15,6 +15,7 @@ from tests.artifacts import hostile_verdicts, samples
 from tests.hub.fakehub import FakeHub
 from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.set import SetEntry, encode_set
+from ticketctl.artifacts.signature import MAX_SIGNATURE, SIGNATURE
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.artifacts.verdict import open_verdict
 from ticketctl.artifacts.verify import verify_run, verify_ticket
@@ -79,6 +80,14 @@ def refused(kind: type[Exception], act: Callable[[], Any]) -> str:
         act()
     assert str(caught.value).isprintable()
     return str(caught.value)
+
+
+@pytest.mark.parametrize(("size", "comes"), [(2 << 20, True), (MAX_SIGNATURE + 1, False)])
+def test_a_signature_comes_along_if_it_is_no_larger_than_one_that_is_checked(
+    hub: FakeHub, tmp_path: Path, size: int, comes: bool
+) -> None:
+    hub.put(REPO, {SIGNATURE: b" " * size})
+    assert (pull(REPO, tmp_path).folders[0] / SIGNATURE).exists() is comes
 
 
 def test_a_pulled_ticket_is_the_one_that_was_pushed(

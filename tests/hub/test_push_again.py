@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -10,12 +11,22 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from tests.artifacts import samples
 from tests.cli.conftest import ask
 from tests.hub.fakehub import FakeHub
+from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.errors import HubError, UsageError
-from ticketctl.hub.card_there import is_made, licence_of
+from ticketctl.hub.card_there import (
+    COUNTED,
+    FIGURE,
+    counted_for,
+    is_made,
+    is_ours,
+    licence_of,
+    sealed_picture,
+)
 from ticketctl.progress import Silent
 from ticketctl.stages.pull import pull
 from ticketctl.stages.push import Asked, Pushed, push
@@ -48,6 +59,18 @@ def pushed(workspace: Path, told: Told | None = None, **more: Any) -> Pushed:
     return push(Asked((SEED,), REPO, **more), workspace, reporter=told)
 
 
+def trained(runs: Path) -> None:
+    """A spend, whose accuracy is drawn on a figure."""
+    ticket = open_ticket(runs / SEED / "ticket").manifest.ticket_id
+    samples.run(
+        runs / SEED / "spends/abcd1234/3-seed-0",
+        ticket_id=ticket,
+        seeds={"root": 1},
+        metrics={"test.accuracy": 0.5},
+        training_id="sha256:" + "3" * 64,
+    )
+
+
 def card(hub: FakeHub) -> bytes:
     return hub.repos[REPO].files["README.md"]
 
@@ -71,7 +94,7 @@ def test_a_card_that_was_changed_by_hand_stays_until_it_is_asked_for(hub: FakeHu
     again = pushed(runs, told, licence="mit")
     assert (again.changed, card(hub)) == (False, mine)
     (line,) = [one for one in told.lines if "by hand" in one]
-    assert "--licence mit is not put there; --card replaces it" in line
+    assert "--licence mit is not put there; --card replaces such files" in line
     grown = pushed(runs, runs=True)  # other things change, and the card stays
     assert (grown.changed, card(hub)) == (True, mine)
     assert "set.json" in hub.repos[REPO].files
@@ -97,11 +120,60 @@ def test_a_card_that_is_changed_during_the_push_stays(hub: FakeHub, runs: Path) 
     assert [line for line in told.lines if "by hand meanwhile" in line]
 
 
+@pytest.mark.parametrize(
+    ("name", "mine"), [(COUNTED, b'{"library_name": "mine"}'), (FIGURE, b"mine"), (FIGURE, b"")]
+)
+def test_what_else_was_put_there_by_hand_stays_until_it_is_asked_for(
+    hub: FakeHub, runs: Path, name: str, mine: bytes
+) -> None:
+    trained(runs)
+    pushed(runs, runs=True)
+    ours = hub.repos[REPO].files[name]
+    hub.put(REPO, {name: mine})
+    told = Told()
+    again = pushed(runs, told, runs=True)
+    assert (again.changed, hub.repos[REPO].files[name]) == (False, mine)
+    assert [line for line in told.lines if f"{name}: written or changed by hand" in line]
+    pushed(runs)  # of fewer things, of which there may be no figure
+    assert hub.repos[REPO].files[name] == mine
+    assert pushed(runs, runs=True, card=True).changed
+    assert hub.repos[REPO].files[name] == ours
+
+
+def test_figure_and_config_of_an_earlier_push_are_replaced_and_removed(hub: FakeHub, runs: Path) -> None:
+    trained(runs)
+    pushed(runs, runs=True)
+    png = hub.repos[REPO].files[FIGURE]
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.verify()  # its check sums too
+    earlier = {COUNTED: counted_for(["older", 'a "net"']), FIGURE: sealed_picture(png[:-12] + png[-12:])}
+    assert all(is_ours(path, data) for path, data in earlier.items())
+    assert not is_ours(FIGURE, png.replace(b"IDAT", b"IDAt", 1))
+    hub.put(REPO, earlier)
+    told = Told()
+    pushed(runs, told, runs=True)
+    assert hub.repos[REPO].files[FIGURE] == png
+    pushed(runs)
+    assert FIGURE not in hub.repos[REPO].files
+    assert not [line for line in told.lines if "by hand" in line]
+
+
+def test_the_licence_that_json_tells_is_that_of_the_card_that_stays(
+    hub: FakeHub, runs: Path, tmp_path: Path
+) -> None:
+    hub.put(REPO, {"README.md": b"---\nlicense: cc-by-4.0\n---\nwords\n"})
+    command = ("push", "--to", REPO, "--yes", "--json", "--licence", "mit")
+    said = json.loads(ask(tmp_path, *command).out)["result"]
+    assert (said["licence"], said["claims"]) == ("cc-by-4.0", [])
+    said = json.loads(ask(tmp_path, *command, "--card").out)["result"]
+    assert (said["licence"], "licence: mit" in said["claims"]) == ("mit", True)
+
+
 def test_the_command_says_that_a_card_stays(hub: FakeHub, runs: Path, tmp_path: Path) -> None:
     hub.put(REPO, {"README.md": b"words\n"})
     answer = ask(tmp_path, "push", "--to", REPO, "--yes", "--json")
     assert answer.code == 0, answer.err
-    assert "README.md was written or changed by hand" in answer.err
+    assert "README.md: written or changed by hand" in answer.err
     assert json.loads(answer.out)["result"]["kept"] == ["README.md"]
     answer = ask(tmp_path, "push", "--to", REPO, "--yes", "--json", "--card")
     assert json.loads(answer.out)["result"]["kept"] == []
@@ -148,6 +220,9 @@ def test_a_later_push_keeps_the_licence_of_the_card_and_says_which(hub: FakeHub,
         ("license: mit", "mit"),
         ("license: other\nlicense_name: Ours alone", "Ours alone"),
         ("license: other", "other"),
+        ("license: other\nlicense_name: 3", "other"),
+        ("license: other\nlicense_name: [a, {b: c}]", "other"),
+        ("license: other\nlicense_name: ' '", "other"),
         ("license: [mit, cc-by-4.0]", "mit, cc-by-4.0"),
         ("tags: [x]", None),
         ("license: 3", None),

@@ -31,6 +31,7 @@ CANARIES = {
 def program(hub: FakeHub, folder: Path, *words: str, **more: str) -> subprocess.Popen[str]:
     given: Mapping[str, str] = {**hub.env(folder / "hf"), **CANARIES, "TICKETCTL_DEBUG": "1", **more}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # mypy takes keywords out of a dict for every other argument
     return subprocess.Popen([PROGRAM, *words], cwd=folder, env=given, text=True, **pipes)  # type: ignore[call-overload]
 
 

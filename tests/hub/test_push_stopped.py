@@ -113,6 +113,32 @@ def test_one_whose_answer_got_lost_is_removed(hub: FakeHub, runs: Path) -> None:
     assert hub.repos == {}
 
 
+@pytest.mark.parametrize("status", ["502", "504"])
+def test_one_that_was_made_behind_a_gateway_that_gave_up_is_removed(
+    hub: FakeHub, runs: Path, status: str
+) -> None:
+    hub.fault("between", CREATE, do=lambda: hub.create(REPO))
+    hub.fault(status, CREATE)
+    with pytest.raises(HubError, match=rf"trouble of its own \({status}\)"):
+        pushed(runs)
+    assert hub.repos == {}
+
+
+def test_one_that_a_gateway_leaves_behind_is_told_whatever_can_be_known(hub: FakeHub, runs: Path) -> None:
+    hub.fault("504", CREATE)
+    with pytest.raises(
+        HubError, match=r"\(504\).*; hf://ada/first: .*if it appears yet, it is empty: delete it"
+    ):
+        pushed(runs)
+    hub.mend()
+    hub.fault("between", CREATE, do=lambda: hub.create(REPO))
+    hub.fault("504", CREATE)
+    hub.fault("403", "/api/repos/delete")
+    with pytest.raises(HubError, match=r"\(504\).*; hf://ada/first was made and could not be removed again"):
+        pushed(runs)
+    assert REPO in hub.repos
+
+
 def test_one_that_somebody_else_made_meanwhile_is_left_alone(hub: FakeHub, runs: Path) -> None:
     hub.fault("between", CREATE, times=1, do=lambda: hub.create(REPO))
     with pytest.raises(HubError):

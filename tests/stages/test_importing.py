@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import prune
 
@@ -413,9 +414,52 @@ def test_no_data_are_asked_for_before_the_file_fits_nor_to_plan(pruned, tmp_path
     assert not import_folder(asked, tmp_path).exists()
 
 
+@pytest.mark.parametrize(
+    ("names", "form", "fits"),
+    [
+        (("outer", "inner", "zlast"), "pt", True),
+        (("outer", "inner", "zlast"), "safetensors", False),
+        (("layers.2", "layers.10", "layers.11"), "safetensors", True),
+    ],
+)
+def test_layers_of_one_shape_are_never_swapped_where_a_file_lost_their_order(names, form, fits, tmp_path):
+    square = {"fc1.weight": (64, 64), "fc2.weight": (64, 64), "fc3.weight": (10, 64)}
+    expected = {
+        name: torch.rand(shape, generator=torch.Generator().manual_seed(at)) < 0.5
+        for at, (name, shape) in enumerate(square.items())
+    }
+    theirs = {f"{own}.weight": mask for own, mask in zip(names, expected.values(), strict=True)}
+    path = tmp_path / f"m.{form}"
+    torch.save(theirs, path) if form == "pt" else save_file(theirs, path)
+    asked = {"sets": (*SETS, "model.widths=[64,64]"), "init": "seed:1"}
+    if fits:
+        check_mask(bring(path, tmp_path, **asked), expected)
+        return
+    with pytest.raises(
+        ArtifactError, match=r"which layers inner\.weight, outer\.weight are.*rename its keys to"
+    ):
+        bring(path, tmp_path, **asked)
+
+
+def test_layers_of_other_shapes_are_found_in_any_order_though_their_biases_are_alike(tmp_path):
+    given = nn.ModuleDict(
+        {"z": nn.Linear(64, 80), "m": nn.Linear(80, 80), "a": nn.Linear(80, 10)}
+    ).state_dict()
+    ours = dict(
+        zip(
+            (f"fc{at}.{part}" for at in (1, 2, 3) for part in ("weight", "bias")), given.values(), strict=True
+        )
+    )
+    given["m.weight"][0] = ours["fc2.weight"][0] = 0
+    save_file(given, tmp_path / "w.safetensors")
+    ticket = bring(tmp_path / "w.safetensors", tmp_path, sets=(*SETS, "model.widths=[80,80]"))
+    check_start(ticket, ours)
+    assert not ticket.mask()["fc2.weight"][0].any()
+
+
 def test_where_another_order_would_fit_too_it_is_said() -> None:
     shapes = {"one.weight": (4, 4), "two.weight": (4, 4), "end.weight": (2, 4)}
     found = dict(zip(shapes, ("fc1.weight", "fc2.weight", "fc3.weight"), strict=True))
     ours = dict(zip(found.values(), shapes.values(), strict=True))
-    (note,) = bound._by_order(found, shapes, ours)
+    (note,) = bound._by_order(found, shapes, ours, [], "m.pt")
     assert "another order would fit one.weight, two.weight too" in note

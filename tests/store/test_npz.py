@@ -104,3 +104,19 @@ def test_members_that_overlap_are_refused():
     end[12:16] = len(rows).to_bytes(4, "little")
     with pytest.raises(ValueError, match="overlap"):
         npz_arrays(data[:begin] + rows + bytes(end), limit=1 << 30)
+
+
+def test_compressed_arrays_that_grow_beyond_a_bound_are_refused_before_they_are_unpacked_and_plain_ones_are_not():
+    data = saved(a=np.zeros(1000, np.uint8), b=np.zeros(1000, np.uint8))
+    assert len(data) < 1000
+    assert npz_arrays(data, limit=1 << 20, grown=2256)["b"].size == 1000
+    at = data.index(b"a.npy") + 40
+    broken = data[:at] + b"\xff" * 8 + data[at + 8 :]  # whoever unpacked it would say so
+    for each in (data, broken):
+        with pytest.raises(
+            ValueError, match=r"compressed arrays are 2256 bytes .* more than 2255; save it without"
+        ):
+            npz_arrays(each, limit=1 << 20, grown=2255)
+    plain = io.BytesIO()
+    np.savez(plain, a=np.zeros(4000, np.uint8))
+    assert npz_arrays(plain.getvalue(), limit=1 << 20, grown=2255)["a"].size == 4000

@@ -269,7 +269,7 @@ def test_acdc_that_could_not_alternate_is_refused() -> None:
 
 def test_acdc_begun_in_its_last_phase_is_refused_before_anything_is_trained() -> None:
     bench = small.bench(alone.spec(epochs=6))
-    last = max(alone.hook("acdc", ACDC, bench).phases(6))  # type: ignore[attr-defined]
+    last = max(alone.hook("acdc", ACDC, bench).phases(6))  # type: ignore[attr-defined]  # of these hooks alone
     alone.hook("acdc", ACDC, bench, begun=last * PER_EPOCH - 1)
     with pytest.raises(UsageError, match=rf"begins after epoch {last} of 6, in the last"):
         alone.hook("acdc", ACDC, bench, begun=last * PER_EPOCH)

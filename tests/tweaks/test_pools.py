@@ -173,7 +173,7 @@ def test_the_test_images_are_not_looked_at(tmp_path: Path, levels: tuple[Trained
 
 def test_weights_of_other_tweaks_stay(tmp_path: Path, levels: tuple[Trained, ...]) -> None:
     on = bench()
-    on.model.tweak = nn.Linear(1, 1)  # type: ignore[assignment]
+    on.model.tweak = nn.Linear(1, 1)  # type: ignore[assignment]  # a module is no Tensor
     own = {name: value.clone() for name, value in on.model.state_dict().items() if name.startswith("tweak.")}
     hook = tweak(Kit(on, Seeds(0), mask_at(OWN), None, levels), params=Params())
     start = State({**levels[OWN - 1].state.weights, **own}, 0)

@@ -167,7 +167,7 @@ def test_an_active_weight_at_zero_recovers_under_sam(tmp_path: Path) -> None:
     on = small.bench(alone.spec())
     start = small.weights()
     name, keep = "fc.weight", small.half().keep["fc.weight"]
-    start.weights[name][keep] = 0.0  # type: ignore[index]
+    start.weights[name][keep] = 0.0  # type: ignore[index]  # weights are a Mapping, whose tensors may be written into
     fit = small.lab(tmp_path, on).fit(start, small.half(), hooks=[alone.hook("sam", {}, on)])
     assert bool((fit.end().weights[name][keep] != 0).all())
 

@@ -130,7 +130,7 @@ def test_slopes_are_those_of_finite_differences(what: str) -> None:
 
 def test_a_convolution_before_batchnorm_may_be_scaled_without_a_change() -> None:
     net, masks = conv_net()
-    net.norm.eps = 1e-12  # type: ignore[union-attr, assignment]
+    net.norm.eps = 1e-12  # type: ignore[union-attr, assignment]  # mypy knows attributes as Tensor | Module
     problem = Problem.of_net(net, masks)
     at = list(problem.start).index("conv.weight")
     scales = torch.ones(len(problem.start), dtype=torch.float64)

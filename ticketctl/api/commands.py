@@ -18,6 +18,7 @@ from ticketctl.cli.devices import resolve as device_of
 from ticketctl.data.load import default_cache
 from ticketctl.errors import UsageError
 from ticketctl.progress import Reporter, Silent
+from ticketctl.stages.hub_names import local
 from ticketctl.stages.setting import Surroundings
 
 
@@ -54,7 +55,7 @@ def draw(
         rewind: where the start is taken, as `500it` or `2ep`.
         epochs: of each training.
         controls: also make the control tickets.
-        keys: other keys of the recipe, as `{"train.lr": 0.05}`.
+        keys: other keys of the recipe, as `{"train.lr": 0.05}`; a ticket in them may be `hf://org/name`.
         device: auto, cpu, cuda, cuda:N.
         data_dir: where data sets lie.
         offline: fetch nothing.
@@ -70,12 +71,14 @@ def draw(
     from ticketctl.stages.repeat import draw_line
     from ticketctl.stages.request import Typed, draw_recipe, run_folder
 
+    root = Path(workspace)
+    pull = given.puller(root, offline, reporter)
     typed = Typed(
         model=model,
         data=data,
         method=method,
         recipe=recipe,
-        sets=given.sets(keys),
+        sets=given.sets(keys, pull),
         rounds=rounds,
         density=given.density(density),
         rewind=rewind,
@@ -83,8 +86,8 @@ def draw(
         controls=controls,
     )
     given.seeds([seed])
-    settled = with_ids(draw_recipe(typed).recipe, Path(workspace))
-    folder = run_folder(settled, seed, Path(out) if out else None, Path(workspace))
+    settled = with_ids(draw_recipe(typed).recipe, root)
+    folder = run_folder(settled, seed, Path(out) if out else None, root)
     argv = shlex.split(draw_line(typed, settled, [seed], ()))[1:]
     return run(settled, seed, folder, _around(device, data_dir, offline, argv, workspace, reporter))
 
@@ -108,7 +111,7 @@ def spend(
     """Train levels of a ticket beside the dense net, as `ticketctl spend` does; what is there is not trained again.
 
     Args:
-        ticket: it, or its name; None: the newest.
+        ticket: it, or its name, `hf://org/name` too; None: the newest.
         level: a level, or levels as the command takes them (`all`, `0,2,4`); None: the deepest.
         tweaks: sets of tweaks, each as `skip,swish,ls`.
         seeds: of the trainings; None: the draw's.
@@ -130,14 +133,21 @@ def spend(
     from ticketctl.stages.spend import spend as run
     from ticketctl.stages.wallet import Wanted, prepare_spend
 
-    name = str(ticket.folder) if isinstance(ticket, Ticket) else None if ticket is None else str(ticket)
+    root = Path(workspace)
+    pull = given.puller(root, offline, reporter)
+    name = str(ticket.folder) if isinstance(ticket, Ticket) else ticket
     wanted = Wanted(
-        ticket=name,
+        ticket=None if name is None else local(str(name), pull),
         levels=None if level is None else str(level),
         seeds=None if seeds is None else given.seeds(seeds),
         controls=False,
-        workspace=Path(workspace),
-        typed=Typed(data=data, recipe=recipe, sets=given.sets(keys), epochs=given.epochs(epochs)),
+        workspace=root,
+        typed=Typed(
+            data=data,
+            recipe=recipe,
+            sets=given.sets(keys, pull),
+            epochs=given.epochs(epochs),
+        ),
         tweaks=(tweaks,) if isinstance(tweaks, str) else tuple(tweaks),
     )
     chosen = prepare_spend(wanted)
@@ -164,7 +174,7 @@ def audit(
     """Measure a trained net, as `ticketctl audit` does; what was measured before is not measured again.
 
     Args:
-        run: it, or its name.
+        run: it, or its name, `hf://org/name` too.
         metrics: names of `ticketctl list metrics`; None: all.
         recipe: `audit/quick`, `audit/full`, or a TOML file; None: the command's own.
         keys: other keys of the recipe.
@@ -185,9 +195,13 @@ def audit(
     from ticketctl.stages.shown import shown
     from ticketctl.stages.subject import subject_of
 
-    asked = wanted(",".join(metrics) if metrics else None, given.sets(keys), None, recipe)
+    root = Path(workspace)
+    pull = given.puller(root, offline, reporter)
+    typed = given.sets(keys, pull)
+    asked = wanted(",".join(metrics) if metrics else None, typed, None, recipe)
     around = _around(device, data_dir, offline, ["audit"], workspace, reporter)
-    meant, seeds = given.trained(run, Path(workspace)), Seeds(given.seeds([seed])[0])
+    named = local(str(run), pull) if isinstance(run, str | Path) else run
+    meant, seeds = given.trained(named, root), Seeds(given.seeds([seed])[0])
     subject = subject_of(meant, asked.sets, around)
     return measure(
         Audit(subject, asked, shown(subject, asked.recipe.audit, seeds, around, None, asked.needs), seeds)
@@ -201,16 +215,19 @@ def export(
     *,
     level: int | None = None,
     weights: Run | str | Path | None = None,
+    offline: bool = False,
     workspace: str | Path = WORKSPACE,
 ) -> Path:
     """Write a ticket as other programs read it, as `ticketctl export` does; the file.
 
     Args:
-        ticket: it, with the weights that it starts from; a run, with its trained ones; or the name of either.
+        ticket: it, with the weights that it starts from; a run, with its trained ones; or the name of either, on the
+            Hub too.
         form: torch-prune, open-lth, zeros, coo, npz, 2:4, onnx or onnx-sparse.
         out: the file; another one that lies there stays, and is an error.
         level: of the ticket's ladder; None: its own.
         weights: a run of this ticket, whose trained weights are taken.
+        offline: of names on the Hub, take what is here.
         workspace: where tickets and runs are kept.
 
     Raises:
@@ -219,17 +236,20 @@ def export(
     from ticketctl.stages.export import export as write
 
     root = Path(workspace)
+    pull = given.puller(root, offline, None)
     of = ticket if isinstance(ticket, Ticket | Run) else None
-    if of is None and ticket is not None and run_place(str(ticket), root) is not None:
-        of = resolve_run(str(ticket), root)
+    name = local(str(ticket), pull) if isinstance(ticket, str | Path) else None
+    if name is not None and run_place(name, root) is not None:
+        of = resolve_run(name, root)
     if of is None:
-        of, at = resolve(None if ticket is None else str(ticket), root)
+        of, at = resolve(name, root)
         if at is not None and level is not None:
             raise UsageError(f"{ticket} says a level, and so does level={level}; give one of them")
         level = at if level is None else level
-    trained = weights if isinstance(weights, Run) or weights is None else resolve_run(str(weights), root)
+    if isinstance(weights, str | Path):
+        weights = resolve_run(local(str(weights), pull), root)
     around = _around("cpu", None, True, ["export"], workspace, None)
-    return write(of, form, Path(out), around, level, trained).files[0]
+    return write(of, form, Path(out), around, level, weights).files[0]
 
 
 def _around(

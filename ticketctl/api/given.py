@@ -11,6 +11,8 @@ from ticketctl.artifacts.records import MAX_INT
 from ticketctl.artifacts.run import Run
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.errors import UsageError
+from ticketctl.progress import Reporter, Silent
+from ticketctl.stages import hub_names
 from ticketctl.stages.examined import run_of
 from ticketctl.tomltext import toml_text
 
@@ -47,12 +49,12 @@ def density(given: float | Fraction | None) -> Fraction | None:
     """
     try:
         return None if given is None else Fraction(str(given))
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         raise UsageError(f"density: a number in (0, 1], not {given}") from None
 
 
 def trained(run: Run | str | Path, workspace: Path) -> Run:
-    """The run that is meant, by itself or by its name.
+    """The run that is meant, by itself or by its name here.
 
     Raises:
         UsageError: no such run, or something else, such as a ticket; says what gives runs.
@@ -68,9 +70,19 @@ def trained(run: Run | str | Path, workspace: Path) -> Run:
     )
 
 
-def sets(keys: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Keys of a recipe as `--set` has them."""
-    return tuple(f"{name}={_word(value)}" for name, value in (keys or {}).items())
+def puller(workspace: Path, offline: bool, reporter: Reporter | None) -> hub_names.Pull:
+    """What pulls names on the Hub into the workspace."""
+    return hub_names.puller(workspace, offline=offline, reporter=reporter or Silent())
+
+
+def sets(keys: Mapping[str, Any] | None, pull: hub_names.Pull | None = None) -> tuple[str, ...]:
+    """Keys of a recipe as `--set` has them, with folders in place of names on the Hub.
+
+    Raises:
+        UsageError, HubError, ArtifactError: as `pull`; or a name holds several draws, pulled now.
+    """
+    texts = [f"{name}={_word(value)}" for name, value in (keys or {}).items()]
+    return tuple(texts if pull is None else (hub_names.setting(text, pull) for text in texts))
 
 
 def _word(value: Any) -> str:

@@ -33,7 +33,7 @@ def push(
         public: everybody may read a repository that is made now.
         licence: as the Hub names licences, e.g. `mit`.
         message: of the commit, at most 200 signs.
-        card: replace a README.md there that was written or changed by hand; it stays otherwise.
+        card: replace a README.md, config.json or figure there that was written or changed by hand; it stays otherwise.
         workspace: where names are looked for.
         reporter: told of the progress, as `ticketctl.Lines()` is; None: nobody is.
 

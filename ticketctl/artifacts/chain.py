@@ -30,6 +30,8 @@ MAX_CHAIN = 4 << 20
 MAX_LINKS = 5_000
 
 Artifact = TicketManifest | RunManifest | Report | Verdict
+Facts = tuple[str, str, str, str, str | None, Sequence[str]]
+"""Kind, step, id, digest, recipe digest and parents of an artifact."""
 
 
 class Made(Part):
@@ -76,7 +78,11 @@ def link_of(made: Artifact, inputs: Iterable[Link] = (), *, tool: str = "ticketc
         inputs: links of what it came from.
         tool: program and version.
     """
-    kind, step, name, digest, recipe, parents = _facts(made)
+    return _link(_facts(made), inputs, tool)
+
+
+def _link(facts: Facts, inputs: Iterable[Link], tool: str) -> Link:
+    kind, step, name, digest, recipe, parents = facts
     fields = {
         "step": step,
         "tool": tool,
@@ -88,8 +94,7 @@ def link_of(made: Artifact, inputs: Iterable[Link] = (), *, tool: str = "ticketc
     return Link.model_validate({**fields, "id": record_digest("link", fields)}, strict=False)
 
 
-def _facts(made: Artifact) -> tuple[str, str, str, str, str | None, Sequence[str]]:
-    """Kind, step, id, digest, recipe digest and parents."""
+def _facts(made: Artifact) -> Facts:
     if isinstance(made, TicketManifest):
         parents = [*made.draw.parents, *([made.control.of] if made.control else [])]
         return "ticket", _step(made), made.ticket_id, made.manifest_digest, made.draw.recipe_digest, parents
@@ -197,6 +202,27 @@ def chained(folder: Path, made: Artifact, sources: Iterable[Source], *, tool: st
             inputs.append(link_of(source, [_linked(*above, found)], tool=tool))
             found[inputs[-1].id] = inputs[-1]
     write_atomic(folder / CHAIN, chain_bytes([*found.values(), link_of(made, inputs, tool=tool)]))
+
+
+def foretold(runs: Sequence[tuple[RunManifest, Path]], *, tool: str) -> list[Link]:
+    """The links that a verdict over these runs will have, but for what their audits will find: as many and as long.
+
+    Args:
+        runs: manifests and folders, each once.
+        tool: program and version.
+
+    Raises:
+        ArtifactError: the chain beside one of them is damaged.
+    """
+    found: dict[str, Link] = {}
+    reports = []
+    for run, folder in runs:
+        name, above = f"rp1{run.run_id[3:]}", [_linked(run, folder, found)]
+        facts = ("report", "audit", name, run.manifest_digest, run.recipe_digest, [run.run_id])
+        reports.append(_link(facts, above, tool))
+    name, digest = f"vd1{runs[0][0].run_id[3:]}", runs[0][0].manifest_digest
+    end = ("verdict", "judge", name, digest, None, [one.made.id for one in reports])
+    return [*found.values(), *reports, _link(end, reports, tool)]
 
 
 def _linked(made: Artifact, folder: Path, found: dict[str, Link]) -> Link:

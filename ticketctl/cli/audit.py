@@ -127,14 +127,14 @@ def _todo(names: list[str], against: str | None, workspace: Path) -> _Todo:
     if against is None:
         return _Todo([open_run(folder) for folder in folders], [])
     from ticketctl.stages.judged import cases
-    from ticketctl.stages.lineage import check
+    from ticketctl.stages.lineage import check_judged
 
     reference = against if against == "dense" else _reference(against, workspace)
     found = cases([str(folder) for folder in folders], reference, workspace)
     needed = dict.fromkeys(folder for case in found for folder in case.folders())
     todo = _Todo([open_run(folder) for folder in needed], found)
     _check_data(todo.runs)
-    check(todo.runs)
+    check_judged(todo.runs)
     return todo
 
 

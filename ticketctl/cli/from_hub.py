@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ticketctl.cli.console import watching
-from ticketctl.cli.output import note
 from ticketctl.cli.signals import Stop
-from ticketctl.errors import UsageError, listed
-from ticketctl.hub.names import is_hub
 
 OTHERWISE = ("data", "data_dir", "out", "to", "model", "recipe", "workspace")
 """Options that name no ticket and no run."""
+SETS = "set_"
+"""The option that has them as values of keys."""
 
 
 def with_hub_names(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,35 +38,23 @@ def own_hub_names(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _local(value: Any, key: str, given: dict[str, Any]) -> Any:
-    if key in OTHERWISE:
+    names = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+    if key in OTHERWISE or not any("hf://" in name for name in names):
         return value
-    if isinstance(value, list):
-        found = [_pulled(one, given) if is_hub(one) else [_local(one, key, given)] for one in value]
-        return [one for several in found for one in several]
-    if is_hub(value):
-        return _folder(value, given)
-    if key == "sets" and isinstance(value, str) and is_hub(value.partition("=")[2]):
-        setting, _, name = value.partition("=")
-        return f"{setting}={_folder(name, given)}"
-    return value
+    from ticketctl.stages.hub_names import local, setting, several
 
-
-def _folder(name: str, given: dict[str, Any]) -> str:
-    """Where one thing is wanted."""
-    found = _pulled(name, given)
-    if len(found) > 1:
-        raise UsageError(f"{name} holds {len(found)} draws, pulled now; name one of them: {listed(found)}")
-    return found[0]
+    pull = functools.partial(_pulled, given=given)
+    if key == SETS:
+        return [setting(one, pull) for one in value]
+    return several(value, pull) if isinstance(value, list) else local(value, pull)
 
 
 def _pulled(name: str, given: dict[str, Any]) -> list[str]:
     """The folders that hold what `name` names, once it is there."""
-    from ticketctl.stages.pull import pull
+    from ticketctl.stages.hub_names import puller
 
-    stop = Stop().install()
-    with watching(bool(given.get("quiet"))) as reporter:
-        done = pull(name, given["workspace"], offline=bool(given.get("offline")), reporter=reporter)
+    stop, quiet = Stop().install(), bool(given.get("quiet"))
+    with watching(quiet) as reporter:
+        found = puller(given["workspace"], offline=bool(given.get("offline")), reporter=reporter)(name)
         stop.leave()
-    if name != str(done.name):
-        note(f"{name} is {done.name} now", bool(given.get("quiet")))
-    return [str(folder) for folder in done.folders]
+    return [*found]

@@ -32,7 +32,7 @@ Init = Annotated[
 Names = Annotated[
     str | None,
     typer.Option(
-        help="How its parameters are named: ours, torchvision, timm, open-lth; else it is found out."
+        help="How its parameters are named: ours, torchvision, timm, pytorch-cifar, open-lth; else it is found out."
     ),
 ]
 

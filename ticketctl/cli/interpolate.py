@@ -186,6 +186,7 @@ def _show_twins_due(found: list[Named], planned: Twins, asked: Explored, opener:
     cost = price_of(planned, opener.around)
     plans = []
     for one in found:
+        # mypy cannot infer a lambda with a default
         seconds = known(lambda one=one: seconds_of(opener.open(one), params, count))  # type: ignore[misc]
         plans.append(Due(twins_label(one, count), one.folder, chosen, seconds, asked.missing))
     if not json:

@@ -49,7 +49,8 @@ Message = Annotated[str | None, typer.Option(help="Of the commit, at most 200 si
 Card = Annotated[
     bool,
     typer.Option(
-        "--card", help="Replace a README.md there that was written or changed by hand; it stays else."
+        "--card",
+        help="Replace README.md, config.json and figure there, if written or changed by hand; they stay else.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Push without asking.")]
@@ -141,10 +142,10 @@ def _facts(preview: Preview) -> list[str]:
         f"{parcel.counted} in {len(parcel.items)} files, {amount(parcel.size)}, in one commit, tag {parcel.tag}",
         "with versions, device, seconds and command; every byte was searched for tokens, paths, users, hosts",
     ]
-    if preview.change and preview.change.kept:
+    if preview.card_stays:
         return [*lines, "the card there was written by hand and stays; --card replaces it"]
     figure = f"no figure: {parcel.card.figure}" if parcel.card.figure else "a figure"
-    return [*lines, *(f"on the card: {claim}" for claim in (*parcel.claims(), figure))]
+    return [*lines, *(f"on the card: {claim}" for claim in (*preview.claims(), figure))]
 
 
 def _record(done: Pushed) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def _record(done: Pushed) -> dict[str, Any]:
         "repo": parcel.name.repo, "commit": done.commit, "tag": parcel.tag, "public": done.preview.public,
         "changed": done.changed, "things": things, "files": files, "bytes": parcel.size,
         "removed": list(change.stale) if change else [], "kept": list(change.kept) if change else [],
-        "licence": parcel.card.licence, "claims": parcel.claims(),
+        "licence": done.preview.licence, "claims": done.preview.claims(),
     }  # fmt: skip
 
 

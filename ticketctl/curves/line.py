@@ -164,6 +164,7 @@ def _walked(
     for start in range(0, params.alphas, stride):
         places = range(start, min(start + stride, params.alphas))
         title = f"{pair[0]}-{pair[1]}.{kind}.{start}"
+        # mypy cannot infer a lambda with a default
         points.append(terrain.keep(title, lambda places=places: make(places)))  # type: ignore[misc]
     return {name: _joined(points, name, len(images)) for name, images in sets.items()}
 

@@ -3,7 +3,8 @@
 Signature: `masks` and `params`, two trees of the same names; in an npz the names of a path are joined by `/`
 (`masks/Dense_0/kernel`). A packed mask is one row of uint8, eight weights a byte, the first in the highest bit.
 Layout: flax's kernels are [in, out] and [height, width, in, out]; they are turned into torch's [out, in] and
-[out, in, height, width], and `kernel` is called `weight`. Layers without a mask are dense.
+[out, in, height, width], and `kernel` is called `weight`. Layers without a mask are dense. JAX sorts the names of a
+tree, `Dense_10` before `Dense_2`: they say nothing of the net's order but by their numbers.
 Source: google-research/jaxpruner, jaxpruner/base_updater.py (apply_mask, use_packed_masks).
 """
 
@@ -40,7 +41,7 @@ def read(tree: Tree) -> Found | None:
         for name, mask in masks.items()
     }
     weights = {_named(name): _weight(leaf, name) for name, leaf in params.items() if isinstance(leaf, Tensor)}
-    return Found(keep, weights)
+    return Found(keep, weights, ordered=False)
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:

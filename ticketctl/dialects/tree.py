@@ -46,11 +46,13 @@ class Tree:
         file: its name, for messages.
         value: the content; keys of dicts are strings (others are written as their decimal or `repr`).
         metadata: of a safetensors file: strings by key.
+        ordered: False where names do not come in the order in which they were written: safetensors sorts them.
     """
 
     file: str
     value: Any
     metadata: Mapping[str, str] = field(default_factory=dict)
+    ordered: bool = True
 
     def tensors(self) -> dict[str, Tensor]:
         """The named tensors, if the file is a flat state_dict, or holds one under `state_dict`, `model`, `net` …
@@ -72,6 +74,7 @@ class Found:
         notes: what a user must know, one line each.
         places: above 0 if the masks came without names: how many prunable parameters the source has, in the order of
             its net. The keys of `keep` are places then, `0`, `1` …, and those that are not there are dense.
+        ordered: False where the dialect sorts names itself; of a tree that is not ordered whoever asks says so.
     """
 
     keep: Keep
@@ -80,6 +83,7 @@ class Found:
     exact: bool = True
     notes: Sequence[str] = ()
     places: int = 0
+    ordered: bool = True
 
 
 PREFIXES = ("module.", "_orig_mod.")

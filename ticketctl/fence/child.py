@@ -117,7 +117,7 @@ def neutral(data: bytes) -> tuple[bytes, bytes]:
     found = _Found(GROWN * len(data) + (1 << 20))
     try:
         with torch.serialization.safe_globals(_STANDS_FOR):
-            # the importers' only reader of pickles: nothing but plain values and tensors is made of one
+            # TID251: the importers' only reader of pickles; nothing but plain values and tensors is made of one
             loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)  # noqa: TID251
         # keys stay in the file's order
         form = json.dumps(found.form(loaded, 0), ensure_ascii=False, allow_nan=False)
@@ -226,11 +226,17 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not come between
     torch.set_num_threads(1)
-    for what in ("FSIZE", "CORE"):
-        resource.setrlimit(getattr(resource, f"RLIMIT_{what}"), (0, 0))
+    _shut()
     base = _address_space()
     while header := sys.stdin.buffer.read(8):
         _answer(struct.unpack("<Q", header)[0], base, answers)
+
+
+def _shut() -> None:
+    """No file may grow from here on, no process be started, no core be left behind, and no limit be raised again."""
+    for what in ("FSIZE", "CORE", "NPROC"):
+        if hasattr(resource, f"RLIMIT_{what}"):  # not every system counts processes
+            resource.setrlimit(getattr(resource, f"RLIMIT_{what}"), (0, 0))
 
 
 def _address_space() -> int:

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ticketctl.hub.card_there import sealed
+from ticketctl.hub.card_there import FIGURE, sealed
 from ticketctl.hub.licences import LICENCES
-from ticketctl.hub.upload import FIGURE
 
 TAGS = ("ticketctl", "lottery-ticket", "sparse")
 DATASETS = {
@@ -70,6 +69,8 @@ class Card:
     citation: str
     contents: tuple[tuple[str, str, str], ...] = field(default=())
     """Path, kind and id of every artifact."""
+    bases: tuple[str, ...] = ()
+    """Repositories that it follows from, known to everybody."""
 
     @property
     def tags(self) -> list[str]:
@@ -84,13 +85,6 @@ class Card:
 def render(card: Card) -> str:
     """The whole file, with the mark of a push at its end; equal cards give equal bytes."""
     return sealed(f"---\n{_matter(card)}\n---\n\n" + "\n".join(_body(card)).rstrip() + "\n\n")
-
-
-def counted(card: Card) -> bytes:
-    """config.json, at whose requests the Hub counts downloads: three lines."""
-    import json
-
-    return f'{{\n  "library_name": "ticketctl", "architectures": {json.dumps(list(card.nets))}\n}}\n'.encode()
 
 
 def plain(text: str) -> str:
@@ -134,6 +128,8 @@ def _matter(card: Card) -> str:
     results = _results(card)
     named = {"model_name": card.repo.partition("/")[2], "eval_results": results} if results else {}
     more: dict[str, Any] = {**licence, **named, **({"datasets": datasets} if datasets else {})}
+    if card.bases:
+        more["base_model"] = card.bases[0] if len(card.bases) == 1 else list(card.bases)
     made = ModelCardData(
         library_name="ticketctl", tags=card.tags, pipeline_tag="image-classification", **more
     )
@@ -175,6 +171,7 @@ def _body(card: Card) -> Iterator[str]:
     yield from (f"| {code(path or '(root)')} | {kind} | {code(name)} |" for path, kind, name in card.contents)
     yield from ("", "## Where it comes from", "")
     yield from (f"- {line}" for line in card.provenance)
+    yield from (f"- from the repository {code(base)}" for base in card.bases)
     yield ""
     if card.commands:
         yield from ("## How it is made again", "")

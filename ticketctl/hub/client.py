@@ -96,6 +96,12 @@ class Hub:
             raise HubError(f"{name}: {self.host} answers with a commit that is none, or another one")
         return str(found)
 
+    def is_public(self, repo: str) -> bool:
+        """Whether everybody may know of a repository; False also where the Hub does not say."""
+        with suppress(HubError), self.explained():
+            return self.api.model_info(repo, expand=["private"]).private is False
+        return False
+
     def files(self, name: HubName) -> dict[str, RemoteFile]:
         """The files of a commit by their paths, as the Hub lists them.
 

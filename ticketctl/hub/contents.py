@@ -11,12 +11,12 @@ from ticketctl.artifacts import ticket as tickets
 from ticketctl.artifacts import verdict as verdicts
 from ticketctl.artifacts.chain import CHAIN, MAX_CHAIN
 from ticketctl.artifacts.manifest import MAX_MANIFEST, PROVENANCE, RunManifest, TicketManifest, parse_manifest
+from ticketctl.artifacts.signature import MAX_SIGNATURE, SIGNATURE
 from ticketctl.errors import ArtifactError
 from ticketctl.hub.client import RemoteFile
 from ticketctl.store.files import sha256
 
-SIGNATURE = "model.sig"
-EXTRAS = {PROVENANCE: MAX_MANIFEST, CHAIN: MAX_CHAIN, SIGNATURE: 1 << 20}
+EXTRAS = {PROVENANCE: MAX_MANIFEST, CHAIN: MAX_CHAIN, SIGNATURE: MAX_SIGNATURE}
 """Files that no manifest lists and that come along where they are, and the bytes they may have."""
 PULLED = "spends/pulled"
 """Where a run goes that comes without its draw."""

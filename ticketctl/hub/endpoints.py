@@ -48,6 +48,16 @@ def endpoint() -> str:
     return url
 
 
+def other_host() -> str | None:
+    """The host of `HF_ENDPOINT`, as what was pulled from there remembers it; None for the public Hub.
+
+    Raises:
+        UsageError: as `endpoint`.
+    """
+    url = endpoint()
+    return None if url == DEFAULT else origin_of(url).host
+
+
 def offline_wanted() -> bool:
     """Whether `HF_HUB_OFFLINE` forbids the network."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")

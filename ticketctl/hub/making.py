@@ -16,6 +16,8 @@ LATE = 1.0
 """Seconds of clearing away after which it is said."""
 WAITS = (0.0, 0.5, 1.5)
 """Seconds before each look for a repository whose making was broken off: the Hub may be at it still."""
+GATEWAY = 500
+"""Statuses from here on say of what was asked neither that it was done nor that it was not."""
 MADE_BY_HUB = {".gitattributes"}
 
 
@@ -35,8 +37,10 @@ def make(hub: Hub, name: HubName, *, public: bool) -> None:
         with hub.explained(name, "write"):
             try:
                 hub.api.create_repo(name.repo, visibility="public" if public else "private")
-            except HfHubHTTPError:  # refused: what is there now is not of this push
-                answered = True
+            except (
+                HfHubHTTPError
+            ) as refused:  # what is there now is not of this push, unless a gateway gave up
+                answered = refused.response is not None and refused.response.status_code < GATEWAY
                 raise
     except BaseException as problem:
         if not answered:
@@ -66,7 +70,7 @@ def clear(
         StoppedError: likewise, where somebody asked to stop.
     """
     with _said_when_late(hub, name):
-        left = _left(hub, name, ours, known, isinstance(problem, StoppedError | KeyboardInterrupt))
+        left = _left(hub, name, ours, known)
     if not left:
         return
     if isinstance(problem, StoppedError | KeyboardInterrupt):
@@ -76,18 +80,18 @@ def clear(
     hub.reporter.remark(left)
 
 
-def _left(hub: Hub, name: HubName, ours: Callable[[RemoteFile], bool], known: bool, stopped: bool) -> str:
+def _left(hub: Hub, name: HubName, ours: Callable[[RemoteFile], bool], known: bool) -> str:
     """What is left there when all is done, or nothing."""
     said = f"{name} was made" if known else f"{name} may have been made"
     try:
-        for wait in (0.0,) if known or not stopped else WAITS:
+        for wait in (0.0,) if known else WAITS:
             time.sleep(wait)
             there = look(hub, name)
             if there.commit is not None:
                 break
         if there.commit is None:
             late = "its making was broken off, and it is not there now; if it appears yet, it is empty"
-            return f"{name}: {late}: delete it on the Hub, or push again" if stopped and not known else ""
+            return "" if known else f"{name}: {late}: delete it on the Hub, or push again"
         if not all(path in MADE_BY_HUB or ours(one) for path, one in there.files.items()):
             return f"{name} was made and stays, for somebody has put files there"
         said = f"{name} was made"

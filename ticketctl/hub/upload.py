@@ -17,17 +17,18 @@ from warnings import catch_warnings
 
 from ticketctl.artifacts.set import MANIFEST as SET
 from ticketctl.errors import ArtifactError, HubError, StoppedError, TicketctlError, UsageError, listed
-from ticketctl.hub.card_there import is_made
+from ticketctl.hub.card_there import COUNTED, FIGURE, is_ours
 from ticketctl.hub.client import Hub, RemoteFile
 from ticketctl.hub.contents import things
 from ticketctl.hub.errors import StaleError, quoted
 from ticketctl.hub.making import clear, make
 from ticketctl.hub.names import HubName
-from ticketctl.hub.standing import CARD, Remote, look, read
+from ticketctl.hub.standing import CARD, LONGEST, Remote, look, read
 
-FIGURE, COUNTED = "accuracy-sparsity.png", "config.json"
 MINE = (CARD, FIGURE, COUNTED, SET)
 """Files beside the artifacts that a push makes, and a later push may remove."""
+GUARDED = (CARD, COUNTED, FIGURE)
+"""Those of them that people write too."""
 HARMLESS = {".gitattributes", CARD, "LICENSE", "LICENSE.md", "LICENSE.txt"}
 """What a repository may hold that was made by hand for a first push."""
 BATCH, TOGETHER = 64 << 20, 50
@@ -88,7 +89,7 @@ class Change:
     stale: tuple[str, ...]
     """Files of an earlier push that are no more."""
     kept: tuple[str, ...] = ()
-    """Files there that this push has too, and that stay, for somebody wrote them by hand."""
+    """Card, figure, config.json that differ from this push's and stay, for somebody wrote them by hand."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
@@ -103,24 +104,35 @@ class Change:
 def change(hub: Hub, remote: Remote, items: Sequence[Item], *, card: bool = False) -> Change:
     """What is to be done so that the repository holds these files, and none of an earlier push besides.
 
-    A card there that is not to the byte what a push wrote is somebody's, and stays.
+    A card, figure or config.json there that is not to the byte what a push wrote is somebody's, and stays.
 
     Args:
         hub: the connection.
         remote: the repository, with its card.
         items: all that is to lie there.
-        card: replace somebody's card too.
+        card: replace somebody's too.
 
     Raises:
         UsageError: the repository holds something else than tickets and runs.
     """
     new = {item.path for item in items}
-    stale = [path for path in _ours(hub, remote) if path not in new]
+    stale = {path for path in _ours(hub, remote) if path not in new}
     changed = [item for item in items if not item.is_at(remote.files.get(item.path))]
-    theirs = not card and remote.card is not None and not is_made(remote.card)
-    kept = [item.path for item in changed if theirs and item.path == CARD]
+    asked = [] if card else [one for one in GUARDED if one in {*stale, *(item.path for item in changed)}]
+    kept = tuple(path for path in asked if _by_hand(hub, remote, path))
     todo = tuple(item for item in changed if item.path not in kept)
-    return Change(todo, len(items) - len(changed), tuple(sorted(stale)), tuple(kept))
+    return Change(todo, len(items) - len(changed), tuple(sorted(stale.difference(kept))), kept)
+
+
+def _by_hand(hub: Hub, remote: Remote, path: str) -> bool:
+    """Whether the repository has a file of this name that no push wrote."""
+    if path not in remote.files:
+        return False
+    if path == CARD and remote.card is not None:
+        return not is_ours(path, remote.card)
+    if remote.files[path].size > LONGEST:
+        return True
+    return not is_ours(path, b"".join(hub.blocks(remote.name.at(str(remote.commit)), path)))
 
 
 def _ours(hub: Hub, remote: Remote) -> set[str]:
@@ -171,8 +183,8 @@ def commit(
             before, base = base, read(hub, remote.name)
             again = change(hub, base, items, card=card)
             _refuse_unseen(before, base, again)
-            if again.kept and not todo.kept:
-                hub.reporter.remark(f"{remote.name}: {CARD} was written by hand meanwhile, and stays")
+            if more := [path for path in again.kept if path not in todo.kept]:
+                hub.reporter.remark(f"{remote.name}: {listed(more)} written by hand meanwhile, and kept")
             return _committed(hub, base, again, message, made)
     except BaseException as problem:
         if made:

@@ -10,16 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ticketctl.dialects.tree import Found, Keep, Tensor
+from ticketctl.dialects.tree import Found, Keep
 from ticketctl.errors import ArtifactError, UsageError, listed
 from ticketctl.masks.mask import Mask
 from ticketctl.nets.naming import positional, schemes, to_ours, unsure
 from ticketctl.stages.import_target import Target
+from ticketctl.stages.layer_order import Shape, by_layer, by_number, placed
 from ticketctl.train.state import State, from_tensor
-
-Shape = tuple[int, ...]
-_PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-"""Tensors of a layer in torch's order."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,9 @@ class Names:
     notes: tuple[str, ...] = ()
 
 
-def names_in(theirs: Mapping[str, Shape], target: Target, scheme: str | None, file: str) -> Names:
+def names_in(
+    theirs: Mapping[str, Shape], target: Target, scheme: str | None, file: str, *, ordered: bool = True
+) -> Names:
     """Our name of each parameter; a part that stands before all names of the file's net (`model.`) is taken off.
 
     Args:
@@ -38,22 +37,26 @@ def names_in(theirs: Mapping[str, Shape], target: Target, scheme: str | None, fi
         target: our net.
         scheme: a scheme of names; None: whichever fits.
         file: its name, for messages.
+        ordered: False if the file's order is not the net's: shapes tell the layers apart then, and those of equal
+            shapes the numbers in their names.
 
     Raises:
-        ArtifactError: E_ARCH_MISMATCH, they are those of another net.
+        ArtifactError: E_ARCH_MISMATCH, they are those of another net, or only their order could tell which is which,
+            and the file has not kept it.
     """
-    ours, theirs = by_layer(target.shapes), by_layer(theirs)
+    ours, theirs = by_layer(target.shapes), by_layer(theirs) if ordered else by_number(theirs)
     failure: ArtifactError | None = None
     for prefix in _prefixes(theirs):
         inside = {
             name.removeprefix(prefix): shape for name, shape in theirs.items() if name.startswith(prefix)
         }
+        inside, unknown = (inside, []) if ordered else placed(ours, inside)
         try:
             found = to_ours(ours, inside, scheme)
         except ArtifactError as error:
             failure = failure or error
             continue
-        notes = _by_order(found, inside, ours) if _unnamed(ours, inside, scheme) else []
+        notes = _by_order(found, inside, ours, unknown, file) if _unnamed(ours, inside, scheme) else []
         left = [name for name in theirs if not name.startswith(prefix)]
         notes += [f"left out, for it lies outside of {prefix}: {listed(left)}"] if left else []
         return Names({f"{prefix}{name}": own for name, own in found.items()}, tuple(notes))
@@ -62,8 +65,21 @@ def names_in(theirs: Mapping[str, Shape], target: Target, scheme: str | None, fi
     raise ArtifactError(failure.code, f"{why}{_way_out(ours, theirs, scheme)}")
 
 
-def _by_order(found: Mapping[str, str], theirs: Mapping[str, Shape], ours: Mapping[str, Shape]) -> list[str]:
-    """That nothing but order decided, and where another order would have fitted as well."""
+def _by_order(
+    found: Mapping[str, str],
+    theirs: Mapping[str, Shape],
+    ours: Mapping[str, Shape],
+    unknown: Sequence[str],
+    file: str,
+) -> list[str]:
+    """That nothing but order decided, and where another order would have fitted as well; `unknown` has no order."""
+    if unknown:
+        raise ArtifactError(
+            "E_ARCH_MISMATCH",
+            f"{file}: which layers {listed(unknown)} are, their names do not tell, and this kind of file does not keep "
+            f"their order; rename its keys to {listed([found[name] for name in unknown])}, each to its own, or import "
+            "a file of torch.save",
+        )
     either = unsure(found, theirs, ours)
     told = (
         f"; another order would fit {listed(either)} too: rename the keys if this is not the net's own"
@@ -71,23 +87,6 @@ def _by_order(found: Mapping[str, str], theirs: Mapping[str, Shape], ours: Mappi
         else ""
     )
     return [f"names matched by their order and shapes alone{told}"]
-
-
-def by_layer(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Layer by layer, as each is met first, and within it in torch's order: some store a bias before its weight.
-
-    >>> list(by_layer({"a.bias": (2,), "b.bias": (1,), "b.weight": (1, 2), "a.weight": (2, 3)}))
-    ['a.weight', 'a.bias', 'b.weight', 'b.bias']
-    """
-    layers: dict[str, int] = {}
-    for name in shapes:
-        layers.setdefault(name.rpartition(".")[0], len(layers))
-
-    def place(name: str) -> tuple[int, int]:
-        layer, _, part = name.rpartition(".")
-        return layers[layer], _PARTS.index(part) if part in _PARTS else len(_PARTS)
-
-    return {name: shapes[name] for name in sorted(shapes, key=place)}
 
 
 def _way_out(ours: Mapping[str, Shape], theirs: Mapping[str, Shape], scheme: str | None) -> str:
@@ -181,7 +180,7 @@ def _named(found: Found, target: Target, scheme: str | None, file: str) -> tuple
     whole = (
         beside if kept.keys() <= beside.keys() else kept
     )  # names of a whole net say more than those of some weights
-    names = names_in(whole, target, scheme, file)
+    names = names_in(whole, target, scheme, file, ordered=found.ordered)
     lost = [name for name in kept if name not in names.ours]
     if lost:
         raise ArtifactError("E_ARCH_MISMATCH", f"{file}: the net has no place for the mask of {lost[0]}")
@@ -192,16 +191,15 @@ def _shape(mask: NDArray[np.bool_] | None, like: Shape) -> Shape:
     return like if mask is None else tuple(mask.shape)
 
 
-def weights_in(
-    weights: Mapping[str, Tensor], target: Target, scheme: str | None, file: str
-) -> tuple[State, tuple[str, ...]]:
-    """All weights and buffers of our net out of a file's, in our dtypes, and what is to be told.
+def weights_in(found: Found, target: Target, scheme: str | None, file: str) -> tuple[State, tuple[str, ...]]:
+    """All weights and buffers of our net out of what came in a file, in our dtypes, and what is to be told.
 
     Raises:
         ArtifactError: E_ARCH_MISMATCH, of another net, or one is missing; E_WEIGHTS, a value that is not finite.
     """
-    known = {name: value for name, value in weights.items() if value.dtype not in ("BOOL", "U8")}
-    names = names_in({name: tensor.shape for name, tensor in known.items()}, target, scheme, file)
+    known = {name: value for name, value in found.weights.items() if value.dtype not in ("BOOL", "U8")}
+    shapes = {name: tensor.shape for name, tensor in known.items()}
+    names = names_in(shapes, target, scheme, file, ordered=found.ordered)
     given = {own: from_tensor(known[name]) for name, own in names.ours.items()}
     ours = target.tensors
     counters = {

@@ -114,7 +114,7 @@ def _tree(data: bytes, name: str, fence: Fence) -> Tree:
         raise ArtifactError("E_FORMAT", f"{name}: {what}; {READ}")
     if data[8:9] == b"{":
         tensors, metadata = parse_tensors(data, where=name)
-        return Tree(name, tensors, metadata)
+        return Tree(name, tensors, metadata, ordered=False)
     try:
         if data.startswith(b"\x93NUMPY"):
             return Tree(name, _tensors({"array": npy_array(data)}, name))

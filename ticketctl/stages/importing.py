@@ -142,7 +142,7 @@ def read_import(asked: Asked, around: Surroundings) -> Import:
             "new ones of this net with --init seed:N"
         )
     path = asked.init_file or (None if asked.init else foreign.weights)
-    beside = _weights(path) if path else (first.weights, None)
+    beside = _weights(path) if path else (first, None)
     target, setting = target_before_data(asked.recipe), None
     if target is None:
         setting = prepare(asked.recipe, seeds_of(asked.recipe, asked.seed), around)
@@ -187,12 +187,12 @@ def _labels(files: list[str]) -> list[str]:
 
 
 def _start(
-    asked: Asked, path: Path | None, first: Found, weights: Mapping[str, Tensor], target: Target
+    asked: Asked, path: Path | None, first: Found, given: Found, target: Target
 ) -> tuple[State | None, str, list[str]]:
     """The weights that training starts from, what they are, and what is to be told."""
     if asked.init and path is None:
         return None, "init", []
-    state, notes = weights_in(weights, target, asked.names, (path or asked.path).name)
+    state, notes = weights_in(given, target, asked.names, (path or asked.path).name)
     if path is not None:
         role = "rewind" if "rewind" in path.name else "init"
     else:
@@ -203,13 +203,13 @@ def _start(
     return state, role, [*notes, fresh]
 
 
-def _weights(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+def _weights(path: Path) -> tuple[Found, Mapping[str, Any]]:
     """Those of a plain file, or of one with masks beside them, and what the file is."""
     tree, said = next(trees((path,)))
     plain = tree.tensors()
     if not any("mask" in name or name.endswith(("_orig", ".bitmask")) for name in plain):
-        return plain, said
-    return recognised(tree)[1].weights, said
+        return Found({}, plain, ordered=tree.ordered), said
+    return recognised(tree)[1], said
 
 
 def write_import(made: Import, asked: Asked, folder: Path, around: Surroundings) -> Ticket:

@@ -162,6 +162,12 @@ def known(workspace: Path, name: HubName, endpoint: str | None) -> list[Origin]:
     return [one for one in asked if one.resolved == newest]
 
 
+def origins(workspace: Path) -> Iterator[Origin]:
+    """Everything that was pulled into a workspace."""
+    for home in sorted((workspace / HUB).glob("*")):
+        yield from _origins(home)
+
+
 def _origins(home: Path) -> Iterator[Origin]:
     for path in sorted(home.glob(f"*/{ORIGIN}")):
         with suppress(ArtifactError, KeyError, TypeError, ValueError):  # no word of ours: pulled again

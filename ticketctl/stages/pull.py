@@ -17,7 +17,7 @@ from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.hub.cache import Cached, cached
 from ticketctl.hub.client import connect
 from ticketctl.hub.contents import Thing, things
-from ticketctl.hub.endpoints import DEFAULT, endpoint, offline_wanted, origin_of
+from ticketctl.hub.endpoints import offline_wanted, other_host
 from ticketctl.hub.errors import offline as offline_error
 from ticketctl.hub.names import HubName, is_commit, parse
 from ticketctl.progress import Reporter, Silent
@@ -59,7 +59,7 @@ def pull(
     if expect is not None and not re.fullmatch(r"tk1[a-z2-7]{29}", expect):
         raise UsageError(f"--expect {expect[:40]!r}: give the whole id of a ticket, tk1 and 29 signs")
     quiet = offline or offline_wanted()
-    host = None if (url := endpoint()) == DEFAULT else origin_of(url).host
+    host = other_host()
     if (quiet or is_commit(name.revision)) and (done := _known(name, workspace, only, host)):
         return _expected(done, expect, str(name))
     with _source(name, quiet, told) as source:

@@ -17,18 +17,19 @@ from ticketctl.artifacts.set import MANIFEST as SET
 from ticketctl.artifacts.set import parse_set
 from ticketctl.artifacts.verdict import Verdict
 from ticketctl.artifacts.workspace import SHORT
-from ticketctl.errors import HubError, TicketctlError, UsageError
-from ticketctl.hub.card import Card, claims, counted, render
-from ticketctl.hub.card_there import licence_of
+from ticketctl.errors import HubError, TicketctlError, UsageError, listed
+from ticketctl.hub.card import Card, claims, render
+from ticketctl.hub.card_there import COUNTED, FIGURE, counted_for, licence_of
 from ticketctl.hub.client import Hub, connect
 from ticketctl.hub.endpoints import endpoint, offline_wanted
 from ticketctl.hub.names import HubName, parse
 from ticketctl.hub.private import Known, known_here, refuse_private
 from ticketctl.hub.standing import CARD, Remote, read
-from ticketctl.hub.upload import COUNTED, FIGURE, Change, Item, change, commit
+from ticketctl.hub.upload import Change, Item, change, commit
 from ticketctl.progress import Reporter, Silent
 from ticketctl.stages.push_asked import Asked as Asked
 from ticketctl.stages.push_asked import checked, own_name, target
+from ticketctl.stages.push_bases import bases
 from ticketctl.stages.push_card import card_of, with_figure
 from ticketctl.stages.push_public import public_provenance
 from ticketctl.stages.push_things import Thing, set_of, things_of
@@ -61,10 +62,6 @@ class Parcel:
         """What it holds, in words."""
         return number_of(self.things)
 
-    def claims(self) -> list[str]:
-        """What the card tells everybody."""
-        return claims(self.card)
-
 
 @dataclass(frozen=True)
 class Preview:
@@ -74,6 +71,21 @@ class Preview:
     public: bool
     remote: Remote | None = None
     change: Change | None = None
+
+    @property
+    def card_stays(self) -> bool:
+        """Whether the card there is somebody's, and no new one is put there."""
+        return self.change is not None and CARD in self.change.kept
+
+    @property
+    def licence(self) -> str | None:
+        """What the card says that will be there."""
+        there = self.remote.card if self.remote and self.card_stays else None
+        return self.parcel.card.licence if there is None else licence_of(there)
+
+    def claims(self) -> list[str]:
+        """What a new card tells everybody; nothing where the one there stays."""
+        return [] if self.card_stays else claims(self.parcel.card)
 
 
 @dataclass(frozen=True)
@@ -129,7 +141,8 @@ def push(
             hub.whoami()  # says that there is no token
         remote = read(hub, name)
         licence = asked.licence or (licence_of(remote.card) if remote.card else None)
-        parcel = packed(found, name, replace(asked, licence=licence), workspace, known_here(hub.token))
+        known = [repo for repo in bases(found, workspace, name.repo) if hub.is_public(repo)]
+        parcel = packed(found, name, replace(asked, licence=licence), workspace, known_here(hub.token), known)
         return _performed(hub, remote, parcel, asked, agree)
 
 
@@ -164,10 +177,9 @@ def _of_card(preview: Preview, asked: Asked) -> str:
     todo, remote, name = preview.change, preview.remote, preview.parcel.name
     assert todo is not None
     if todo.kept:
-        more = f", and --licence {asked.licence} is not put there" if asked.licence else ""
-        return (
-            f"{name}: its {CARD} was written or changed by hand, and stays as it is{more}; --card replaces it"
-        )
+        put = asked.licence and preview.card_stays
+        more = f", and --licence {asked.licence} is not put there" if put else ""
+        return f"{name}: {listed(todo.kept)}: written or changed by hand, and kept{more}; --card replaces such files"
     kept = licence_of(remote.card) if remote and remote.card and not asked.licence else None
     return f"{name}: licence {kept}, as on its card; --licence changes it" if kept and todo else ""
 
@@ -187,7 +199,14 @@ def _tag(hub: Hub, parcel: Parcel, commit: str) -> None:
 # ------------------------------------------------------------------------------------------------------- contents
 
 
-def packed(found: Sequence[Thing], name: HubName, asked: Asked, workspace: Path, known: Known) -> Parcel:
+def packed(
+    found: Sequence[Thing],
+    name: HubName,
+    asked: Asked,
+    workspace: Path,
+    known: Known,
+    above: Sequence[str] = (),
+) -> Parcel:
     """Everything that is to travel, looked through.
 
     Args:
@@ -196,38 +215,39 @@ def packed(found: Sequence[Thing], name: HubName, asked: Asked, workspace: Path,
         asked: what was typed.
         workspace: where runs are looked for.
         known: what is private here.
+        above: repositories that it follows from, known to everybody.
 
     Raises:
         UsageError: something private; names the file and the kind.
         ArtifactError: a file has changed since it was verified.
     """
     address = f"{endpoint()}/{name.repo}"
-    card, figure = with_figure(card_of(found, name.repo, address, asked.licence, workspace))
+    card, figure = with_figure(card_of(found, name.repo, address, asked.licence, workspace, above))
     items = [item for one in found for item in _items(one, known)]
     document = set_of(found)
     items += [Item.of(SET, document)] if document is not None else []
     items += [Item.of(FIGURE, figure)] if figure is not None else []
-    items += [Item.of(COUNTED, counted(card)), Item.of(CARD, render(card).encode())]
+    items += [Item.of(COUNTED, counted_for(card.nets)), Item.of(CARD, render(card).encode())]
     message = _message(found, asked.message)
-    _refuse_private(items, message, known, name)
+    _refuse_private(items, message, known, (name.repo, *above))
     return Parcel(name, tuple(found), tuple(items), card, _tag_of(found, document), message)
 
 
-def _refuse_private(items: Sequence[Item], message: str, known: Known, name: HubName) -> None:
+def _refuse_private(items: Sequence[Item], message: str, known: Known, repos: Sequence[str]) -> None:
     def read() -> Iterator[tuple[str, bytes]]:
         yield "--message", message.encode()
         for item in items:
             yield item.path, item.read()
 
-    refuse_private(read(), known, public=(endpoint(), name.repo))
+    refuse_private(read(), known, public=(endpoint(), *repos))
 
 
 def _items(one: Thing, known: Known) -> Iterator[Item]:
     """Every file of an artifact, and its provenance in the public form."""
-    for name, listed in one.files():
+    for name, known_digest in one.files():
         path = member(one.folder, name)
         data = read_bytes(path, limit=MAX_FILE)
-        yield Item(one.below(name), path, len(data), listed or sha256(data))
+        yield Item(one.below(name), path, len(data), known_digest or sha256(data))
     said = public_provenance(read_provenance(one.folder), known)
     steps = _steps(one.manifest)
     if said:

@@ -31,7 +31,7 @@ class Asked:
     message: str | None = None
     dry_run: bool = False
     card: bool = False
-    """Replace a card there that somebody wrote by hand."""
+    """Replace a card, figure or config.json there that somebody wrote by hand."""
 
 
 def checked(asked: Asked) -> Asked:

@@ -18,6 +18,7 @@ from ticketctl.figures.rows import averaged
 from ticketctl.figures.sheet import Axis, Cell, Sheet
 from ticketctl.figures.shelf import Shelf
 from ticketctl.hub.card import Card, code, plain
+from ticketctl.hub.card_there import sealed_picture
 from ticketctl.hub.licences import written
 from ticketctl.plugins import plugins
 from ticketctl.stages.gallery import Gallery
@@ -36,7 +37,14 @@ AUTHORS = re.compile(r"[A-Z][^;,:]*? \d{4}")
 """Of papers in the FACTS of draws: Frankle and Carbin 2019."""
 
 
-def card_of(found: Sequence[Thing], repo: str, address: str, licence: str | None, workspace: Path) -> Card:
+def card_of(
+    found: Sequence[Thing],
+    repo: str,
+    address: str,
+    licence: str | None,
+    workspace: Path,
+    bases: Sequence[str] = (),
+) -> Card:
     """The card, but for its figure.
 
     Args:
@@ -45,6 +53,7 @@ def card_of(found: Sequence[Thing], repo: str, address: str, licence: str | None
         address: of the repository, for people.
         licence: as given; None: that of the artifacts, where they agree.
         workspace: where runs are looked for by their folders.
+        bases: repositories that it follows from.
     """
     tickets = [one for one in found if isinstance(one.manifest, TicketManifest)]
     drawn = [one for one in tickets if ticket_of(one).control is None]
@@ -68,6 +77,7 @@ def card_of(found: Sequence[Thing], repo: str, address: str, licence: str | None
         commands=tuple((one.title, one.text) for one in lines),
         standins=tuple((one.title, one.text) for one in standins(one.text for one in lines)),
         citation=_citation(found, address), contents=tuple((one.path, one.noun, one.id) for one in found),
+        bases=tuple(bases),
     )  # fmt: skip
 
 
@@ -81,7 +91,7 @@ def with_figure(card: Card) -> tuple[Card, bytes | None]:
         return replace(card, figure=str(error)), None
     from ticketctl.figures.ink.picture import picture
 
-    return card, picture(sheet_of(card), "png")
+    return card, sealed_picture(picture(sheet_of(card), "png"))
 
 
 def sheet_of(card: Card) -> Sheet:

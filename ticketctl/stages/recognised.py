@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ticketctl.dialects.tree import Found, Sparse, Tensor, Tree
@@ -45,7 +46,7 @@ def recognised(tree: Tree, dialect: str | None = None) -> tuple[str, Found]:
 
 def _asked(tree: Tree, name: str) -> Found | None:
     found: Found | None = load("dialects", name).read(tree)
-    return found
+    return found and replace(found, ordered=tree.ordered and found.ordered)
 
 
 def held(value: Any, depth: int = 0) -> str:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from ticketctl.store.zips import pack_zip
 
 MAX_MEMBERS = 10_000
+MAX_GROWN = 1 << 30
+"""Bytes that deflated members may become: a thousandth of them may be in the file, so its own size is no bound."""
 
 
 def npy_array(data: bytes) -> NDArray[Any]:
@@ -36,16 +38,17 @@ def npy_array(data: bytes) -> NDArray[Any]:
     return found
 
 
-def npz_arrays(data: bytes, *, limit: int) -> dict[str, NDArray[Any]]:
+def npz_arrays(data: bytes, *, limit: int, grown: int = MAX_GROWN) -> dict[str, NDArray[Any]]:
     """The arrays in an archive of `.npy` files, by name; what else lies in it is passed over.
 
     Args:
         data: the archive, its members stored or deflated.
         limit: bytes that all its arrays may take.
+        grown: bytes that those of deflated members may take.
 
     Raises:
         ValueError: it is damaged, a name stands twice, its members overlap or are packed otherwise, or it holds more
-            than `limit` or 10,000 of them.
+            than `limit`, `grown` or 10,000 of them.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -54,6 +57,10 @@ def npz_arrays(data: bytes, *, limit: int) -> dict[str, NDArray[Any]]:
                 raise ValueError("a name stands twice")
             if len(infos) > MAX_MEMBERS or sum(info.file_size for info in infos) > limit:
                 raise ValueError(f"its arrays are more than {MAX_MEMBERS}, or more than {limit} bytes")
+            packed = sum(info.file_size for info in infos if info.compress_type != zipfile.ZIP_STORED)
+            if packed > grown:
+                what = f"its compressed arrays are {packed} bytes when unpacked, more than {grown}"
+                raise ValueError(f"{what}; save it without compression (numpy.savez)")
             if {info.compress_type for info in infos} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
                 raise ValueError("its arrays are packed as numpy never packs them")
             if sum(info.compress_size for info in infos) > len(data):
