@@ -49,6 +49,18 @@ def test_counts_are_of_learned_images_in_percent_of_all():
     assert [(row["x"], row["y"]) for row in rows] == [(0.0, 25.0), (1.0, 25.0), (2.0, 25.0)]
 
 
+def test_a_band_that_would_end_at_nothing_ends_at_the_mean_and_that_is_said():
+    """Once forgotten: by one net of three 3 of 4 images, by the others none. Mean 25 %, deviation 43 %."""
+    lost = np.array([[1, 1, 1, 1], [0, 0, 0, 1], [1, 1, 1, 1]], bool)
+    kept = np.ones_like(lost)
+    nets = [trained(answers, level=1, density=0.5, seed=at) for at, answers in enumerate((lost, kept, kept))]
+    one = sheets(family("imp", nets))["counts"]
+    (row,) = one.where(x=1.0)
+    assert (row["y"], row["low"], row["high"]) == (25.0, None, pytest.approx(25 + 43.3, abs=0.1))
+    assert figure.ENDS in one.notes
+    assert figure.ENDS not in sheets(ladder())["counts"].notes
+
+
 def test_an_image_that_was_never_learned_is_neither_forgotten_nor_unforgettable():
     found = figure.forgot(trained())
     assert (found.unforgettable, found.never, found.events) == (25.0, 25.0, 1.0)

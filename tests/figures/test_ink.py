@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from matplotlib.figure import Figure
 
 from tests.figures.looks import cut, overlapping
 from ticketctl.figures.ink import style
@@ -163,3 +164,14 @@ def test_clips_are_called_by_their_number_and_not_by_the_last_bit_of_a_place():
     names = [sha256(f"accuracy-sparsity {at}".encode()).hexdigest()[:10] for at in range(len(found))]
     assert found
     assert found == [f"p{name}".encode() for name in names]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_is_drawn_once_and_is_byte_for_byte_what_matplotlib_saves_by_itself(kind, monkeypatch):
+    drawn, draw = [], Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda *args, **more: (drawn.append(1), draw(*args, **more))[1])
+    ours = picture(lines(("imp", "random", "snip"), panel="a panel"), kind)
+    assert len(drawn) == 1
+    monkeypatch.setattr("ticketctl.figures.ink.picture._lay_out", lambda *_: None)
+    assert picture(lines(("imp", "random", "snip"), panel="a panel"), kind) == ours
+    assert len(drawn) > 2

@@ -14,6 +14,7 @@ from ticketctl.artifacts.series import Series
 from ticketctl.errors import ArtifactError, UsageError
 from ticketctl.figures.sheet import Sheet
 from ticketctl.stages.gallery import gallery
+from ticketctl.stages.papers import find_table
 from ticketctl.stages.plot import draw, wanted
 from ticketctl.stages.spared import told
 
@@ -170,3 +171,34 @@ def test_a_damaged_ticket_leaves_its_runs_in_the_figures(home: Path) -> None:
     assert last(found["accuracy-sparsity"])[1] == 3
     assert "layer-density" not in found
     assert any("ticket/mask.safetensors" in one for one in faults)
+
+
+TABLE = """
+title = "Negative log-likelihood"
+paper = "001"
+table = "Fig 99"
+source = "ours, for a test"
+note = "no value is printed"
+metric = "audit.nll"
+unit = "number"
+audit = "audit/lth-pass"
+
+[[row]]
+name = "LTH"
+recipe = "papers/001-toast/imp-resnet18-cifar100"
+cells = ["89.26"]
+"""
+
+
+@pytest.mark.parametrize("spoil", [cut, flipped])
+def test_of_a_paper_s_cell_a_damaged_report_is_left_out_and_told(home: Path, spoil) -> None:  # type: ignore[no-untyped-def]  # either of those above
+    (home / "table.toml").write_text(TABLE, encoding="utf-8")
+    table = find_table(str(home / "table.toml"))
+    (path,) = files(home, "report", (0,))
+    for value, count in ((2.0, 3), (2.5, 2)):
+        shelf = gallery([str(home)], home, table=table).shelf
+        assert shelf.paper is not None
+        (cell,) = shelf.paper.cells
+        assert (cell.ours, cell.n) == (pytest.approx(value), count)
+        assert [str(path) in one for one in told(shelf.damaged)] == [True] * (count == 2)
+        spoil(path)

@@ -137,3 +137,14 @@ def test_long_lists_are_folded_and_whole_in_a_wide_place() -> None:
 )
 def test_values_are_shown_as_users_write_them(value: str, text: str) -> None:
     assert shown(value) == text
+
+
+def test_a_key_whose_value_is_empty_is_left_out(tmp_path: Path) -> None:
+    """The widths of a net that has its usual ones are an empty list; that row is the one without the key."""
+    assert told({"model.widths": "[]", "train.epochs": "2"}) == folded(
+        {"model.widths": "[]", "train.epochs": "2"}
+    )
+    assert told_of(tmp_path, {"model": {"widths": []}}, {"model": {"widths": [3, 5]}}) == [
+        "",
+        "model.widths=3,5",
+    ]

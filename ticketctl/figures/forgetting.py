@@ -41,6 +41,7 @@ from ticketctl.figures.shelf import Family, Net, Shelf
 
 FACTS = {"from": "runs", "papers": "003 Table 1, 8, 9, 10"}
 OF = ("epochs", "counts", "shares", "events")
+ENDS = "where mean less deviation is 0 or below, which has no logarithm, the band ends at the mean"
 Rows = list[tuple[Cell, ...]]
 
 
@@ -199,6 +200,7 @@ def _sheet(of: str, where: str, families: Sequence[Family], read: Reader, rows: 
         "forgotten: answered wrongly in the epoch after one in which it was answered correctly",
     ]
     notes += ["images that were never learned are left out"] if of in ("counts", "events") else []
+    notes += [ENDS] if any(row[6] is not None and row[5] is None for row in rows) else []
     seen = sorted({found.presentations for net in nets if (found := read(net))})
     notes += (
         [f"trainings of {seen[0]} to {seen[-1]} epochs: the fewer, the less can be forgotten"]

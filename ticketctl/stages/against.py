@@ -17,6 +17,7 @@ from ticketctl.stages.compare import Group
 from ticketctl.stages.explorations import with_explorations
 from ticketctl.stages.measured import EXPLORED, Reading, needs_audit, needs_report
 from ticketctl.stages.papers import Cell, Table
+from ticketctl.stages.spared import Faults
 from ticketctl.stages.subjects import TRANSFER
 from ticketctl.stages.targets import Target, agree, differences, targets_of, telling
 from ticketctl.stages.winning import Ladders, accuracy_win
@@ -60,36 +61,42 @@ class Known:
     ladders: Ladders
 
     @classmethod
-    def of(cls, groups: Sequence[Group], reading: Reading | None) -> Known:
+    def of(cls, groups: Sequence[Group], reading: Reading | None, damaged: Faults | None = None) -> Known:
         """The same groups; without a reading, without reports."""
         if reading is None:
             return cls(groups, Ladders(None))
         runs = [run for group in groups for run in group.runs]
-        explored = reading.kind in EXPLORED
-        told = with_explorations(runs, reading) if explored else with_audits(runs, reading.recipe)
+        if reading.kind in EXPLORED:
+            told = with_explorations(runs, reading, damaged)
+        else:
+            told = with_audits(runs, reading.recipe, damaged)
         found = {run.folder: run for run in told}
         kept = [tuple(found[run.folder] for run in group.runs if run.folder in found) for group in groups]
         read = [replace(group, runs=own) for group, own in zip(groups, kept, strict=True) if own]
         return cls(read, Ladders(reading.recipe))
 
 
-def against(table: Table, groups: Sequence[Group], *, data: str | None = None) -> list[Line]:
+def against(
+    table: Table, groups: Sequence[Group], *, data: str | None = None, damaged: Faults | None = None
+) -> list[Line]:
     """Every cell of the table with each group of runs that belongs to it, the one most like the paper's first.
 
     Args:
         table: the paper's.
         groups: as `compare.grouped` makes them.
         data: runs on this data set stand for the paper's, whatever that is.
+        damaged: where the faults of damaged reports are put, which are as if not there; None: they raise.
 
     Raises:
         UsageError: the table names a recipe that is not there, or keys that it cannot have.
+        ArtifactError: a report that a cell is read from is damaged, and faults are not put elsewhere.
     """
     targets = targets_of(table.cells)
     keys, found = telling(targets), list[Line]()
     for cell in table.cells:
         check_audit(cell)
     read = [cell.reading if needs_report(cell.metric) else None for cell in table.cells]
-    by_reading = {reading: Known.of(groups, reading) for reading in dict.fromkeys(read)}
+    by_reading = {reading: Known.of(groups, reading, damaged) for reading in dict.fromkeys(read)}
     for cell, wanted, reading in zip(table.cells, targets, read, strict=True):
         tell = {key for key in keys[wanted.kind] if key not in cell.unknown}
         known = by_reading[reading]

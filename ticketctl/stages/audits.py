@@ -17,6 +17,7 @@ from ticketctl.stages.audit_wants import CORRUPTION, MCE, Wants, wants_of
 from ticketctl.stages.judged_partners import DENSE, is_full, own_dense
 from ticketctl.stages.measured import AUDITED
 from ticketctl.stages.reported import REPORTS
+from ticketctl.stages.spared import Faults
 from ticketctl.stages.stored import Shelf, Stored, of_run, words_of
 from ticketctl.stages.subjects import Subject
 from ticketctl.stages.verdict_values import EXTRA, STANDARD, Sets, read_pair
@@ -89,16 +90,19 @@ class Audits(Stored):
         return None if found is None else float(found)
 
 
-def with_audits(subjects: Sequence[Subject], name: str | None = None) -> list[Subject]:
+def with_audits(
+    subjects: Sequence[Subject], name: str | None = None, damaged: Faults | None = None
+) -> list[Subject]:
     """The same runs with what their stored audits say.
 
     Args:
         subjects: any.
         name: a recipe of an audit, as `audit/lth-pass`; audits under other keys than its do not count. None: all do.
+        damaged: where the faults of damaged reports are put, which are as if not there; None: they raise.
 
     Raises:
         UsageError: there is no such recipe.
-        ArtifactError: a report is damaged.
+        ArtifactError: a report is damaged, and faults are not put elsewhere.
     """
     wants = None if name is None else wants_of(name)
     partner_of = own_dense(subjects)
@@ -108,7 +112,7 @@ def with_audits(subjects: Sequence[Subject], name: str | None = None) -> list[Su
         if run.folder not in known:
             whole = run.method == DENSE and not run.tweaks and is_full(run)
             other = None if whole else partner_of(run)
-            own = Audits(run.folder, reports_of(run), wants)
+            own = Audits(run.folder, reports_of(run, damaged), wants)
             # a dense net is its own partner
             dense = replace(run, stored=own) if whole else audited(other) if other else None
             known[run.folder] = replace(run, stored=replace(own, dense=dense))
@@ -117,13 +121,13 @@ def with_audits(subjects: Sequence[Subject], name: str | None = None) -> list[Su
     return [audited(run) for run in subjects]
 
 
-def reports_of(run: Subject) -> tuple[Report, ...]:
+def reports_of(run: Subject, damaged: Faults | None = None) -> tuple[Report, ...]:
     """The audits of a run as it is now, the newest first.
 
     Raises:
-        ArtifactError: one is damaged.
+        ArtifactError: one is damaged, and faults are not put elsewhere.
     """
-    found, now = Shelf().below([run.folder / REPORTS], "audit"), run.manifest
+    found, now = Shelf(damaged=damaged).below([run.folder / REPORTS], "audit"), run.manifest
     return tuple(one for one in found if of_run(one, now.run_id, now.weights.digest))
 
 

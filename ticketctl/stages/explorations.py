@@ -19,6 +19,7 @@ from ticketctl.artifacts.ticket import MANIFEST, Ticket, open_ticket
 from ticketctl.stages.kept import epoch_near
 from ticketctl.stages.measured import Reading
 from ticketctl.stages.report_wants import TWINS, ExploreWants, explore_wants
+from ticketctl.stages.spared import Faults, sound
 from ticketctl.stages.stored import Shelf, Stored, words_of
 from ticketctl.stages.subjects import Subject, ticket_beside
 from ticketctl.stages.whereabouts import Whose, found, of_several
@@ -131,24 +132,27 @@ OF_RUNS = ("trained", "before")
 """Readings of which every run has its own; those of a ticket are told of the run under its draw's seed, once."""
 
 
-def with_explorations(subjects: Sequence[Subject], reading: Reading) -> list[Subject]:
+def with_explorations(
+    subjects: Sequence[Subject], reading: Reading, damaged: Faults | None = None
+) -> list[Subject]:
     """The same runs with what stored reports say of them; where a ticket is meant, those that stand for theirs alone.
 
     Args:
         subjects: any.
         reading: which reports.
+        damaged: where the faults of damaged reports and tickets are put, which are as if not there; None: they raise.
 
     Raises:
         UsageError: there is no such recipe.
-        ArtifactError: a report or ticket is damaged.
+        ArtifactError: a report or ticket is damaged, and faults are not put elsewhere.
     """
     wants = None if reading.recipe is None else explore_wants(reading.recipe, reading.kind)
-    shelf, tickets = Shelf(), dict[Path, Ticket | None]()
+    shelf, tickets = Shelf(damaged=damaged), dict[Path, Ticket | None]()
 
     def ticket_of(folder: Path) -> Ticket | None:
         place = ticket_beside(folder)
         if place not in tickets:
-            tickets[place] = open_ticket(place) if (place / MANIFEST).is_file() else None
+            tickets[place] = _opened(place, damaged) if (place / MANIFEST).is_file() else None
         return tickets[place]
 
     def read(run: Subject) -> Subject:
@@ -160,6 +164,10 @@ def with_explorations(subjects: Sequence[Subject], reading: Reading) -> list[Sub
         )
 
     return [read(run) for run in subjects if reading.of in OF_RUNS or stands(run, ticket_of(run.folder))]
+
+
+def _opened(place: Path, damaged: Faults | None) -> Ticket | None:
+    return open_ticket(place) if damaged is None else next(iter(sound(open_ticket, [place], damaged)), None)
 
 
 def stands(run: Subject, ticket: Ticket | None) -> bool:

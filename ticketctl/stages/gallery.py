@@ -59,7 +59,7 @@ def gallery(
 
     Raises:
         UsageError: no such folder, or nothing there.
-        ArtifactError: nothing is there that is not damaged, or a file that a cell of the table is read from is.
+        ArtifactError: nothing is there that is not damaged.
     """
     damaged: Faults = []
     names = names or [str(_newest(workspace))]
@@ -83,7 +83,7 @@ def gallery(
         raise damaged[0]
     groups = compare.grouped(subjects)
     families = families_of(groups, damaged)
-    paper = _paper(table, against(table, groups, data=data)) if table else None
+    paper = _paper(table, against(table, groups, data=data, damaged=damaged)) if table else None
     drawn = _drawn(tickets, families, damaged)
     shelf = Shelf(families, drawn, verdicts, paper, shlex.join(names), loose, damaged)
     return Gallery(shelf, tuple(subjects), tickets, copies)

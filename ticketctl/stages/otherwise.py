@@ -190,14 +190,19 @@ def _text(value: Any) -> str:
 
 def told(found: Mapping[str, str]) -> str:
     """All keys with their values: `train.epochs=2, data.noise.rate=0.4`."""
-    return ", ".join(_pair(key, shown(value)) for key, value in found.items())
+    return ", ".join(_pairs(found, shown))
 
 
 def folded(found: Mapping[str, str]) -> str:
     """The same for a narrow column: three keys and the number of the others, long values cut."""
-    pairs = [_pair(key, _short(value)) for key, value in found.items()]
+    pairs = _pairs(found, _short)
     more = len(pairs) - FOLDED
     return ", ".join([*pairs[:FOLDED], f"and {more} more"] if more > 1 else pairs)
+
+
+def _pairs(found: Mapping[str, str], form: Callable[[str], str]) -> list[str]:
+    """Without keys whose value is empty, as the widths of a net that has its usual ones."""
+    return [_pair(key, value) for key, full in found.items() if (value := form(full))]
 
 
 def _pair(key: str, value: str) -> str:

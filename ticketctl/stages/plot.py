@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def _keys(sets: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _params(name: str, keys: Mapping[str, Any]) -> Any:
-    if wrong := plugins.odd_key(PLUGINS, name, keys):
+    if keys and (wrong := plugins.odd_key(PLUGINS, name, keys)):  # it reads the module's source
         raise UsageError(wrong)
     return checked(plugins.load(PLUGINS, name).Params, keys, f"figures.{name}")
 
@@ -194,10 +195,15 @@ def apart(sheets: Sequence[Sheet]) -> list[Sheet]:
     """The sheets of a figure, no two of one name: of names that are cut to one, the later have a number."""
     found: dict[str, Sheet] = {}
     for sheet in sheets:
-        tries = (sheet, *(replace(sheet, part=f"{sheet.part}-{at}".strip("-")) for at in range(2, 10_000)))
-        free = next(one for one in tries if one.name not in found)
+        free = next(one for one in _called(sheet) if one.name not in found)
         found[free.name] = free
     return [*found.values()]
+
+
+def _called(sheet: Sheet) -> Iterator[Sheet]:
+    """The sheet, and the same by other names, each made when it is asked for: its rows are checked anew."""
+    yield sheet
+    yield from (replace(sheet, part=f"{sheet.part}-{at}".strip("-")) for at in count(2))
 
 
 def write(

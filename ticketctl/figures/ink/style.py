@@ -41,7 +41,7 @@ RC: dict[str, Any] = {
     "axes.grid": True, "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.5,
     "lines.markersize": 4, "figure.facecolor": "white", "savefig.facecolor": "white", "text.parse_math": False,
     "svg.fonttype": "none", "pdf.fonttype": 42, "axes.formatter.useoffset": False, "hatch.linewidth": 0.4,
-    "figure.constrained_layout.use": True, "legend.frameon": False, "axes.unicode_minus": True,
+    "legend.frameon": False, "axes.unicode_minus": True,
 }  # fmt: skip
 """On top of matplotlib's own defaults: what a user has set elsewhere changes no byte."""
 
