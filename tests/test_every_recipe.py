@@ -556,7 +556,7 @@ PIXELS = {
     "004-lth-pass/*-resnet18-cifar100": (OUT, "crop-flip", 4, *PASS_100),
     "004-lth-pass/*-wrn-28-10-cifar10": (OUT, "crop-flip", 4, *PASS_10),
     "004-lth-pass/*-wrn-28-10-cifar100": (OUT, "crop-flip", 4, *PASS_100),
-    "004-lth-pass/*-imagefolder": (OUT, "crop-flip", 28, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "004-lth-pass/*-imagefolder": (OUT, "resized-crop", 4, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
 
@@ -568,8 +568,10 @@ def test_pixels_are_the_papers(name: str) -> None:
         PIXELS, without_loss(name)
     )
     big = data.name == "imagefolder"
-    stem, size = ("imagenet", 224) if big else ("cifar", None)
-    assert (recipe.model.stem, data.normalise, data.size) == (stem, "data", size)
+    stem, sizes = ("imagenet", (256, 224)) if big else ("cifar", (None, None))
+    assert (recipe.model.stem, data.normalise, (data.resize, data.size)) == (stem, "data", sizes)
+    if big:  # torchvision's RandomResizedCrop, the standard of ImageNet
+        assert (data.crop_scale, data.crop_ratio) == ((0.08, 1.0), (3 / 4, 4 / 3))
 
 
 # -------------------------------------------------------------------------------------- typed from the rows, by hand

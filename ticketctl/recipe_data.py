@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ticketctl.errors import of_percent
 from ticketctl.recipe_base import Rational, Spec
@@ -125,6 +125,11 @@ class DropSpec(Spec):
         return self
 
 
+def _unless_auto(value: Any) -> Any:
+    """What is left to the program is not recorded, so that the key changed no recipe when it came."""
+    return None if value == "auto" else value
+
+
 class DataSpec(Spec):
     """`[data]`."""
 
@@ -132,10 +137,15 @@ class DataSpec(Spec):
     """The data set, as in `ticketctl list data`, with its path after a colon where it has one."""
     validation: str = "none"
     """Images held out of training: none, first:N, last:N, random:N; N is a count or a percentage."""
-    augment: Literal["auto", "none", "crop-flip"] = "auto"
-    """crop-flip: random crop after zero padding, and a horizontal flip; auto: what the data set's literature does."""
+    augment: Literal["auto", "none", "crop-flip", "resized-crop"] = "auto"
+    """crop-flip: random crop after zero padding, and a horizontal flip; resized-crop: ImageNet's, a random box of the
+    image in its file, resized to size, and a flip; auto: what the data set's literature does."""
     padding: Annotated[int, Field(ge=0, le=64)] = 4
     """Zero pixels added to each side before the random crop."""
+    crop_scale: tuple[float, float] | None = None
+    """resized-crop: share of the image's area that a box has, from, to; none: [0.08, 1]."""
+    crop_ratio: tuple[float, float] | None = None
+    """resized-crop: width over height of a box, from, to; none: [3/4, 4/3]."""
     normalise: Literal["data", "none"] = "data"
     """Subtract the data's mean and divide by its deviation, per channel."""
     mean: tuple[float, ...] = ()
@@ -144,6 +154,11 @@ class DataSpec(Spec):
     """Other deviations per channel than the data set's own."""
     size: int | None = None
     """Resize images of a folder to this many pixels."""
+    resize: int | None = None
+    """Of these, bring the shorter side to so many pixels before the centre of that size is cut out; none: to size."""
+    stream: Annotated[Literal["always", "never"] | None, BeforeValidator(_unless_auto)] = None
+    """Whether images of a folder stay in their files and are decoded batch by batch: always, never; none or auto: for
+    resized-crop, and where they would take more than 32 GiB decoded."""
     form: tuple[Side, Side, Side] | None = None
     """Channels, height and width that the images are brought to, e.g. [3, 32, 32]; none: as they are."""
     noise: NoiseSpec | None = None
@@ -152,6 +167,35 @@ class DataSpec(Spec):
     """A part of the training images, see [data.subset]; none: all."""
     drop: DropSpec | None = None
     """Training images left out, see [data.drop], before a subset is chosen; none: no image."""
+
+    @field_validator("crop_scale", "crop_ratio")
+    @classmethod
+    def _is_a_range(
+        cls, value: tuple[float, float] | None, info: ValidationInfo
+    ) -> tuple[float, float] | None:
+        if value is not None and value[0] <= 0:
+            raise ValueError(f"must be above 0, not {value[0]:g}")
+        if value is not None and value[0] > value[1]:
+            raise ValueError(f"must go from the smaller to the larger, not from {value[0]:g} to {value[1]:g}")
+        if value is not None and info.field_name == "crop_scale" and value[1] > 1:
+            raise ValueError(f"a share of the image is 1 at most, not {value[1]:g}")
+        return value
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> DataSpec:
+        if self.resize is not None and (self.size is None or self.resize < self.size):
+            raise ValueError(
+                f"resize = {self.resize}: needs a size that is no larger (data.size is {self.size})"
+            )
+        if self.augment == "resized-crop" and self.size is None:
+            raise ValueError(
+                "augment = resized-crop: say the size that boxes are brought to, --set data.size=224"
+            )
+        if self.augment == "resized-crop" and self.stream == "never":
+            raise ValueError(
+                "augment = resized-crop: cuts images as they lie in their files; stream must not be never"
+            )
+        return self
 
 
 PLACES = {"noise": "path", "subset": "record", "drop": "record"}

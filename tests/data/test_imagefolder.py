@@ -12,7 +12,7 @@ from safetensors.numpy import load
 from torchvision.datasets import ImageFolder
 
 from ticketctl.data import folder as module
-from ticketctl.data._images import _square
+from ticketctl.data._images import square
 from ticketctl.errors import UnavailableError, UsageError
 
 STREAM = np.random.default_rng(5)
@@ -102,7 +102,7 @@ def test_resizing_is_torchvisions_resize_and_centre_crop(size, mode, side):
     image = picture(mode, size)
     transforms = torchvision.transforms
     theirs = transforms.CenterCrop(side)(transforms.Resize(side)(image))
-    np.testing.assert_array_equal(np.asarray(_square(image, side)), np.asarray(theirs))
+    np.testing.assert_array_equal(np.asarray(square(image, side, side)), np.asarray(theirs))
 
 
 def test_size_brings_images_of_all_sizes_together(opened, root):
@@ -210,7 +210,7 @@ def test_cifar10_jpeg_reads_as_imagefolder_reads_it(opened, shared, unpacker, tm
     assert_like_torchvision(data.test, root / "test")
     assert list(data.classes) == unpacker.CLASSES
     assert data.shape == (3, 32, 32)
-    assert module.OPTIONS == ("size",)
+    assert module.OPTIONS == ("size", "resize", "stream")
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ def measured(name: str, decoded: Decoded) -> DataSet:
         classes=decoded.classes,
         mean=mean,
         std=std,
-        fingerprint=fingerprint(decoded.train, decoded.test),
+        fingerprint=decoded.fingerprint or fingerprint(decoded.train, decoded.test),
         augment=decoded.augment,
     )
 

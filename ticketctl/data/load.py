@@ -39,6 +39,7 @@ def load(
     reporter: Reporter,
     options: Mapping[str, Any] | None = None,
     form: Form | None = None,
+    workers: int = 1,
 ) -> DataSet:
     """The data set `name`, e.g. `digits`, `cifar10`, `imagefolder:PATH`.
 
@@ -50,6 +51,7 @@ def load(
         reporter: told of downloads, waits and repairs.
         options: keys the set's module understands, e.g. `size`.
         form: channels, height and width that its images are brought to; None: as they are.
+        workers: threads that decode, where images stay in their files.
 
     Returns:
         The set; its arrays may be mapped and are read-only.
@@ -59,25 +61,30 @@ def load(
         UnavailableError: the data are not here and cannot be fetched, or are not what was published.
         ResourceError: the cache cannot be written.
     """
-    found = _loaded(name, cache, folder, offline, reporter, options or {})
-    return found if form is None else adapted(found, form, cache=cache, reporter=reporter)
-
-
-def _loaded(
-    name: str, cache: Path, folder: Path | None, offline: bool, reporter: Reporter, options: Mapping[str, Any]
-) -> DataSet:
     base, colon, target = name.partition(":")
     module = plugins.load("data", base)
-    chosen = _checked(module, base, options)
+    chosen = _checked(module, base, options or {})
     if colon and not target:
         raise UsageError(f"{name!r} ends in its colon; write {base}:PATH")
     place = folder.expanduser() if folder else None
-    source = Source(cache, reporter, place, offline, target if colon else None, chosen)
-    found: Found = module.find(base, source)
+    source = Source(cache, reporter, place, offline, target if colon else None, chosen, workers)
+    found = _loaded(name, module.find(base, source), source)
+    if form is not None and found.streamed and form != found.shape:
+        raise UsageError(
+            f"data.form: {base} is streamed as images of {list(found.shape)}; say data.size instead"
+        )
+    return found if form is None else adapted(found, form, cache=cache, reporter=reporter)
+
+
+def _loaded(name: str, found: Found, source: Source) -> DataSet:
+    """`source.options` that say how a set is read, and not what its images are, name no copy of their own."""
     if not found.keep:
         return measured(name, found.read())
+    base = name.partition(":")[0]
+    how = getattr(plugins.load("data", base), "READING", ())
+    chosen = {option: value for option, value in (source.options or {}).items() if option not in how}
     key = sha256(canonical_json([_DECODING, base, found.identity, chosen]))[:16]
-    return _kept(name, found, cache / "data" / f"{base}-{key}.safetensors", reporter)
+    return _kept(name, found, source.cache / "data" / f"{base}-{key}.safetensors", source.reporter)
 
 
 def form_of(name: str) -> tuple[tuple[int, int, int], int] | None:

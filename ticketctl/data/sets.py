@@ -15,7 +15,7 @@ from ticketctl.progress import Reporter
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 [N, C, H, W] and labels int64 [N]; either may be memory-mapped."""
+    """Images uint8 [N, C, H, W] and labels int64 [N]; either may be memory-mapped, and images may be a `Streamed`."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -46,6 +46,11 @@ class DataSet:
     augment: str
 
     @property
+    def streamed(self) -> bool:
+        """Whether images stay in their files (`data.stream`) and are no arrays."""
+        return not isinstance(self.train.images, np.ndarray)
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
         channels, height, width = self.train.images.shape[1:]
@@ -65,6 +70,8 @@ class Source:
     offline: bool = False
     target: str | None = None
     options: dict[str, Any] | None = None
+    workers: int = 1
+    """Threads that may decode."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,8 @@ class Decoded:
     classes: tuple[str, ...]
     augment: str
     scale: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    fingerprint: str | None = None
+    """Of a set whose pixels are not all at hand; None: it is taken of them."""
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ class Shrink(Hooks):
     def _look(self, loop: Course, mask: Mask) -> _Seen:
         how, judged = self.how, loop.epochs_done > self.how.pretrain
         plain = how.accuracies == "plain"
-        as_shown = judged and not plain and loop.feed.padding is not None
+        as_shown = judged and not plain and loop.feed.augments
         pruned = dense = shown = None
         with _pruned(self.weights, mask):
             if how.record or (judged and not as_shown):

@@ -27,13 +27,16 @@ from ticketctl.recipe import ModelSpec, Recipe
 from ticketctl.recipe_data import PLACES
 from ticketctl.seeds import Seeds
 from ticketctl.stages.samples import Samples, chosen_samples, memory_exams, settled_noise
+from ticketctl.stages.streamed import bytes_held, crop_of, options_of, settled_crop
 from ticketctl.train.bench import Bench, poll
 from ticketctl.train.device import Place, room, settle, settle_arithmetic
 from ticketctl.train.evaluate import Exam
 from ticketctl.train.feed import Feed, Images, Scaling
 from ticketctl.train.foreign_code import code_of
 from ticketctl.train.lab import Lab
+from ticketctl.train.ranks import Ranks
 from ticketctl.train.state import State
+from ticketctl.train.threads import threads_here
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Surroundings:
     argv: tuple[str, ...] = ()
     workspace: Path = Path("runs")
     """Where tickets that a method needs are looked for by name."""
+    ranks: Ranks | None = None  # the processes that share the work, if it is not this one alone
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,10 @@ class Setting:
     def identity(self) -> dict[str, Any]:
         """What a training is a function of, besides seeds, start and mask."""
         record = self.recipe.record("data", "train", "keep")
-        for name in ("name", *PLACES):  # digests name the content, wherever it lies
+        for name in ("name", "stream", *PLACES):  # digests name the content, wherever it lies
             record["data"].pop(name, None)
         record["train"]["deterministic"] &= self.bench.place.device.type != "cpu"  # where all is
-        found = {**record, "arch": self.arch, "fingerprint": self.data.fingerprint}
+        found = {**record, "arch": self.arch, "fingerprint": self.data.fingerprint, **self.bench.devices}
         return {**found, **self.samples.identity, **code_of("nets", self.recipe.model.name)}
 
     def lab(self, folder: Path, seeds: Seeds | None = None, rewind: int = 0, restart: bool = False) -> Lab:
@@ -183,8 +187,10 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings, ticket: Ticket |
     samples = chosen_samples(recipe, data, train, seeds, around, ticket)
     settled = recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update={"augment": augment, **_statistics(recipe, data)}),
-            "train": settle(recipe.train, around.device),
+            "data": recipe.data.model_copy(
+                update={"augment": augment, **_statistics(recipe, data), **settled_crop(recipe.data)}
+            ),
+            "train": settle(recipe.train, around.device, around.ranks.size if around.ranks else 1),
         }
     )
     settle_arithmetic(settled.train, around.device)
@@ -234,8 +240,9 @@ def _load(recipe: Recipe, around: Surroundings) -> DataSet:
         folder=around.data_dir,
         offline=around.offline,
         reporter=Attentive(around.reporter, lambda: poll(around.stop)),
-        options={"size": recipe.data.size} if recipe.data.size else {},
+        options=options_of(recipe.data),
         form=recipe.data.form,
+        workers=recipe.train.threads or threads_here().number,
     )
 
 
@@ -250,7 +257,7 @@ def _bench(
     train, held = split
     scaling = scaling_of(recipe, data.shape[0], around.device)
     padding = recipe.data.padding if recipe.data.augment == "crop-flip" else None
-    resident = _needed(data, padding) < room(around.device)
+    resident = bytes_held(data, padding) < room(around.device)
     if not resident:
         around.reporter.note("the data do not fit in memory beside the training and are read in batches")
     source, chosen = samples.split(data.train), train if len(train) < len(data.train) else None
@@ -262,21 +269,14 @@ def _bench(
     exams |= memory_exams(samples.labels, images, train)
     if recipe.train.batch > len(data.train) and not recipe.train.drop_last:
         around.reporter.note(f"batch {recipe.train.batch:,}: all {len(images):,} images in one step an epoch")
-    feed = Feed(images, batch=recipe.train.batch, padding=padding, drop_last=recipe.train.drop_last)
+    course, crop = recipe.train, crop_of(recipe.data)
+    feed = Feed(images, batch=course.batch, padding=padding, drop_last=course.drop_last, crop=crop)
     if feed.steps_per_epoch == 0:
         raise UsageError(f"batch {recipe.train.batch} is larger than the {len(images)} training images")
     place = Place(around.device, recipe.train.precision)
     model.to(around.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
-    bench = Bench(model, feed, exams, recipe.train, place, around.reporter, around.stop)
+    bench = Bench(model, feed, exams, recipe.train, place, around.reporter, around.stop, ranks=around.ranks)
     return bench, {"train": len(images), "validation": len(held), "test": len(data.test)}
-
-
-def _needed(data: DataSet, padding: int | None) -> int:
-    """Bytes of all images on the device; those to be cropped are there padded, and once more mirrored."""
-    count, channels, height, width = data.train.images.shape
-    pad = 2 * (padding or 0)
-    copies = 1 if padding is None else 1 + 2 * (height + pad) * (width + pad) / (height * width)
-    return int(count * channels * height * width * copies) + int(data.test.images.size)
 
 
 def _statistics(recipe: Recipe, data: DataSet) -> dict[str, tuple[float, ...]]:

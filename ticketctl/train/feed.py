@@ -1,5 +1,7 @@
 """The training images, resident on the device as uint8, cut into augmented and normalised batches there.
 
+Those of a streamed set (`data.stream`) are decoded, and cut, in threads while the device is at the batches before.
+
 What an image looks like in an epoch depends on (seed, epoch, its index) and on nothing else: not on the batch it
 falls into, not on the device, not on where a training was resumed.
 """
@@ -14,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ticketctl.data.crops import Crop
 from ticketctl.data.sets import Split
+from ticketctl.data.stream import Streamed, Supply, Wanted
 from ticketctl.seeds import Seeds
 
 
@@ -41,6 +45,9 @@ class Scaling:
 TABLE_BYTES = 512 << 20
 """Images that are never augmented are kept as normalised floats up to this size: one lookup instead of arithmetic."""
 
+AHEAD = 2
+"""Batches of a streamed set that are decoded beside the one that is trained on: at 1024 images of 224 pixels 0.3 GB."""
+
 
 class Images:
     """A split's images and labels, in order."""
@@ -54,14 +61,19 @@ class Images:
         *,
         resident: bool = True,
     ) -> None:
-        """`index` picks images out of the split. Not resident: pixels stay on disk, and come batch by batch."""
+        """`index` picks images out of the split. Not resident: pixels stay on disk, and come batch by batch, as those
+        of a streamed set do in any case."""
         self.source, self.rows, self.positions = split.images, index, split.positions
         rows = slice(None) if index is None else index
         self.labels = torch.from_numpy(np.array(split.labels[rows])).to(device)
         self.true = None if split.clean is None else torch.from_numpy(np.array(split.clean[rows])).to(device)
         self.size = (int(split.images.shape[2]), int(split.images.shape[3]))
-        self.scaling, self.resident = scaling, resident
-        if resident:
+        self.streamed = split.images if isinstance(split.images, Streamed) else None
+        self.scaling, self.resident = scaling, resident and self.streamed is None
+        self.supply = Supply(self.streamed, 1) if self.streamed is not None else None
+        self.latest = len(self)
+        """The first image of the batch that was asked for last."""
+        if self.resident:
             self.pixels = torch.from_numpy(np.array(split.images[rows])).to(device)
 
     def __len__(self) -> int:
@@ -82,6 +94,7 @@ class Images:
         """Those of these images that are at `places` int64 [n], in that order."""
         found, index = copy(self), torch.from_numpy(places).to(self.labels.device)
         found.rows = places if self.rows is None else self.rows[places]
+        found.supply = Supply(self.streamed, 1) if self.streamed is not None else None
         found.labels = self.labels.index_select(0, index)
         found.true = None if self.true is None else self.true.index_select(0, index)
         if self.resident:
@@ -97,20 +110,42 @@ class Images:
     def batch(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Inputs and labels of images start..stop-1."""
         stop = min(stop, len(self))
-        pixels = self.pixels[start:stop] if self.resident else self._read(np.arange(start, stop))
-        return self.scaling(pixels), self.labels[start:stop]
+        if self.resident:
+            return self.scaling(self.pixels[start:stop]), self.labels[start:stop]
+        stride = start - self.latest if start > self.latest else stop - start
+        self.latest = start  # whoever takes every second batch will go on so
+        then = np.arange(len(self))[start + stride : stop + stride]
+        return self.scaling(self._read(np.arange(start, stop), then)), self.labels[start:stop]
 
-    def _read(self, index: NDArray[np.int64]) -> Tensor:
-        rows = index if self.rows is None else self.rows[index]
-        return torch.from_numpy(np.array(self.source[rows])).to(self.labels.device, non_blocking=True)
+    def place(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the images `index` [B] lie in their split."""
+        return index if self.rows is None else self.rows[index]
+
+    def _read(self, index: NDArray[np.int64], then: NDArray[np.int64] | None = None) -> Tensor:
+        """Of a streamed set with those that are likely to be asked for next."""
+        if self.supply is None:
+            return self.upload(np.array(self.source[self.place(index)]))
+        following = [] if then is None or len(then) == 0 else [Wanted(self.place(then))]
+        return self.upload(self.supply.take(Wanted(self.place(index)), following).transpose(0, 3, 1, 2))
+
+    def upload(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Pixels on the device, which may still be on their way."""
+        found = torch.from_numpy(pixels)
+        if self.supply is not None and self.labels.is_cuda:
+            found = found.pin_memory()  # else the copy would wait for what the device is at
+        return found.to(self.labels.device, non_blocking=True)
 
 
 class Feed:
     """Shuffled, augmented batches of the training images."""
 
-    def __init__(self, images: Images, *, batch: int, padding: int | None, drop_last: bool) -> None:
-        """`padding`: zero pixels around an image before its random crop, with random flips; None: no augmentation."""
-        self.images, self.batch_size, self.padding = images, batch, padding
+    def __init__(
+        self, images: Images, *, batch: int, padding: int | None, drop_last: bool, crop: Crop | None = None
+    ) -> None:
+        """`padding`: zero pixels around an image before its random crop, with random flips; `crop`: of a streamed set
+        random boxes and flips instead; both None: no augmentation."""
+        self.images, self.batch_size, self.padding, self.crop = images, batch, padding, crop
+        self.augments = padding is not None or crop is not None
         self.steps_per_epoch = len(images) // batch if drop_last else -(-len(images) // batch)
         if padding is not None and images.resident:
             self.windows = _windows(images.pixels, padding)
@@ -119,17 +154,24 @@ class Feed:
         # one row each for order, flip, rows and columns to cut off: refilled every epoch, at addresses that stay
         self.order = torch.zeros(len(images), dtype=torch.int64, device=device)
         self.flip, self.down, self.right = torch.zeros((3, len(images)), dtype=torch.int64, device=device)
+        self.supply = Supply(images.streamed, AHEAD) if images.streamed is not None else None
+        self.plan = _Plan(np.zeros(len(images), dtype=np.int64), None)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def begin_epoch(self, seeds: Seeds, epoch: int) -> None:
         """Set the order and the augmentation of `epoch` (0-based)."""
-        self.order.copy_(torch.from_numpy(seeds.order("order", epoch, count=len(self))))
-        if self.padding is not None:
-            table = crops(seeds.raw("augment", epoch, count=len(self)), self.padding)
-            for held, part in zip((self.flip, self.down, self.right), table, strict=True):
-                held.copy_(torch.from_numpy(part))
+        self.plan = _Plan(seeds.order("order", epoch, count=len(self)), None)
+        self.order.copy_(torch.from_numpy(self.plan.order))
+        if not self.augments:
+            return
+        words = seeds.raw("augment", epoch, count=len(self))
+        if self.padding is None:
+            self.plan = _Plan(self.plan.order, words)
+            return
+        for held, part in zip((self.flip, self.down, self.right), crops(words, self.padding), strict=True):
+            held.copy_(torch.from_numpy(part))
 
     def batch(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs [B, C, H, W] float32, labels [B], indices [B] of step `position` of this epoch."""
@@ -153,14 +195,42 @@ class Feed:
 
     def _pixels(self, index: Tensor) -> Tensor:
         if self.padding is None:
-            return self.images.take(index)
-        windows, place = (
-            (self.windows, index) if self.images.resident else self._streamed(index, self.padding)
-        )
+            return self._taken(index)
+        windows, place = (self.windows, index) if self.images.resident else self._apart(index, self.padding)
         return windows[self.flip[index], place, :, self.down[index], self.right[index]]
 
-    def _streamed(self, index: Tensor, padding: int) -> tuple[Tensor, Tensor]:
-        return _windows(self.images.take(index), padding), torch.arange(len(index), device=index.device)
+    def _apart(self, index: Tensor, padding: int) -> tuple[Tensor, Tensor]:
+        return _windows(self._taken(index), padding), torch.arange(len(index), device=index.device)
+
+    def _taken(self, index: Tensor) -> Tensor:
+        """Pixels before padding; of a streamed set, those of the steps that follow are begun."""
+        if self.supply is None:
+            return self.images.take(index)
+        if (
+            index.untyped_storage().data_ptr() == self.order.untyped_storage().data_ptr()
+            and index.is_contiguous()
+        ):
+            # part of the order, which is known here too: what the device is at need not be waited for
+            start = index.storage_offset()
+            last = max(start + 1, self.steps_per_epoch * self.batch_size)
+            starts = range(start, last, self.batch_size)[: AHEAD + 1]
+            here, *then = [self._wanted(self.plan.order[at : at + len(index)]) for at in starts]
+            pixels = self.supply.take(here, then)
+        else:
+            pixels = self.supply.take(self._wanted(index.cpu().numpy()))
+        return self.images.upload(pixels.transpose(0, 3, 1, 2))
+
+    def _wanted(self, index: NDArray[np.int64]) -> Wanted:
+        words = None if self.plan.words is None else self.plan.words[index]
+        return Wanted(self.images.place(index), words, self.crop)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """An epoch where batches are decoded: the order [N], and a random word [N] of each image that is cut."""
+
+    order: NDArray[np.int64]
+    words: NDArray[np.uint64] | None
 
 
 def _table(images: Images) -> Tensor | None:
