@@ -125,7 +125,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], None]:
     def script(answers: Script) -> None:
         rest: dict[str, Iterator[float]] = {name: iter(values) for name, values in answers.items()}
 
-        def examine(model: object, exams: Mapping[str, object], poll: object, forward: object) -> list[float]:
+        def examine(
+            model: object, exams: Mapping[str, object], poll: object, forward: object, ranks: object
+        ) -> list[float]:
             return [value for name in exams for value in (1.0, next(rest[name]))]
 
         monkeypatch.setattr(loop, "examine", examine)

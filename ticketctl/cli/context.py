@@ -13,9 +13,11 @@ from ticketctl.cli.console import watching
 from ticketctl.cli.options import DEFAULT_WORKSPACE, Site
 from ticketctl.cli.signals import Stop
 from ticketctl.errors import UnavailableError
+from ticketctl.progress import Silent
 
 if TYPE_CHECKING:
     from ticketctl.stages.setting import Surroundings
+    from ticketctl.train.ranks import Ranks
 
 
 @contextmanager
@@ -26,6 +28,7 @@ def surroundings(
     quiet: bool,
     stop: Stop | None = None,
     workspace: Path = DEFAULT_WORKSPACE,
+    ranks: Ranks | None = None,
 ) -> Iterator[Surroundings]:
     """Signals are taken over before torch is imported, which takes seconds; or they were, by `stop`.
 
@@ -43,17 +46,22 @@ def surroundings(
             from ticketctl.data.load import default_cache
             from ticketctl.stages.setting import Surroundings
 
-            chosen = resolve(device)
+            chosen = resolve(device) if ranks is None else ranks.device
         finally:
             stop.leave()  # a module that a signal cut short may call that another fault, or keep it to itself
-        yield Surroundings(
-            chosen, default_cache(), reporter, stop, data_dir, offline, tuple(sys.argv[1:]), workspace
+        around = Surroundings(
+            chosen, default_cache(), reporter, stop, data_dir, offline, tuple(sys.argv[1:]), workspace, ranks
         )
+        if ranks is not None and not ranks.leads:  # rank 0 speaks, and says when to stop
+            around = replace(around, reporter=Silent(), stop=lambda: stop() and None)
+        yield around
 
 
-def training(at: Site, stop: Stop | None = None) -> AbstractContextManager[Surroundings]:
+def training(
+    at: Site, stop: Stop | None = None, ranks: Ranks | None = None
+) -> AbstractContextManager[Surroundings]:
     """`surroundings` of a command that trains."""
-    return surroundings(at.device, at.data_dir, at.offline, at.quiet, stop, at.workspace)
+    return surroundings(at.device, at.data_dir, at.offline, at.quiet, stop, at.workspace, ranks)
 
 
 def measuring(at: Site) -> AbstractContextManager[Surroundings]:

@@ -6,15 +6,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from ticketctl.cli import options as opt
 from ticketctl.cli.devices import check
 from ticketctl.cli.inspect import noted
 from ticketctl.cli.output import note, percent, print_json, print_line, print_table, visible
+from ticketctl.cli.ranks import is_rank, sharing, start, words_of
 from ticketctl.cli.signals import Stop
 
 if TYPE_CHECKING:
     from ticketctl.artifacts.ticket import Ticket
     from ticketctl.recipe import Recipe
+    from ticketctl.train.ranks import Ranks
 
 
 @opt.spread
@@ -33,6 +37,7 @@ def draw(
     seed: opt.Seeds = None,
     controls: opt.Controls = False,
     device: opt.Device = "auto",
+    devices: opt.Devices = 1,
     deterministic: opt.Deterministic = False,
     out: opt.Out = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
@@ -75,21 +80,21 @@ def draw(
     settled = with_ids(choice.recipe, workspace)
     check_tweaks(settled)
     seeds = opt.seeds_of(seed) or [0]
+    places = {one: out if out is None or len(seeds) == 1 else out / f"seed-{one}" for one in seeds}
+    folders = {one: run_folder(settled, one, place, workspace) for one, place in places.items()}
+    if devices > 1 and not how.dry_run and not is_rank(devices):
+        if not all(_is_drawn(settled, one, folder) for one, folder in folders.items()):
+            raise typer.Exit(start(devices, device))
+        devices = 1  # nothing is left to share
     for line in [*choice.notes, *(["seed 0: none was named"] if seed is None else [])]:
         note(line, how.quiet)
     at = how.at(device, workspace)
-    note(f"repeat with: {draw_line(typed, settled, seeds, opt.where(at, out=out))}", how.quiet)
-    results, stop = [], Stop().install()
-    for one in seeds:
-        place = out if out is None or len(seeds) == 1 else out / f"seed-{one}"
-        folder = run_folder(settled, one, place, workspace)
-        if how.dry_run:
-            results.append(_estimate(settled, one, folder, at))
-            continue
-        ticket = _drawn(settled, one, folder, at, stop)
-        results.append(ticket_record(ticket))
-        if not how.json:
-            show(ticket)
+    words = [*opt.where(at, out=out), *words_of(devices)]
+    note(f"repeat with: {draw_line(typed, settled, seeds, words)}", how.quiet)
+    if how.dry_run:
+        results = [_estimate(settled, one, folder, at) for one, folder in folders.items()]
+    else:
+        results = _all_drawn(settled, folders, at, devices)
     if how.json:
         print_json(results)
     elif how.dry_run:
@@ -97,16 +102,36 @@ def draw(
             show_estimate(settled, result)
 
 
-def _drawn(recipe: Recipe, seed: int, folder: Path, at: opt.Site, stop: Stop) -> Ticket:
+def _is_drawn(recipe: Recipe, seed: int, folder: Path) -> bool:
+    from ticketctl.stages.finished import finished_draw
+
+    return finished_draw(recipe, seed, folder) is not None
+
+
+def _all_drawn(recipe: Recipe, folders: dict[int, Path], at: opt.Site, devices: int) -> list[dict[str, Any]]:
+    """Draw by seed, and show each ticket when it is there; their records."""
+    results, stop = [], Stop().install()
+    with sharing(devices, at.device, stop) as ranks:
+        for seed, folder in folders.items():
+            ticket = _drawn(recipe, seed, folder, at, stop, ranks)
+            results.append(ticket_record(ticket))
+            if not at.json:
+                show(ticket)
+    return results
+
+
+def _drawn(recipe: Recipe, seed: int, folder: Path, at: opt.Site, stop: Stop, ranks: Ranks | None) -> Ticket:
     from ticketctl.cli.context import training
     from ticketctl.stages.finished import finished_draw
 
-    done = finished_draw(recipe, seed, folder)
+    done = (
+        finished_draw(recipe, seed, folder) if ranks is None else None
+    )  # all ranks look together, in the stage
     if done is not None:
         note("this ticket is already drawn", at.quiet)
         return done
     note(f"writes to {folder}; the same command goes on there after an interruption", at.quiet)
-    with training(at, stop) as around:
+    with training(at, stop, ranks) as around:
         from ticketctl.stages.draw import draw as run
 
         return run(recipe, seed, folder, around)

@@ -14,6 +14,8 @@ from ticketctl.cli.complete import tickets, tweak_sets
 from ticketctl.cli.devices import check
 from ticketctl.cli.output import note, percent, print_failure, print_json, print_line, print_table, visible
 from ticketctl.cli.quote import priced, show_plan
+from ticketctl.cli.ranks import is_rank, sharing, start, words_of
+from ticketctl.cli.signals import Stop
 from ticketctl.cli.small import show_small, train_small
 from ticketctl.errors import DivergedError
 
@@ -55,6 +57,7 @@ def spend(
         bool, typer.Option("--controls", help="Also spend the draw's control tickets.")
     ] = False,
     device: opt.Device = "auto",
+    devices: opt.Devices = 1,
     deterministic: opt.Deterministic = False,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     data: opt.Data = None,
@@ -110,7 +113,9 @@ def spend(
     chosen = prepare_spend(wanted)
     folder = chosen.ticket.folder
     at = how.at(device, workspace, data)
-    words = opt.where(at, controls=controls)
+    if devices > 1 and not how.dry_run and not is_rank(devices):
+        raise typer.Exit(start(devices, device))
+    words = [*opt.where(at, controls=controls), *words_of(devices)]
     line = spend_line(
         folder, chosen.levels, chosen.seeds, chosen.given, chosen.recipe, words, chosen.typed_sets
     )
@@ -121,13 +126,15 @@ def spend(
         return
     from ticketctl.cli.context import training
 
-    memory = nullcontext() if ticket else remembering(workspace, argv, folder)
-    with memory, training(at) as around:
+    stop = Stop().install()
+    with sharing(devices, device, stop) as ranks, training(at, stop, ranks) as around:
         from ticketctl.stages.spend import spend
         from ticketctl.stages.spent import as_record, ladder_under_noise, table
 
-        spent = list(spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, around))
-        rows, small = table(spent), train_small(chosen, workspace, around)
+        follows = ranks is not None and not ranks.leads
+        with nullcontext() if ticket or follows else remembering(workspace, argv, folder):
+            spent = list(spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, around))
+            rows, small = table(spent), train_small(chosen, workspace, around)
     failure = (
         None if any(row.n for row in rows) else DivergedError("no run stayed finite; try a lower train.lr")
     )

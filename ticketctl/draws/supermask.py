@@ -80,6 +80,8 @@ class Params:
 class Popups(Hooks):
     """Trains scores in the place of weights: the net's own parameters `weights` hold the scores meanwhile."""
 
+    by_image = True
+
     def __init__(self, weights: Mapping[str, Tensor], counts: Mapping[str, int]) -> None:
         """`weights`: the frozen ones by name; `counts`: how many each layer keeps."""
         self.weights, self.counts = dict(weights), dict(counts)

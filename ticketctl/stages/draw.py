@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,15 @@ from ticketctl.artifacts.manifest import write_provenance
 from ticketctl.artifacts.ticket import Ticket, write_ticket
 from ticketctl.masks.collapse import Collapse
 from ticketctl.masks.ladder import rounds_of_death
-from ticketctl.masks.mask import Mask
 from ticketctl.progress import JOB
 from ticketctl.recipe import Recipe
-from ticketctl.stages import lineage
+from ticketctl.stages import lineage, ranked
 from ticketctl.stages.conditions import code
 from ticketctl.stages.controls import write_control
 from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
 from ticketctl.stages.identity import check_asked
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
+from ticketctl.stages.ladders import Ladders
 from ticketctl.stages.method import check_start, cost_in, inputs, lab_for, method_of, plan, target_of
 from ticketctl.stages.records import RunOf, cost_of, level_record, paths_of, save_run
 from ticketctl.stages.samples import samples_of
@@ -43,20 +43,6 @@ from ticketctl.train.schedule import learning_rates
 from ticketctl.train.state import to_tensor
 
 
-@dataclass
-class Ladders:
-    """The levels of a draw so far."""
-
-    masks: list[Mask] = field(default_factory=list)
-    levels: list[dict[str, Any]] = field(default_factory=list)
-    accuracy: list[float | None] = field(default_factory=list)
-    notes: dict[str, Any] = field(default_factory=dict)
-    """How levels were chosen, by number."""
-    last: Level | None = None
-    fits: list[Fit] = field(default_factory=list)
-    """Every training that it took."""
-
-
 def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticket:
     """Draw a ticket into `folder/ticket`, its trained levels into `folder/levels/<k>`.
 
@@ -67,6 +53,8 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
         LockedError: another process draws there.
         DivergedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
     """
+    if ranked.follows(around):
+        return ranked.follow_draw(recipe, seed, folder, around)
     refuse_artifact(folder)
     setting = _settled(recipe, seed, folder, around)
     fresh = drawn(recipe, seed, folder) is None
@@ -76,9 +64,12 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
         check_start(setting, lab_for(setting, folder, given))
     with locked(folder):
         done = drawn(recipe, seed, folder)
-        if done is None:
+        if done is not None:
+            ranked.tell_draw(setting, todo=False)
+        else:
             setting = replace(setting, given={name: one.id for name, one in given.items()})
             _begin(folder, asked(recipe, seed), setting)
+            ranked.tell_draw(setting, todo=True)
             sessions, ladders = Sessions(folder / WORK, around), Ladders()
             lab = lab_for(setting, folder / WORK / "fits", given)
             for number, level in enumerate(_levels(setting, lab)):
@@ -89,6 +80,7 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
             write_control(folder / CONTROLS / kind / "ticket", kind, done, setting)
         lineage.drew(done, [one.ticket for one in given.values()])
         shutil.rmtree(folder / WORK, ignore_errors=True)
+        ranked.tell_drawn(setting)
         return done
 
 
@@ -100,7 +92,8 @@ def _settled(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> S
     found = read_intent(folder)
     if found is not None:
         check_asked(folder, found["asked"], asked(recipe, seed))
-        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update=found["settled"])})
+        ranked.check_devices(folder, found, around)
+        recipe = ranked.as_settled(recipe, found["settled"])
     plan(recipe)
     setting = prepare(recipe, seeds_of(recipe, seed), around)
     setting.rewind_step()
@@ -115,10 +108,11 @@ def _begin(folder: Path, wish: dict[str, Any], setting: Setting) -> None:
     versions = {"ticketctl": __version__, "torch": setting.bench.place.describe()["torch"]}
     wanted = {
         "asked": wish,
-        "settled": {"precision": recipe.train.precision, "threads": recipe.train.threads},
+        "settled": ranked.settled_in(setting),
         "versions": versions | code(recipe.model.name, [recipe.draw.method], "draws"),
         "data": setting.data.fingerprint,
         "device": setting.bench.place.device.type,
+        **setting.bench.devices,
         **({"inputs": dict(setting.given)} if setting.given else {}),
     }
     found = read_intent(folder)

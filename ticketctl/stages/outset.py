@@ -11,8 +11,10 @@ from ticketctl.recipe_data import streams_of
 from ticketctl.seeds import Seeds
 from ticketctl.stages.beginning import beginning
 from ticketctl.stages.dressing import dress, teacher_of
-from ticketctl.stages.setting import Setting, Surroundings, prepare
+from ticketctl.stages.ranked import prepared
+from ticketctl.stages.setting import Setting, Surroundings
 from ticketctl.stages.wallet import Job
+from ticketctl.train.rank_lab import check_hooks
 
 
 def setting_of(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surroundings) -> Setting:
@@ -27,15 +29,17 @@ def setting_of(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: S
         UsageError: a ticket or tweak does not fit the data or the net.
     """
     seeds = seeds_for(recipe, todo[0].seed, draw_seeds)
-    setting = prepare(recipe, seeds, around, todo[0].ticket)
+    setting = prepared(recipe, seeds, around, todo[0].ticket)
     for job in {job.ticket.folder: job for job in todo}.values():
         beginning(job.ticket, job.level, setting)
     for job in {(job.ticket.folder, job.level, job.tweaks): job for job in todo if job.tweaks}.values():
         mask, start, _ = beginning(job.ticket, job.level, setting)
         after = job.after is not None
-        dress(
+        outfit = dress(
             setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=None, sequel=after, begun=start.step
         )
+        if around.ranks is not None:
+            check_hooks(outfit.hooks)
         if isinstance(job.teacher, Path):
             teacher_of(open_run(job.teacher) if job.teacher.is_dir() else job.teacher, setting)
     return setting

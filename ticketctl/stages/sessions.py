@@ -9,8 +9,10 @@ from typing import Any
 
 from ticketctl import __version__
 from ticketctl.stages.setting import Setting, Surroundings
+from ticketctl.stages.streamed import decoder_of
 from ticketctl.store.documents import canonical_json, parse_json
 from ticketctl.store.files import make_folder, read_bytes, write_atomic
+from ticketctl.train.device import Place
 
 
 class Sessions:
@@ -23,17 +25,27 @@ class Sessions:
         if self.path.exists():
             self.before = parse_json(read_bytes(self.path, limit=1 << 24), where=str(self.path))
         self.began = time.monotonic()
-        self.session = {"started": _now(), "command": ["ticketctl", *around.argv]}
+        hardware = Place(around.device, "f32").describe()["device_name"]
+        self.session = {"started": _now(), "command": ["ticketctl", *around.argv], "hardware": hardware}
+        if (last := self._last_hardware()) not in ("", hardware):
+            around.reporter.remark(
+                f"resumed on other hardware: {last}, now {hardware}; the bits may differ from those of either"
+            )
         write_atomic(self.path, canonical_json([*self.before, self.session]))
+
+    def _last_hardware(self) -> str:
+        found = self.before[-1].get("hardware") if self.before else None
+        return found if isinstance(found, str) else ""
 
     def record(self, setting: Setting) -> dict[str, Any]:
         """For provenance.json, at the end of the last session."""
+        devices = {name: str(number) for name, number in setting.bench.devices.items()}
         seconds = str(round(time.monotonic() - self.began, 3))
         last = {**self.session, "ended": _now(), "seconds": seconds}
         return {
             "tool": "ticketctl",
             "tool_version": __version__,
-            "environment": setting.bench.place.describe(),
+            "environment": {**setting.bench.place.describe(), **devices, **decoder_of(setting.data)},
             "sessions": [*self.before, last],
         }
 

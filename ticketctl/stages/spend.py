@@ -14,6 +14,7 @@ from ticketctl.artifacts.run import Run, open_run
 from ticketctl.artifacts.weights import weights_digest
 from ticketctl.errors import ArtifactError, DivergedError, MismatchError
 from ticketctl.masks.mask import Mask
+from ticketctl.progress import Reporter
 from ticketctl.recipe import Recipe, TrainSpec
 from ticketctl.seeds import Seeds
 from ticketctl.stages import lineage
@@ -21,6 +22,7 @@ from ticketctl.stages.beginning import beginning, momentum
 from ticketctl.stages.dressing import Outfit, dress, teacher_of
 from ticketctl.stages.outset import seeds_for, setting_of
 from ticketctl.stages.price import price_in, told
+from ticketctl.stages.ranked import follow_job
 from ticketctl.stages.records import RunOf, Spending, save_run
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings
@@ -32,7 +34,7 @@ from ticketctl.store.locks import OWNER, locked
 from ticketctl.train.curvature import Curvature
 from ticketctl.train.fitfiles import FitFiles
 from ticketctl.train.hooks import Hooks
-from ticketctl.train.lab import Lab, Wish
+from ticketctl.train.lab import Fit, Lab, Wish
 from ticketctl.train.state import State, from_tensor
 
 WORK = "work"
@@ -167,26 +169,48 @@ def _finite(done: Mapping[Path, Run], job: Job) -> Run:
 
 
 def _one(job: Job, task: _Task, around: Surroundings) -> Spent:
+    ranks = around.ranks
+    if ranks is None:
+        return _done(job, task, around)
+    if ranks.leads:
+        spent = _done(job, task, around)
+        ranks.told({"run": str(spent.run.folder), "trained": spent.trained})
+        return spent
+    folder, trained = follow_job(ranks, lambda: _fit(job, task))
+    return Spent(job, open_run(folder), trained)
+
+
+def _done(job: Job, task: _Task, around: Surroundings) -> Spent:
     key, epochs = task.key, task.outfit.setting.recipe.train.epochs
     run = _there(job, key)
     if run is not None and not any((job.folder / left).exists() for left in (WORK, OWNER)):  # by a kill
         around.reporter.phase(_title(job), epochs, epochs)
-        _chain(job, run)
+        _chain(job, run, around.reporter)
         return Spent(job, run, trained=False)
     lineage.check([job.ticket])
     with locked(job.folder):
         run = _there(job, key)  # it may have been trained while we looked
         trained = run is None
         run = run or _train(job, task, around)
-        _chain(job, run)
+        _chain(job, run, None if trained else around.reporter)
         shutil.rmtree(job.folder / WORK, ignore_errors=True)
     return Spent(job, run, trained)
 
 
-def _chain(job: Job, run: Run) -> None:
-    """Write down what the run came from, unless it lies elsewhere: a dense run may be another draw's."""
-    if run.folder in (job.folder, job.drawn):
+def _chain(job: Job, run: Run, reporter: Reporter | None) -> None:
+    """Write down what the run came from, unless it lies elsewhere: a dense run may be another draw's.
+
+    Args:
+        job: which wanted it.
+        run: its run.
+        reporter: of a run that was only found.
+    """
+    if run.folder not in (job.folder, job.drawn):
+        return
+    if reporter is None:
         lineage.trained(run, job.ticket)
+    else:
+        lineage.found(run, job.ticket, reporter)
 
 
 def _there(job: Job, key: str) -> Run | None:
@@ -234,12 +258,17 @@ def _title(job: Job) -> str:
     return f"{kind if job.level else 'dense'} level {job.level}, seed {job.seed}{tweaks}"
 
 
+def _fit(job: Job, task: _Task) -> Fit:
+    files, wish = FitFiles(job.folder / WORK), task.wish
+    return task.lab.fit_in(files, task.start, task.mask, keep=(), title=_title(job), wish=wish)
+
+
 def _train(job: Job, task: _Task, around: Surroundings) -> Run:
     sessions = Sessions(job.folder / WORK, around)
     outfit, title = task.outfit, _title(job)
-    fit = task.lab.fit_in(
-        FitFiles(job.folder / WORK), task.start, task.mask, keep=(), title=title, wish=task.wish
-    )
+    if around.ranks is not None:
+        around.ranks.told({"train": True})
+    fit = _fit(job, task)
     if fit.diverged:
         around.reporter.note(f"{title}: {fit.why_diverged}; kept, flagged, and left out of every mean")
     write_provenance(job.folder, sessions.record(outfit.setting))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -19,6 +19,9 @@ from ticketctl.train.evaluate import Exam
 from ticketctl.train.feed import Feed
 from ticketctl.train.hooks import Hooks
 from ticketctl.train.state import State
+
+if TYPE_CHECKING:
+    from ticketctl.train.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,13 @@ class Bench:
     """Whether a hook changes the loss: what is minimised is then measured beside the cross-entropy."""
     machines: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """Buffers of the step by kind of training (`train.machine`), made once and used by every fit."""
+    ranks: Ranks | None = field(default=None, compare=False, repr=False)
+    """The processes that share the run, if it is not this one alone."""
+
+    @property
+    def devices(self) -> dict[str, int]:
+        """How many devices share the work, for a record; nothing where it is one."""
+        return {} if self.ranks is None else {"devices": self.ranks.size}
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -67,13 +67,16 @@ class Company:
         before = {name: value.clone() for name, value in self.state().items()} if after else {}
         try:
             answers = [hook.epoch(course) for hook in self.order.hooks]  # every one of them is asked
-            if any(answers) and measure is not None:
+            ended = any(answers)
+            if (ranks := self.machine.bench.ranks) is not None:
+                ended = ranks.leading(ended)
+            if ended and measure is not None:
                 measure()
         except StoppedError:
             if after:
                 self.restore(before)
             raise
-        return any(answers)
+        return ended
 
 
 def rates_of(bench: Bench, hooks: tuple[Hooks, ...]) -> Sequence[float]:

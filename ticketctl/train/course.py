@@ -124,5 +124,7 @@ class Course:
     def set_mask(self, mask: Mask) -> None:
         """Replace the mask; weights outside it become zero. Optimizer state is left as it is."""
         assert self.machine.binding is not None
+        if (ranks := self.bench.ranks) is not None:
+            mask = ranks.led_mask(mask)
         self.machine.binding.load_(mask)
         self.machine.binding.apply_()

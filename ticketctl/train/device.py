@@ -40,10 +40,10 @@ class Place:
         }
 
 
-def settle(train: TrainSpec, device: torch.device) -> TrainSpec:
-    """Replace `auto` precision and thread count 0 by what they mean on this machine."""
+def settle(train: TrainSpec, device: torch.device, processes: int = 1) -> TrainSpec:
+    """Replace `auto` precision and thread count 0 by what they mean on this machine, which `processes` share."""
     precision = train.precision if train.precision != "auto" else "bf16" if has_bf16(device) else "f32"
-    threads = train.threads or threads_here().number
+    threads = train.threads or max(1, threads_here().number // processes)
     return train.model_copy(update={"precision": precision, "threads": threads})
 
 

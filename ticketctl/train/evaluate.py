@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ticketctl.train.feed import Images
+
+if TYPE_CHECKING:
+    from ticketctl.train.ranks import Ranks
 
 BATCH = 500
 """Images per evaluation batch; it belongs to the bits of the loss."""
@@ -57,16 +61,21 @@ def answers(
 
 
 def examine(
-    model: nn.Module, exams: Mapping[str, Exam], poll: Poll = lambda: None, forward: Forward | None = None
+    model: nn.Module,
+    exams: Mapping[str, Exam],
+    poll: Poll = lambda: None,
+    forward: Forward | None = None,
+    ranks: Ranks | None = None,
 ) -> list[float]:
     """Mean cross-entropy and accuracy of each set, one after the other: [2 * len(exams)]; NaN of one without images.
 
-    Sets that are part of the same images are scored in one pass over these.
+    Sets that are part of the same images are scored in one pass over these. `ranks` take the batches in turn; the bits
+    are those of one process.
     """
     found: dict[str, _Tally] = {}
     for images in _passes(exams):
         parts = {name: _as_part(exam) for name, exam in exams.items() if _images(exam) is images}
-        found |= zip(parts, _tallied(model, images, [*parts.values()], poll, forward), strict=True)
+        found |= zip(parts, _tallied(model, images, [*parts.values()], poll, forward, ranks), strict=True)
     return [value for name in exams for value in found[name].means()]
 
 
@@ -94,19 +103,29 @@ def _every(images: Images) -> Tensor:
 
 @dataclass
 class _Tally:
-    """Sum of the losses of a part, and which of its images are right."""
+    """Sums of the losses of a part, and which of its images are right."""
 
     part: Part
     bounds: list[int]
     """Of its rows, where each batch begins."""
-    loss: float = 0.0
-    right: Tensor = field(default_factory=lambda: torch.empty(0))
+    losses: list[float]
+    """Of each batch."""
+    right: Tensor
 
     @classmethod
     def of(cls, part: Part) -> _Tally:
         starts = torch.arange(0, len(part.of) + BATCH, BATCH, device=part.rows.device)
         right = torch.zeros(len(part), dtype=torch.bool, device=part.labels.device)
-        return cls(part, torch.searchsorted(part.rows, starts).tolist(), 0.0, right)
+        bounds = torch.searchsorted(part.rows, starts).tolist()
+        return cls(part, bounds, [0.0] * (len(bounds) - 1), right)
+
+    @property
+    def loss(self) -> float:
+        """Of all batches, in their order: the sum of floats is not that of another order."""
+        total = 0.0
+        for each in self.losses:
+            total += each
+        return total
 
     def add(self, number: int, logits: Tensor) -> None:
         """What the net said to batch `number` of the images, all of it."""
@@ -116,8 +135,14 @@ class _Tally:
         if last - first < len(logits):
             logits = logits[self.part.rows[first:last] - number * BATCH]
         labels = self.part.labels[first:last]
-        self.loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+        self.losses[number] = float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
         self.right[first:last] = logits.argmax(1) == labels
+
+    def gather(self, ranks: Ranks) -> None:
+        """What each rank has found of the batches that it took; the others are 0 there."""
+        device = self.right.device
+        self.losses = ranks.sum_(torch.tensor(self.losses, dtype=torch.float64, device=device)).tolist()
+        self.right = ranks.sum_(self.right.to(torch.int32)).bool()
 
     def means(self) -> tuple[float, float]:
         count = len(self.part)
@@ -125,18 +150,30 @@ class _Tally:
 
 
 def _tallied(
-    model: nn.Module, images: Images, parts: list[Part], poll: Poll, forward: Forward | None
+    model: nn.Module,
+    images: Images,
+    parts: list[Part],
+    poll: Poll,
+    forward: Forward | None,
+    ranks: Ranks | None = None,
 ) -> list[_Tally]:
+    mine, turns = (0, 1) if ranks is None else (ranks.rank, ranks.size)
     was_training = model.training
     model.eval()
     tallies = [_Tally.of(part) for part in parts]
     try:
         with torch.no_grad():
             for number, start in enumerate(range(0, len(images), BATCH)):
-                poll()
+                if number % turns == 0:
+                    poll()
+                if number % turns != mine:
+                    continue
                 logits = (forward or model)(images.batch(start, start + BATCH)[0]).float()
                 for tally in tallies:
                     tally.add(number, logits)
     finally:
         model.train(was_training)
+    if ranks is not None:
+        for tally in tallies:
+            tally.gather(ranks)
     return tallies

@@ -115,6 +115,10 @@ class FitFiles:
         """Notes and tensors of the finished training, or None if it is not done."""
         return self._read("record.safetensors", key)
 
+    def bytes_of(self, path: Path) -> bytes | None:
+        """What the file `path` holds; None: it is not there."""
+        return read_bytes(path, limit=LIMIT) if path.exists() else None
+
     def _write(
         self, name: str, key: str, notes: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
     ) -> None:
@@ -125,9 +129,10 @@ class FitFiles:
 
     def _read(self, name: str, key: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
         path = self.folder / name
-        if not path.exists():
+        data = self.bytes_of(path)
+        if data is None:
             return None
-        tensors, metadata = parse_tensors(read_bytes(path, limit=LIMIT), where=str(path))
+        tensors, metadata = parse_tensors(data, where=str(path))
         notes = parse_json(metadata.get(_KEY, "{}").encode(), where=str(path))
         if not isinstance(notes, dict) or notes.pop("key", None) != key:
             raise MismatchError(
@@ -135,6 +140,19 @@ class FitFiles:
                 f"remove {self.folder} to begin again"
             )
         return notes, {tensor_name: from_tensor(tensor) for tensor_name, tensor in tensors.items()}
+
+
+def check_begun(begun: str, device: str, folder: Path) -> None:
+    """Refuse to go on with a training on another kind of device.
+
+    Raises:
+        MismatchError: names both.
+    """
+    if begun != device:
+        raise MismatchError(
+            f"{folder}: begun with --device {begun}, and other devices give other bits; "
+            f"go on with --device {begun}, or remove it to begin again"
+        )
 
 
 def _event(values: Mapping[str, float]) -> bytes:

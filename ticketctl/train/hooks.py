@@ -39,6 +39,10 @@ class Hooks:
     """`grads` and `step` are called for the batches at which (steps done + 1) is a multiple of this."""
     moves_mask: bool = False
     """Whether the mask changes during the training; it is then kept in checkpoints and in the record."""
+    by_image: bool = False
+    """Whether `loss` is a mean over images of terms of one image each, plus terms of no image that autograd takes the
+    gradient of, and `forward` treats images apart, BatchNorm aside. Then the parts of a batch that several devices
+    compute add up to the batch; a hook with either door that does not say so is refused there."""
     captured: bool = False
     """Whether `forward` and `loss` do the same work on the device at every step and never ask it for a value: then
     they go into the CUDA graph. What changes from step to step is a tensor on the device, written in `step`."""

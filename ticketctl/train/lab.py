@@ -24,6 +24,7 @@ from ticketctl.train.fitfiles import FitFiles
 from ticketctl.train.foreign_code import code_in
 from ticketctl.train.hooks import Hooks, overrides
 from ticketctl.train.loop import Loop
+from ticketctl.train.rank_lab import check_hooks, led
 from ticketctl.train.state import State
 
 __all__ = ["Cost", "Fit", "Lab", "Level", "Plan", "Target", "Wish", "training_id"]
@@ -201,6 +202,9 @@ class Lab:
         """As `fit`, in a folder of the caller's; a training that diverged is returned, flagged."""
         wish = wish or Wish()
         bench, seeds = self._bench(wish), wish.seeds or self.seeds
+        if bench.ranks is not None:
+            start, mask, files = led(bench.ranks, start, mask, files, [title, *map(_identity_of, wish.hooks)])
+            check_hooks(wish.hooks)
         if not any(hook.moves_mask for hook in wish.hooks):
             mask = mask if mask is not None and mask.kept < mask.size else None  # nothing to hold at zero
         key = self.key(start, mask, wish)

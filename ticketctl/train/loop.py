@@ -12,16 +12,17 @@ from collections.abc import Mapping
 
 import torch
 
-from ticketctl.errors import MismatchError, StoppedError, TicketctlError
+from ticketctl.errors import StoppedError
 from ticketctl.masks.mask import Mask
 from ticketctl.train.bench import Bench, Order, Progress, poll
 from ticketctl.train.company import Company, rates_of
 from ticketctl.train.course import Course
 from ticketctl.train.evaluate import examine
-from ticketctl.train.fitfiles import FitFiles, as_rows
+from ticketctl.train.fitfiles import FitFiles, as_rows, check_begun
 from ticketctl.train.machine import machine_for
 from ticketctl.train.memory import Memory
 from ticketctl.train.optimizer import optimizer_tensors, restore_optimizer
+from ticketctl.train.rank_loop import together
 from ticketctl.train.state import State, distances
 from ticketctl.train.stepper import stepper_for
 
@@ -53,6 +54,7 @@ class Loop:
             self.machine.begin(order.start, order.mask, order.hooks)
         self.course = Course(bench, self.machine, self.progress, len(self.rates), self._poll, self.end)
         self.company = Company(order, self.machine)
+        self.together = together(self.machine, order.title)
         self.last_written = self.last_reported = bench.clock()
         self.writing_took = 0.0
         self.epoch_of_tables = -1
@@ -70,6 +72,7 @@ class Loop:
         self._resume()
         self.stepper.begin(self.progress)
         self.company.start(self.course)
+        self.together.begin()
         epochs = self.end / self.bench.feed.steps_per_epoch
         self.files.write_about(self.order.title, epochs, self._epochs_done())
         self.bench.reporter.phase(self.order.title, epochs, self._epochs_done())
@@ -86,7 +89,7 @@ class Loop:
 
     def _at_boundary(self) -> None:
         """Everything that happens between two steps."""
-        self._poll()
+        self._meet()
         due = self._row_is_due() or self.progress.step in self.order.keep
         if due and not (self._settle() and self._is_finite()):
             return  # such weights are neither measured nor kept
@@ -95,7 +98,7 @@ class Loop:
         if self._row_is_due():
             self._end_epoch()
         now = self.bench.clock()
-        if now - self.last_written > max(CHECKPOINT_SECONDS, self.writing_took / CHECKPOINT_SHARE):
+        if self._is_due(now) if self.together.due is None else self.together.due:
             self.save()
         if now - self.last_reported > REPORT_SECONDS:
             self.last_reported = now
@@ -188,7 +191,7 @@ class Loop:
         return (step // per_epoch) % self.bench.train.eval_every == 0
 
     def _examine(self) -> list[float]:
-        return examine(self.model, self.bench.exams, self._poll, self.machine.forward)
+        return examine(self.model, self.bench.exams, self._meet, self.machine.forward, self.bench.ranks)
 
     def _measure(self, row: list[float]) -> None:
         """Put the accuracies and losses of this moment into a row of history."""
@@ -208,8 +211,8 @@ class Loop:
 
     def save(self) -> None:
         """Write the checkpoint. The best weights are written beside it only when they changed."""
-        if not self._settle():
-            return  # the boundary that comes next ends this training
+        if not self._settle() or not self.together.leads:
+            return  # the boundary that comes next ends this training; or rank 0 writes for all
         began = self.bench.clock()
         self._write_best()
         tensors = dict(self._state().weights)
@@ -228,11 +231,7 @@ class Loop:
         if found is None:
             return
         notes, tensors = found
-        if (begun := notes["device"]) != self.bench.place.device.type:
-            raise MismatchError(
-                f"{self.files.folder}: begun with --device {begun}, and other devices give other bits; "
-                f"go on with --device {begun}, or remove it to begin again"
-            )
+        check_begun(notes["device"], self.bench.place.device.type, self.files.folder)
         State(tensors).load_into(self.model)
         restore_optimizer(self.machine.optimizer, self.model, tensors)
         self.memory.restore(tensors)
@@ -244,7 +243,10 @@ class Loop:
 
     def _finish(self) -> None:
         """Results on disk; the record last, because it says that the rest is there."""
+        if self.diverged is None:
+            self.together.check()
         if self.diverged is None and self.company.finish(self.course):
+            self.together.finish()
             self._measure(self.progress.rows[-1])  # what was measured before is not what is kept
         if not self._is_finite():  # then the last that are known to be are those before the first step
             self.order.start.load_into(self.model)
@@ -254,7 +256,7 @@ class Loop:
             what = f"the {self.diverged} left the finite numbers at step {self.progress.step}"
             self.bench.reporter.note(f"{self.order.title}: {what}")
         self._write_best()
-        self._check_mask()
+        self.machine.check_mask(self.order.title)
         self.files.write_state(self.files.final, self._state())
         notes = {
             "step": self.progress.step,
@@ -276,12 +278,6 @@ class Loop:
             self.diverged = "weights"
         return finite
 
-    def _check_mask(self) -> None:
-        """No pruned weight leaves a training alive: that would be a bug of ours, and is never written."""
-        leaks = self.machine.binding.violations() if self.machine.binding else {}
-        if leaks:
-            raise TicketctlError(f"{self.order.title}: pruned weights came back: {leaks}")
-
     def _write_best(self) -> None:
         if self.best is not None and self.progress.best_epoch is not None:
             self.files.write_state(self.files.best(self.progress.best_epoch), self.best)
@@ -292,6 +288,12 @@ class Loop:
 
     def _epochs_done(self) -> float:
         return self.progress.step / self.bench.feed.steps_per_epoch
+
+    def _is_due(self, now: float) -> bool:
+        return now - self.last_written > max(CHECKPOINT_SECONDS, self.writing_took / CHECKPOINT_SHARE)
+
+    def _meet(self) -> None:
+        self.together.meet(self.bench.stop, lambda: self._is_due(self.bench.clock()))
 
     def _poll(self) -> None:
         if self.between:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from ticketctl.errors import TicketctlError
 from ticketctl.masks.bind import Binding
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import TrainSpec
@@ -15,18 +16,11 @@ from ticketctl.train.bench import Bench
 from ticketctl.train.hooks import Batch, Hooks, overrides
 from ticketctl.train.memory import Memory
 from ticketctl.train.optimizer import optimizer_for, reset_optimizer
+from ticketctl.train.slices import Pass, Slice
 from ticketctl.train.state import State, Statistics
 
-
-class Pass(NamedTuple):
-    """One forward and backward pass, detached, on the device."""
-
-    objective: Tensor
-    """What was minimised, a scalar."""
-    entropy: Tensor
-    """The mean cross-entropy, a scalar: the same unless a hook changes the loss."""
-    logits: Tensor
-    """[B, classes]."""
+if TYPE_CHECKING:
+    from ticketctl.train.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -58,6 +52,8 @@ class Machine:
         self.statistics = Statistics(self.model)
         self.batch: Batch | None = None
         """What the step under way sees."""
+        self.part: Slice | None = None
+        """Which part of the whole batch that is, where ranks share it."""
         self.hooks: tuple[Hooks, ...] = ()
         self.leader: Hooks | None = None
         """The hook that runs the net, if one does."""
@@ -85,11 +81,20 @@ class Machine:
         logits: Tensor = self.leader.forward(self.model, inputs) if self.leader else self.model(inputs)
         return logits
 
-    def gradients(self, batch: Batch) -> Pass:
-        """Forward and backward; running statistics as they were before are remembered."""
+    def gradients(self, batch: Batch, part: Slice | None = None) -> Pass:
+        """Forward and backward; running statistics as they were before are remembered.
+
+        `batch` is a `part` of a larger one: what is answered, and the gradients, are of all of it.
+        """
         self.statistics.remember()
-        self.batch = batch
+        self.batch, self.part = batch, part
         return self._pass(batch)
+
+    def shared(self, ranks: Ranks, index: Tensor) -> tuple[Pass, Tensor]:
+        """As `gradients`, of the images `index` [B], of which each rank takes some; and the labels of all of them."""
+        feed, part = self.bench.feed, ranks.slice_of(len(index))
+        seen = self.gradients(Batch(*feed.gather(part.of(index))), part)
+        return seen, feed.images.labels.index_select(0, index)
 
     def again(self) -> Tensor:
         """See `Course.again`."""
@@ -101,19 +106,35 @@ class Machine:
         return objective
 
     def _pass(self, batch: Batch) -> Pass:
+        if self.part is not None:
+            return self.part.run(lambda: self._losses(batch), self.model.parameters())
+        objective, entropy, logits = self._losses(batch)
+        objective.backward()
+        return Pass(objective.detach(), entropy.detach(), logits.detach())
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         with self.bench.place.autocast():
             logits = self.forward(batch.inputs)
         entropy = objective = nn.functional.cross_entropy(logits.float(), batch.labels)
         for hook in self.hooks:
             objective = hook.loss(logits, batch, objective)
-        objective.backward()
-        return Pass(objective.detach(), entropy.detach(), logits.detach())
+        return objective, entropy, logits
 
     def update(self) -> None:
         """The optimizer's step, and the pruned weights back to zero."""
         self.optimizer.step()
         if self.binding:
             self.binding.apply_()
+
+    def check_mask(self, title: str) -> None:
+        """No pruned weight leaves a training alive: that would be a bug of ours, and is never written.
+
+        Raises:
+            TicketctlError: names the layers, and how many weights of each.
+        """
+        leaks = self.binding.violations() if self.binding else {}
+        if leaks:
+            raise TicketctlError(f"{title}: pruned weights came back: {leaks}")
 
     def mask_tensors(self) -> dict[str, Tensor]:
         """The mask as it is now, for a checkpoint: uint8, as `mask.<parameter>`."""

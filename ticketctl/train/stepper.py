@@ -47,7 +47,7 @@ class ReadEach:
     leaves_traces = False
 
     def __init__(self, bench: Bench, machine: Machine) -> None:
-        self.feed, self.machine = bench.feed, machine
+        self.feed, self.machine, self.ranks = bench.feed, machine, bench.ranks
 
     def begin(self, progress: Progress) -> None:
         """Nothing to set: the sums are in `progress`."""
@@ -55,18 +55,22 @@ class ReadEach:
     def take(self, position: int, rate: float, course: Course) -> bool:
         """As the protocol says."""
         machine, progress = self.machine, course.progress
-        batch = Batch(*self.feed.batch(position))
-        seen = machine.gradients(batch)
+        if self.ranks is None:
+            batch = Batch(*self.feed.batch(position))
+            seen, index, labels = machine.gradients(batch), batch.index, batch.labels
+        else:
+            index = self.feed.rows(position)
+            seen, labels = machine.shared(self.ranks, index)
         value = float(seen.objective)
         if not math.isfinite(value):
             machine.statistics.restore()
             machine.optimizer.zero_grad(set_to_none=True)
             return False
-        machine.memory.see(batch.index, seen.logits, batch.labels)
+        machine.memory.see(index, seen.logits, labels)
         _commit(machine, rate, course)
-        progress.loss += float(seen.entropy) * len(batch.index)
-        progress.objective += value * len(batch.index)
-        progress.seen += len(batch.index)
+        progress.loss += float(seen.entropy) * len(index)
+        progress.objective += value * len(index)
+        progress.seen += len(index)
         progress.step += 1
         return True
 
@@ -100,6 +104,7 @@ class Ahead:
     def __init__(self, bench: Bench, machine: Machine) -> None:
         device = bench.place.device
         self.feed, self.machine, self.reporter = bench.feed, machine, bench.reporter
+        self.ranks = bench.ranks
         self.loss, self.objective = torch.zeros((2,), dtype=torch.float64, device=device)
         self.done = torch.zeros((), dtype=torch.int64, device=device)
         self.bad = torch.zeros((), dtype=torch.float32, device=device)
@@ -156,11 +161,14 @@ class Ahead:
 
     def _first_half(self, index: Tensor) -> None:
         machine = self.machine
-        batch = Batch(*self.feed.gather(index))
-        seen = machine.gradients(batch)
+        if self.ranks is None:
+            batch = Batch(*self.feed.gather(index))
+            seen, labels = machine.gradients(batch), batch.labels
+        else:
+            seen, labels = machine.shared(self.ranks, index)
         self.bad.copy_(torch.maximum(self.bad, (~seen.objective.isfinite()).float()))
         machine.statistics.restore_where(self.bad)
-        machine.memory.see_unless(self.bad, index, seen.logits, batch.labels)
+        machine.memory.see_unless(self.bad, index, seen.logits, labels)
         good = 1 - self.bad.double()
         for sums, value in ((self.loss, seen.entropy), (self.objective, seen.objective)):
             sums.add_(torch.where(good > 0, value.double() * len(index), 0.0))
@@ -188,8 +196,8 @@ class Ahead:
         A step that cannot be captured, or whose replay does not do what the step does, is taken eagerly; a note says
         so and why.
         """
-        if not self._can_be_captured() or self._is_captured():
-            return
+        if self.ranks is not None or not self._can_be_captured() or self._is_captured():
+            return  # sums over ranks in a graph were never tried: docs/decisions/015-data-parallel.md
         self.inside, self.graph = self._changing(), None
         if not self.feed.images.resident:
             self.reporter.note("the data do not fit on the device and are streamed: no CUDA graph, slower")

@@ -45,6 +45,11 @@ def threads_here() -> Threads:
     return default_threads(_cores(), os.environ, quota())
 
 
+def cores_here() -> int:
+    """Cores' worth of time that this process may use, at least 1, whatever it was told of threads."""
+    return default_threads(_cores(), {}, quota()).number
+
+
 def _cores() -> int:
     """The cores this process may use, where the system tells; else all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

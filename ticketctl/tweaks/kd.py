@@ -61,6 +61,7 @@ def tweak(kit: Kit, *, params: Params) -> Hooks:
 class Distillation(Hooks):
     """Blends the loss so far with the distance to the teacher."""
 
+    by_image = True
     captured = True
 
     def __init__(self, params: Params, teacher: Teacher, place: Place) -> None:

@@ -50,6 +50,7 @@ def tweak(kit: Kit, *, params: Params) -> Hooks:
 class Smoothing(Hooks):
     """Replaces the loss so far, whatever it is, by the smoothed cross-entropy."""
 
+    by_image = True
     captured = True
 
     def __init__(self, params: Params) -> None:
