@@ -53,7 +53,7 @@ def _row(one: dict[str, Any]) -> str:
 
 
 def carry(plan: Planned, folder: Path, stop: Any = tiny.never) -> Any:
-    return carry_out(plan, 1, tiny.around(folder / "cache", stop))
+    return carry_out(plan, 1, tiny.around(folder / "cache", stop), "a table")
 
 
 # ---------------------------------------------------------------------------------------------------- rows and levels

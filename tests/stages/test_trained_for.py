@@ -90,7 +90,7 @@ def test_an_onset_takes_no_more_than_the_bill_says(tmp_path: Path, trained: list
     # by hand: of 3 epochs two evaluations of two twins each, from epochs 1 and 0 at most, and the dense net to the 2nd
     assert (item.trainings, item.epochs, item.at_most) == (5, 2 + 2 * (2 + 3), True)
     assert need.exam.reading.of == "onset"
-    carried = carry_out(plan, 1, tiny.around(tmp_path / "cache"))
+    carried = carry_out(plan, 1, tiny.around(tmp_path / "cache"), "a table")
     assert carried.audited == 1
     assert len(trained) - found.record()["trainings"] <= 0
     assert bill(plan, tmp_path).nets == []

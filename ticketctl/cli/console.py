@@ -213,13 +213,15 @@ def shown(values: Mapping[str, float]) -> str:
 def amount(size: int) -> str:
     """Bytes as people say them.
 
-    >>> amount(0), amount(70), amount(283_000), amount(1_490_000), amount(170_500_000)
-    ('0 bytes', '70 bytes', '283 kB', '1.5 MB', '170 MB')
+    >>> amount(0), amount(70), amount(283_000), amount(1_490_000), amount(170_500_000), amount(51_200_000_000)
+    ('0 bytes', '70 bytes', '283 kB', '1.5 MB', '170 MB', '51 GB')
     """
     if size < 1000:
         return f"{size} bytes"
     if size < 1_000_000:
         return f"{size // 1000} kB"
+    if size >= 10_000_000_000:
+        return f"{size // 1_000_000_000} GB"
     return f"{size / 1e6:.1f} MB" if size < 10_000_000 else f"{size // 1_000_000} MB"
 
 

@@ -39,3 +39,13 @@ def resolve(name: str) -> torch.device:
             f"{name}: this machine has no such GPU (or this torch cannot use it); take --device cpu"
         )
     return torch.device(kind, int(number or 0)) if kind == "cuda" else torch.device("cpu")
+
+
+def gpus(name: str) -> list[str]:
+    """The GPUs that a device's name means, `auto` and `cuda` all of them; none where it means the CPU."""
+    if check(name) == "cpu":
+        return []
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [f"cuda:{number}" for number in range(count)] if name in ("auto", "cuda") else [name]

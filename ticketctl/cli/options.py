@@ -6,7 +6,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
@@ -69,6 +69,10 @@ Scale = Annotated[
     typer.Option(min=1e-6, max=1e4, help="Stretch the recipe by this factor; lengths that you type stay."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", autocompletion=complete.devices)]
+Devices = Annotated[
+    int,
+    typer.Option("--devices", min=1, max=64, help="GPUs that share each training, or processes on a CPU."),
+]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to, instead of one in the workspace.")]
 Workspace = Annotated[
     Path,
@@ -153,16 +157,23 @@ class Site(Manner):
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as typer is to see it: its argument that is a `Manner` as single options, at its place."""
+    """The command as typer is to see it: arguments that are groups, as `Manner`, as single options at their place."""
     taken = inspect.signature(command, eval_str=True).parameters.values()
-    ((name, group),) = ((one.name, one.annotation) for one in taken if one.annotation in (Manner, Site))
-    options = _options(group)
-    shown = [option for one in taken for option in (options if one.name == name else [one])]
+    groups: dict[str, type[Any]] = {
+        one.name: one.annotation
+        for one in taken
+        if isinstance(one.annotation, type) and is_dataclass(one.annotation)
+    }
+    options = {name: _options(group) for name, group in groups.items()}
+    shown = [option for one in taken for option in options.get(one.name, [one])]
 
     @wraps(command)
     def typed(**said: Any) -> None:
-        own = group(**{option.name: said.pop(option.name) for option in options})
-        command(**said, **{name: own})
+        own = {
+            name: groups[name](**{option.name: said.pop(option.name) for option in mine})
+            for name, mine in options.items()
+        }
+        command(**said, **own)
 
     typed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # mypy knows no such attribute; typer reads it
         [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in shown]
@@ -170,7 +181,7 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     return typed
 
 
-def _options(group: type[Manner]) -> list[inspect.Parameter]:
+def _options(group: type[Any]) -> list[inspect.Parameter]:
     """Of a group; its own stand before those that it inherits."""
     hints = get_type_hints(group, include_extras=True)
     defaults = {one.name: one.default for one in fields(group)}

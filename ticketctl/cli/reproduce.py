@@ -109,7 +109,7 @@ def _estimate(planned: Planned, device: str, data_dir: Path | None, quiet: bool,
     from ticketctl.stages.errands import tasks
 
     todo, asked, faults = tasks(planned), exams(planned), list[str]()
-    with surroundings(device, data_dir, True, quiet, None, planned.asked.workspace) as around:
+    with surroundings(device, data_dir, True, quiet, None, planned.workspace) as around:
         from ticketctl.stages.bill import bill_of, survey
         from ticketctl.stages.trained_for import needs
 
@@ -135,7 +135,7 @@ def _carry_out(
     from ticketctl.stages.auditing import exams
     from ticketctl.stages.errands import tasks
 
-    todo, asked, workspace = tasks(planned), exams(planned), planned.asked.workspace
+    todo, asked, workspace = tasks(planned), exams(planned), planned.workspace
     trained = all(task.there for task in todo) and all(draw.done for draw in planned.draws)
     if trained and all(exam.there for exam in asked):
         note("all of it is there already", quiet)
@@ -157,7 +157,7 @@ def _carry_out(
         fits = sum(item.trainings for item in (*bill.draws.values(), *(item for _, item in bill.nets))) + len(
             todo
         )
-        carried = carry_out(planned, fits, around)
+        carried = carry_out(planned, fits, around, f"reproduce {planned.asked.table.spec}")
     _show(planned, list(carried.runs), carried, json)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ticketctl.errors import MissingExtraError
 from ticketctl.plugins import is_own
 from ticketctl.recipe import Recipe
+from ticketctl.stages.agenda import Agenda, Draw, Use
 from ticketctl.stages.audit_wants import wants_of
 from ticketctl.stages.audits import Audits, reports_of
 from ticketctl.stages.errands import batches, spend_recipe_of, use_of
@@ -19,7 +20,6 @@ from ticketctl.stages.explorations import with_explorations
 from ticketctl.stages.explored import explored
 from ticketctl.stages.finished import drawn
 from ticketctl.stages.measured import EXPLORED, Reading
-from ticketctl.stages.reproduce import Draw, Planned, Use
 from ticketctl.stages.subjects import opened
 
 
@@ -50,7 +50,7 @@ class Exam:
         return (f"model.name={name}",) if is_own("nets", name) else ()
 
 
-def check_audits(planned: Planned) -> None:
+def check_audits(planned: Agenda) -> None:
     """Refuse reports that cannot be made here, before anything is trained.
 
     Raises:
@@ -64,7 +64,7 @@ def check_audits(planned: Planned) -> None:
             raise MissingExtraError("; ".join(f"{name} {why}" for name, why in gone.items()))
 
 
-def exams(planned: Planned) -> list[Exam]:
+def exams(planned: Agenda) -> list[Exam]:
     """All reports that the table needs, in its order.
 
     Raises:
@@ -73,7 +73,7 @@ def exams(planned: Planned) -> list[Exam]:
     found: list[Exam] = []
     for reading, draw in dict.fromkeys((reading, use.draw) for reading, use in planned.audits):
         uses = [use for one, use in planned.audits if (one, use.draw) == (reading, draw)]
-        found += _exams(reading, draw, uses, planned.asked.workspace)
+        found += _exams(reading, draw, uses, planned.workspace)
     return found
 
 

@@ -12,6 +12,7 @@ from ticketctl.duration import Duration
 from ticketctl.errors import OfflineError
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe
+from ticketctl.stages.agenda import Agenda, Draw
 from ticketctl.stages.beginning import restarts
 from ticketctl.stages.dressing import dress
 from ticketctl.stages.errands import OTHERWISE, Task
@@ -19,7 +20,6 @@ from ticketctl.stages.estimate import Watch, prepared
 from ticketctl.stages.finished import drawn
 from ticketctl.stages.method import plan
 from ticketctl.stages.pace import START, Pace, pace_of
-from ticketctl.stages.reproduce import Draw, Planned
 from ticketctl.stages.setting import Setting, Surroundings, seeds_of
 from ticketctl.stages.trained_for import Need
 from ticketctl.stages.tweaking import epochs_of, literal
@@ -85,7 +85,7 @@ NOTHING = Item(0, 0.0, 0, 0.0, 0.0)
 
 
 def bill_of(
-    planned: Planned, todo: Sequence[Task], paces: Mapping[str, Pace], trained: Sequence[Need] = ()
+    planned: Agenda, todo: Sequence[Task], paces: Mapping[str, Pace], trained: Sequence[Need] = ()
 ) -> Bill:
     """The cost of what is not there yet.
 
@@ -204,7 +204,7 @@ def _whole(recipe: Recipe) -> Recipe:
 
 
 def survey(
-    planned: Planned,
+    planned: Agenda,
     todo: Sequence[Task],
     around: Surroundings,
     *,
@@ -259,7 +259,7 @@ def _on_part(setting: Setting, recipe: Recipe) -> Setting:
     )
 
 
-def _open(planned: Planned, todo: Sequence[Task], trained: Sequence[Need]) -> Iterable[tuple[Recipe, int]]:
+def _open(planned: Agenda, todo: Sequence[Task], trained: Sequence[Need]) -> Iterable[tuple[Recipe, int]]:
     """The recipes that something is still to be trained by."""
     for draw in planned.draws:
         if not draw.done:

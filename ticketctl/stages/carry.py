@@ -11,6 +11,7 @@ from ticketctl.artifacts.run import open_run
 from ticketctl.errors import DivergedError
 from ticketctl.progress import Reporter
 from ticketctl.seeds import Seeds
+from ticketctl.stages.agenda import Agenda, Draw
 from ticketctl.stages.audit import Audit, audit
 from ticketctl.stages.auditing import Exam, exams
 from ticketctl.stages.draw import draw as make
@@ -18,7 +19,6 @@ from ticketctl.stages.errands import Batch, batches, uses_of
 from ticketctl.stages.examined import wanted
 from ticketctl.stages.exploring import explore
 from ticketctl.stages.measured import EXPLORED
-from ticketctl.stages.reproduce import Draw, Planned
 from ticketctl.stages.setting import Surroundings
 from ticketctl.stages.shown import shown
 from ticketctl.stages.spend import spend
@@ -77,20 +77,21 @@ class Carried:
     """Draws and spends that could not come to their end because something diverged."""
 
 
-def carry_out(planned: Planned, fits: int, around: Surroundings) -> Carried:
-    """Draw and spend, in the table's order, then audit; a run that diverges is kept, and the rest goes on.
+def carry_out(planned: Agenda, fits: int, around: Surroundings, title: str) -> Carried:
+    """Draw and spend, in the agenda's order, then audit; a run that diverges is kept, and the rest goes on.
 
     The same call again goes on where the last one stopped.
 
     Args:
-        planned: the table.
+        planned: the agenda.
         fits: about how many trainings that will be, for the time left.
         around: where it runs, who watches.
+        title: what the work is called.
 
     Raises:
         MismatchError, LockedError, StoppedError, UnavailableError, UsageError, ResourceError: as their names say.
     """
-    whole = Whole(around.reporter, f"reproduce {planned.asked.table.spec}", fits)
+    whole = Whole(around.reporter, title, fits)
     around, found = replace(around, reporter=whole), Carried()
     for draw in planned.draws:
         poll(around.stop)
@@ -99,7 +100,7 @@ def carry_out(planned: Planned, fits: int, around: Surroundings) -> Carried:
         except DivergedError as error:
             _keep_fault(found, around, error)
             continue
-        for batch in batches(draw, uses_of(planned, draw), planned.asked.workspace):
+        for batch in batches(draw, uses_of(planned, draw), planned.workspace):
             _spend(batch, found, around)
     for exam in exams(planned):
         if exam.folder is not None and not exam.there:
@@ -107,12 +108,12 @@ def carry_out(planned: Planned, fits: int, around: Surroundings) -> Carried:
     return found
 
 
-def _reported(exam: Exam, folder: Path, planned: Planned, around: Surroundings, found: Carried) -> bool:
+def _reported(exam: Exam, folder: Path, planned: Agenda, around: Surroundings, found: Carried) -> bool:
     """Whether there is such a report now: of nets that diverged there may be none."""
     poll(around.stop)
     try:
         if exam.reading.kind in EXPLORED:
-            explore(exam, folder, planned.asked.workspace, around)
+            explore(exam, folder, planned.workspace, around)
         else:
             _audit(exam, folder, around)
     except DivergedError as error:

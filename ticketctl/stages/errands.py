@@ -10,9 +10,9 @@ from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.plugins import is_own
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_files import assignments, merge, parse_recipe
+from ticketctl.stages.agenda import SPENT, Agenda, Draw, Use
 from ticketctl.stages.cells import is_ladder, ladder_of
 from ticketctl.stages.finished import CONTROLS, drawn
-from ticketctl.stages.reproduce import SPENT, Draw, Planned, Use
 from ticketctl.stages.request import Typed
 from ticketctl.stages.tweaking import Names, check_keys, literal, recipe_with, sequel_of
 from ticketctl.stages.wallet import Chosen, Job, Wanted, needed_by, prepare_spend
@@ -104,7 +104,7 @@ class Task:
     there: bool
 
 
-def tasks(planned: Planned) -> list[Task]:
+def tasks(planned: Agenda) -> list[Task]:
     """Every training that the table needs and its draws do not come with, those that others need included."""
     found: list[Task] = []
     for draw in planned.draws:
@@ -112,7 +112,7 @@ def tasks(planned: Planned) -> list[Task]:
         if drawn(draw.recipe, draw.seed, draw.folder) is not None:
             found += [
                 _task_of(draw, batch, job)
-                for batch in batches(draw, uses, planned.asked.workspace)
+                for batch in batches(draw, uses, planned.workspace)
                 for job in batch.jobs
             ]
         else:
@@ -120,7 +120,7 @@ def tasks(planned: Planned) -> list[Task]:
     return found
 
 
-def uses_of(planned: Planned, draw: Draw) -> list[Use]:
+def uses_of(planned: Agenda, draw: Draw) -> list[Use]:
     """Of this draw alone."""
     return [use for use in planned.uses if use.draw == draw]
 
@@ -188,8 +188,8 @@ def delivered(use: Use) -> bool:
     return use.level is None or is_ladder(use.draw.recipe) or draw.method == "omp"
 
 
-def ready_runs(planned: Planned) -> list[Path]:
+def ready_runs(planned: Agenda) -> list[Path]:
     """Folders of the runs behind the table, once all its draws are made."""
-    workspace = planned.asked.workspace
+    workspace = planned.workspace
     found = (batch for draw in planned.draws for batch in batches(draw, uses_of(planned, draw), workspace))
     return list(dict.fromkeys(folder for batch in found for folder in batch.folders))

@@ -10,7 +10,7 @@ the run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from ticketctl.errors import UsageError
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_files import read_recipe
+from ticketctl.stages.agenda import SPENT, Draw, Use
 from ticketctl.stages.cells import (
     Levels,
     is_ladder,
@@ -27,15 +28,13 @@ from ticketctl.stages.cells import (
     refusal,
     rows_asked,
 )
-from ticketctl.stages.finished import finished_draw
 from ticketctl.stages.measured import Reading, needs_dense, needs_report
 from ticketctl.stages.papers import Cell, Table
 from ticketctl.stages.repeat import settings
 from ticketctl.stages.request import run_folder
 from ticketctl.stages.resolving import Resolve, resolver, texts
-from ticketctl.stages.tweaking import Names, tweak_set
+from ticketctl.stages.tweaking import tweak_set
 
-SPENT = ("model", "data", "train", "spend", "keep", "seeds", "tweaks")
 DRAWN = ("draw.", "model.", "seeds.", "data.noise.", "data.drop.", "data.validation")
 """Keys of a row that its draw has as well."""
 OF_SPEND = ("tweaks.", "spend.")
@@ -57,39 +56,6 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Draw:
-    """A draw: where it lies says what it is."""
-
-    folder: Path
-    seed: int
-    name: str
-    """Of its recipe."""
-    recipe: Recipe = field(compare=False)
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left of it to do.
-
-        Raises:
-            MismatchError: another draw was begun there.
-        """
-        return finished_draw(self.recipe, self.seed, self.folder) is not None
-
-
-@dataclass(frozen=True)
-class Use:
-    """A level of a draw, trained somehow, under the draw's seed."""
-
-    draw: Draw
-    control: str
-    sets: tuple[str, ...]
-    """`KEY=VALUE` by which the spend differs from the draw."""
-    level: int | None
-    """None: the deepest, where the draw prunes once."""
-    tweaks: Names
-
-
-@dataclass(frozen=True)
 class Planned:
     """A table, planned."""
 
@@ -104,6 +70,13 @@ class Planned:
     notes: tuple[str, ...]
     audits: tuple[tuple[Reading, Use], ...] = ()
     """Reports that are read, and of what."""
+    places: tuple[tuple[Cell, Use], ...] = ()
+    """What each cell is worked out from: first its own run, of each seed."""
+
+    @property
+    def workspace(self) -> Path:
+        """Where all of it lies or will lie."""
+        return self.asked.workspace
 
     @property
     def departures(self) -> tuple[str, ...]:
@@ -157,6 +130,7 @@ def plan_table(asked: Asked) -> Planned:
         tuple(seeds),
         tuple(notes),
         tuple((reading, use) for reading, use in audits if reading is not None),
+        tuple((want.cell, use) for want, use in pairs),
     )
 
 

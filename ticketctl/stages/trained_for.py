@@ -13,6 +13,7 @@ from ticketctl.recipe import Recipe, TrainSpec
 from ticketctl.recipe_data import DataSpec
 from ticketctl.recipe_explore import InterpolateRecipe, TransferRecipe
 from ticketctl.recipe_files import merge
+from ticketctl.stages.agenda import Agenda, Draw, Use
 from ticketctl.stages.auditing import Exam
 from ticketctl.stages.beginning import restarts
 from ticketctl.stages.errands import Task, delivered, spend_recipe_of
@@ -20,7 +21,6 @@ from ticketctl.stages.finished import CONTROLS, drawn
 from ticketctl.stages.onset_due import most_of
 from ticketctl.stages.price import price_in
 from ticketctl.stages.report_wants import TWINS, explore_wants
-from ticketctl.stages.reproduce import Draw, Planned, Use
 from ticketctl.stages.request import Typed
 from ticketctl.stages.transfer_target import target_tables
 from ticketctl.stages.tweaking import epochs_of
@@ -43,7 +43,7 @@ class Need:
     at_most: bool = False
 
 
-def needs(planned: Planned, todo: Sequence[Task], asked: Sequence[Exam]) -> list[Need]:
+def needs(planned: Agenda, todo: Sequence[Task], asked: Sequence[Exam]) -> list[Need]:
     """What is still to be trained for reports that are not there, each training once.
 
     Args:
@@ -68,7 +68,7 @@ def needs(planned: Planned, todo: Sequence[Task], asked: Sequence[Exam]) -> list
 # -------------------------------------------------------------------------------------------------------------- twins
 
 
-def _twins(exam: Exam, planned: Planned, todo: Sequence[Task]) -> Need:
+def _twins(exam: Exam, planned: Agenda, todo: Sequence[Task]) -> Need:
     """The first is the draw's own, or one of the table's runs."""
     draw, use = exam.draw, Use(exam.draw, exam.use.control, (), exam.use.level, ())
     if drawn(draw.recipe, draw.seed, draw.folder) is not None:
@@ -79,11 +79,11 @@ def _twins(exam: Exam, planned: Planned, todo: Sequence[Task]) -> Need:
     return Need(exam, recipe, count, float(count * epochs_of(recipe)), late)
 
 
-def _left(exam: Exam, use: Use, planned: Planned, todo: Sequence[Task]) -> Need:
+def _left(exam: Exam, use: Use, planned: Agenda, todo: Sequence[Task]) -> Need:
     ticket = open_ticket(_ticket(exam.draw, use.control))
     level = ticket.manifest.level if use.level is None else use.level
     typed = Typed(data=exam.draw.recipe.data.name, sets=exam.trusted)
-    twins = planned_twins(ticket, [level], TWINS, typed, planned.asked.workspace)
+    twins = planned_twins(ticket, [level], TWINS, typed, planned.workspace)
     counted = {task.folder for task in todo}
     left = [job for job in twins.left if job.folder not in counted]
     cost = price_in(left, None)
@@ -97,7 +97,7 @@ def _ticket(draw: Draw, control: str) -> Path:
 # -------------------------------------------------------------------------------------------- onsets, retrained nets
 
 
-def _onset(exam: Exam, planned: Planned, todo: Sequence[Task]) -> Need:
+def _onset(exam: Exam, planned: Agenda, todo: Sequence[Task]) -> Need:
     """The whole search: evaluations that lie there are still counted."""
     del planned, todo
     recipe = explore_wants(exam.audit, "interpolate").recipe
@@ -108,7 +108,7 @@ def _onset(exam: Exam, planned: Planned, todo: Sequence[Task]) -> Need:
     return Need(exam, exam.recipe, inits * most.trainings, inits * most.epochs, at_most=True)
 
 
-def _retrained(exam: Exam, planned: Planned, todo: Sequence[Task]) -> Need:
+def _retrained(exam: Exam, planned: Agenda, todo: Sequence[Task]) -> Need:
     """One dense net under each seed; where a run may lie there from before, at most."""
     del planned, todo
     recipe = _on_target(exam)
@@ -135,7 +135,7 @@ def _on_target(exam: Exam) -> Recipe:
 
 
 _Key = Callable[[Exam], Any]
-_KINDS: Mapping[str, tuple[_Key, Callable[[Exam, Planned, Sequence[Task]], Need]]] = {
+_KINDS: Mapping[str, tuple[_Key, Callable[[Exam, Agenda, Sequence[Task]], Need]]] = {
     "twins": (lambda exam: (exam.use.control, exam.use.level), _twins),
     "onset": (lambda exam: (exam.audit, exam.recipe.fingerprint), _onset),
     "retrained": (lambda exam: (exam.audit, exam.reading.to, exam.recipe.fingerprint), _retrained),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -14,6 +15,8 @@ from ticketctl.store.files import make_folder, sweep_temporaries
 
 LOCK = ".lock"
 OWNER = ".lock-owner.json"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
+"""What a network file system without locks answers: there the claims of a sweep keep writers apart."""
 
 
 @contextmanager
@@ -34,8 +37,11 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise LockedError(f"{folder}: {_owner(folder)} is writing there; wait for it") from None
+    except NotImplementedError:
+        pass  # as below
     except OSError as error:
-        raise ResourceError(f"{folder}: cannot be written: {error.strerror}") from None
+        if error.errno not in _NO_LOCKS:
+            raise ResourceError(f"{folder}: cannot be written: {error.strerror}") from None
     try:
         _enter(folder)
         yield

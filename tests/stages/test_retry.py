@@ -1,0 +1,127 @@
+"""Failed jobs again: which of them, and as which new jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.stages.swept_plan import say
+from ticketctl.errors import UsageError
+from ticketctl.stages.grid import plan_grid
+from ticketctl.stages.grid_spec import grid_in
+from ticketctl.stages.jobs import Plan, PlanJob, plan_of
+from ticketctl.stages.plan_files import as_bytes, keep, newest_form, read_plan
+from ticketctl.stages.retry import changed, check_same, chosen
+from ticketctl.stages.sweep import survey_states
+
+GRID = """
+audits = ["audit/quick"]
+[axes]
+method = ["snip", "random"]
+density = 0.5
+spend = ["train.lr=0.02", "train.lr=0.03"]
+[sets]
+"train.epochs" = 2
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    found = plan_grid(grid_in(GRID, "g"), [0], tmp_path)
+    return plan_of(found, found.places, "T", {})
+
+
+def job(plan: Plan, kind: str, method: str, rate: str = "") -> PlanJob:
+    """Of the ticket, not of a dense net."""
+    (found,) = [
+        one for one in plan.jobs
+        if one.kind == kind and f"{method} to" in one.title and rate in one.title and "dense" not in one.title
+    ]  # fmt: skip
+    return found
+
+
+def test_failed_jobs_are_chosen_by_their_cause(plan: Plan) -> None:
+    one, other, third = (job(plan, "draw", name) for name in ("snip", "random", "snip"))
+    assert one == third
+    say(plan, {one.id: "failed"}, cause="resources")
+    say(plan, {other.id: "failed"}, cause="diverged")
+    swept = survey_states(plan)
+    assert chosen(swept, "resources") == [one]
+    assert chosen(swept, "failed") == [one, other]
+    with pytest.raises(UsageError, match="--retry killed: no job failed for that"):
+        chosen(swept, "killed")
+    with pytest.raises(UsageError, match="did you mean 'resources'"):
+        chosen(swept, "resource")
+    assert check_same([one, other], swept) == [one]  # the other would diverge again, bit for bit
+    with pytest.raises(UsageError, match="would again, bit for bit"):
+        check_same([other], swept)
+
+
+def test_where_nothing_failed_nothing_is_retried(plan: Plan) -> None:
+    with pytest.raises(UsageError, match="none failed at all"):
+        chosen(survey_states(plan), "bug")
+    assert chosen(survey_states(plan), "failed") == []
+
+
+def test_another_key_of_a_spend_makes_another_job_and_leaves_the_rest(plan: Plan) -> None:
+    old = job(plan, "spend", "snip", "lr=0.02")
+    other = changed(plan, [old], ["train.batch=32"])
+    audit = next(one for one in plan.jobs if old.id in one.needs)
+    gone, new = (
+        {one.id for one in a.jobs} - {one.id for one in b.jobs} for a, b in ((plan, other), (other, plan))
+    )
+    assert gone == {old.id, audit.id}
+    assert len(new) == 2
+    (fresh,) = [one for one in other.jobs if one.id in new and one.kind == "spend"]
+    assert fresh.use is not None
+    assert {*fresh.use.sets} == {"train.lr=0.02", "train.batch=32"}
+    assert fresh.draw == old.draw
+    assert len(other.places) == len(plan.places)
+    assert [place.labels for place in other.places] == [place.labels for place in plan.places]
+    assert other.id != plan.id
+
+
+def test_another_key_of_a_draw_makes_other_jobs_of_all_that_needs_it(plan: Plan) -> None:
+    old = job(plan, "draw", "random")
+    other = changed(plan, [old], ["train.batch=32"])
+    gone = {one.id for one in plan.jobs} - {one.id for one in other.jobs}
+    assert gone == plan.below([old.id])
+    fresh = job(other, "draw", "random")
+    assert fresh.draw.recipe.train.batch == 32
+    assert fresh.draw.folder != old.draw.folder
+    assert {one.draw for one in other.jobs if "random to" in one.title} == {fresh.draw}
+    seen: set[str] = set()
+    for one in other.jobs:
+        assert {*one.needs} <= seen
+        seen.add(one.id)
+
+
+def test_what_became_of_a_plan_is_found_by_the_plan_that_it_was(plan: Plan) -> None:
+    keep(plan)
+    second = changed(plan, [job(plan, "draw", "random")], ["train.batch=32"])
+    keep(second)
+    third = changed(second, [job(second, "draw", "snip")], ["train.batch=16"])
+    path = keep(third)
+    assert [one["set"] for one in third.about["retried"]] == [["train.batch=32"], ["train.batch=16"]]
+    assert [one["plan"] for one in third.about["retried"]] == [plan.id, second.id]
+    for one in (plan, second, third):
+        assert newest_form(one).id == third.id
+    assert as_bytes(read_plan(path, plan.workspace)) == as_bytes(third)
+
+
+def test_a_key_that_cannot_be_is_refused(plan: Plan) -> None:
+    spend, draw = job(plan, "spend", "snip", "lr=0.02"), job(plan, "draw", "snip")
+    audit = next(one for one in plan.jobs if one.kind == "audit")
+    for jobs, sets, fault in (
+        ([spend], ["draw.density=0.2"], "whose tickets are drawn already"),
+        ([spend], ["train.lr=0.02"], "changes nothing of a spend"),
+        ([draw], ["train.epochs=2"], "changes nothing of"),
+        ([draw], ["train.epoch=3"], "epoch"),
+        ([draw], ["tweaks.none.a=3"], "no such tweak"),
+        ([spend], ["train.lr"], "train.lr"),
+        ([audit, spend], ["train.lr=0.5"], "is a report"),
+    ):
+        with pytest.raises(UsageError, match=fault) as refused:
+            changed(plan, jobs, sets)
+        assert "\n" not in str(refused.value)

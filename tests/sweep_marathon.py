@@ -1,0 +1,132 @@
+"""A sweep killed again and again, in whatever way, ends in the bytes of one that nobody disturbed.
+
+`python -m tests.sweep_marathon FOLDER --kills 20` prints one JSON object: how many kills there were, of which kind, how
+long it took, and how many of the files of the undisturbed sweep are there byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+GRID = """
+title = "{draws} draws, {spends} spends"
+seeds = "0-{last}"
+dense = false
+
+[axes]
+model = "lenet-300-100"
+data = "digits"
+method = ["random", "er", "mag-init", "snip"]
+density = "0.1"
+spend = ["train.lr=0.02", "train.lr=0.05"]
+
+[sets]
+"train.epochs" = {epochs}
+"train.batch" = 128
+"""
+OWN = {".jobs", ".sweeps"}
+"""Folders that tell of executions, and hold no artifact."""
+VARY = {"provenance.json", ".lock"}
+
+
+def grid(seeds: int, epochs: int) -> str:
+    """Four methods, so many seeds, two spends of each draw."""
+    return GRID.format(draws=4 * seeds, spends=8 * seeds, last=seeds - 1, epochs=epochs)
+
+
+def files(workspace: Path) -> dict[str, str]:
+    """Digests of all files that are a function of the plan."""
+    found = {}
+    for path in sorted(workspace.rglob("*")):
+        parts = path.relative_to(workspace).parts
+        if path.is_file() and not OWN.intersection(parts) and path.name not in VARY:
+            found["/".join(parts)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def command(plan: Path, workspace: Path, workers: int) -> list[str]:
+    """The sweep, quiet."""
+    start = [sys.executable, "-m", "ticketctl", "sweep", str(plan), "--workspace", str(workspace)]
+    return [*start, "--workers", str(workers), "--device", "cpu", "--quiet"]
+
+
+def killed(argv: list[str], wait: float, how: str) -> int | None:
+    """Run for so many seconds, then kill; None: it had ended before."""
+    process = subprocess.Popen(
+        argv, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        process.wait(wait)
+    except subprocess.TimeoutExpired:
+        _kill(process.pid, how)
+        return process.wait(120)
+    return None
+
+
+def _kill(pid: int, how: str) -> None:
+    if how == "worker":
+        for child in _children(pid):
+            os.kill(child, signal.SIGKILL)
+        time.sleep(1)
+        os.kill(pid, signal.SIGKILL)
+    elif how == "all":
+        os.killpg(pid, signal.SIGKILL)
+    else:
+        os.kill(pid, {"driver": signal.SIGKILL, "term": signal.SIGTERM, "ctrl-c": signal.SIGINT}[how])
+
+
+def _children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in path.read_text().split()] if path.exists() else []
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    typed = parser.parse_args()
+    plan, chance = typed.folder / "grid.toml", random.Random(typed.seed)
+    typed.folder.mkdir(parents=True, exist_ok=True)
+    plan.write_text(grid(typed.seeds, typed.epochs))
+    begun = time.monotonic()
+    subprocess.run(
+        command(plan, typed.folder / "whole", typed.workers), check=True, stdout=subprocess.DEVNULL
+    )
+    whole, ways = time.monotonic() - begun, Counter[str]()
+    hurt = command(plan, typed.folder / "hurt", typed.workers)
+    start, span = 0.0, whole
+    while sum(ways.values()) < typed.kills:
+        how = chance.choice(["driver", "all", "worker", "term", "ctrl-c"])
+        wait = start + chance.uniform(0.1, 0.5) * span
+        if killed(hurt, wait, how) is None:
+            break
+        ways[how] += 1
+        start = min(0.6 * whole, start + 0.1 * whole)  # what a start takes counts for little, in the end
+        span = max(0.2 * whole, 0.7 * span)
+    last = subprocess.run(hurt, check=False, stdout=subprocess.DEVNULL)
+    wanted, found = files(typed.folder / "whole"), files(typed.folder / "hurt")
+    same = sum(found.get(name) == digest for name, digest in wanted.items())
+    print(json.dumps({
+        "draws": 4 * typed.seeds, "spends": 8 * typed.seeds, "kills": sum(ways.values()), "ways": dict(ways),
+        "exit": last.returncode, "files": len(wanted), "identical": same, "beside": len(found.keys() - wanted.keys()),
+        "seconds": round(whole, 1),
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The engines of `ticketctl sweep` that are clusters: Slurm through submitit, and Ray."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticketctl.cli import options as opt
+from ticketctl.cli.devices import resolve
+from ticketctl.cli.output import note, print_json, print_line
+from ticketctl.cli.sweep_view import view
+from ticketctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from ticketctl.cli.signals import Stop
+    from ticketctl.stages.job_run import Site
+    from ticketctl.stages.jobs import Plan
+    from ticketctl.stages.pools import Pool
+    from ticketctl.stages.sweep import Swept
+
+ENGINES = ("local", "slurm", "ray")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where jobs run, and what is asked of a cluster."""
+
+    engine: Annotated[str, typer.Option(help="local (processes of this machine), slurm, or ray.")] = "local"
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Jobs at a time, here or on Ray. Default: one a core.")
+    ] = None
+    per_gpu: Annotated[int, typer.Option(min=1, max=64, help="Jobs at a time on each GPU.")] = 1
+    partition: Annotated[str, typer.Option(help="Of Slurm. Default: the cluster's.")] = ""
+    time: Annotated[str, typer.Option(help="Of a task of Slurm: minutes, or 04:00:00.")] = "240"
+    array_parallel: Annotated[int, typer.Option(min=1, help="Tasks of an array of Slurm at once.")] = 256
+    per_task: Annotated[int, typer.Option(min=1, help="Jobs that a task of Slurm does.")] = 1
+    gpus: Annotated[int | None, typer.Option(min=0, help="For each task of Slurm. Default: 1.")] = None
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="For each task of Slurm or Ray. Default: 1, beside a GPU 4.")
+    ] = None
+    memory: Annotated[str, typer.Option(help="For each task of Slurm: 8G.")] = ""
+    slurm: Annotated[
+        list[str] | None, typer.Option("--slurm", help="Any option of sbatch: account=lab. Repeatable.")
+    ] = None
+    setup: Annotated[
+        list[str] | None, typer.Option(help="A line of shell before a task of Slurm. Repeatable.")
+    ] = None
+    wait: Annotated[bool, typer.Option("--wait", help="With Slurm: stay until its queue is empty.")] = False
+    ray_address: Annotated[str, typer.Option(help="Of the Ray cluster; local begins one.")] = "auto"
+
+    def check(self) -> None:
+        """Refuse what belongs to another engine.
+
+        Raises:
+            UsageError: no such engine, or an option that it does not take.
+        """
+        if self.engine not in ENGINES:
+            raise UsageError(f"--engine {self.engine}: there is {', '.join(ENGINES)}")
+        usual = Cluster()
+        of_slurm = (
+            "partition",
+            "time",
+            "array_parallel",
+            "per_task",
+            "gpus",
+            "memory",
+            "slurm",
+            "setup",
+            "wait",
+        )
+        alien = {
+            "local": (*of_slurm, "cpus", "ray_address"),
+            "slurm": ("workers", "ray_address"),
+            "ray": of_slurm,
+        }[self.engine]
+        odd = next((name for name in alien if getattr(self, name) != getattr(usual, name)), None)
+        if odd is not None:
+            raise UsageError(f"--{odd.replace('_', '-')}: is not for --engine {self.engine}")
+
+
+def check_extra(engine: str) -> None:
+    """Refuse an engine whose package is not here, before any work.
+
+    Raises:
+        MissingExtraError: says how to install it.
+    """
+    if engine == "slurm":
+        from ticketctl.stages.slurm import need_submitit
+
+        need_submitit()
+    elif engine == "ray":
+        from ticketctl.stages.pool_ray import need_ray
+
+        need_ray()
+
+
+def site_of(plan: Plan, at: opt.Site, stop: str = "") -> Site:
+    """Where jobs of the plan are done."""
+    from ticketctl.stages.job_run import Site
+    from ticketctl.stages.plan_files import keep, sweep_folder
+
+    path = sweep_folder(plan) / "plan.jsonl" if at.dry_run else keep(plan)
+    data_dir = None if at.data_dir is None else str(at.data_dir.absolute())
+    argv = tuple(sys.argv[1:])
+    return Site(str(path.absolute()), str(plan.workspace.absolute()), "cpu", data_dir, at.offline, stop, argv)
+
+
+def on_slurm(plan: Plan, at: opt.Site, asked: Cluster, stop: Stop) -> Swept | None:
+    """Submit what is left, or print the scripts; with `--wait`, what became of it all."""
+    from ticketctl.stages import slurm
+    from ticketctl.stages.slurm_asked import slurm_asked
+
+    wanted = slurm_asked(
+        at.device, partition=asked.partition, time=asked.time, array_parallel=asked.array_parallel, gpus=asked.gpus,
+        cpus=asked.cpus, memory=asked.memory, per_task=asked.per_task, per_gpu=asked.per_gpu,
+        options=asked.slurm or (), setup=asked.setup or (),
+    )  # fmt: skip
+    order = slurm.Order(plan, site_of(plan, at), wanted, resolve)
+    if at.dry_run:
+        _show_scripts([text for _, text in slurm.scripts(order)], at)
+        return None
+    sent = slurm.submit(order)
+    if asked.wait:
+        for line in slurm.told(sent):
+            note(line, at.quiet)
+        with view(plan, 1, at.quiet) as watcher:
+            return slurm.follow(order, sent, watcher, stop)
+    if at.json:
+        print_json({"sweep": plan.id, **slurm.sent_record(sent)})
+    else:
+        for line in slurm.told(sent):
+            print_line(line)
+    return None
+
+
+def _show_scripts(texts: list[str], at: opt.Site) -> None:
+    if at.json:
+        print_json(texts)
+        return
+    for text in texts:
+        print_line(text)
+
+
+@contextmanager
+def ray_pool(plan: Plan, at: opt.Site, asked: Cluster) -> Iterator[tuple[Pool, int, Any]]:
+    """The slots of a Ray cluster, how many there are now, and how they are asked to stop."""
+    from dataclasses import replace
+
+    from ticketctl.stages.plan_files import sweep_folder
+    from ticketctl.stages.pool_ray import RayPool
+
+    halt = (sweep_folder(plan) / f"stop-{time.time_ns()}").absolute()
+    device = "cpu" if at.device == "cpu" else "cuda"
+    site = replace(site_of(plan, at, str(halt)), device=device)
+    cpus = asked.cpus or (1 if device == "cpu" else 4)
+    pool = RayPool(
+        site, resolve, address=asked.ray_address, per_gpu=asked.per_gpu, cpus=cpus, most=asked.workers
+    )  # fmt: skip
+    try:
+        yield pool, max(1, pool.slots), halt.touch
+    finally:
+        pool.close()
+        with suppress(OSError):
+            halt.unlink(missing_ok=True)

@@ -1,0 +1,225 @@
+"""`ticketctl plan`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticketctl.cli import options as opt
+from ticketctl.cli.console import amount, duration
+from ticketctl.cli.devices import check
+from ticketctl.cli.output import note, print_json, print_line, print_table, visible
+
+if TYPE_CHECKING:
+    from ticketctl.stages.jobs import Plan
+    from ticketctl.stages.plan_cost import PlanCost
+    from ticketctl.stages.plan_wanted import Meant
+
+
+def _plans(incomplete: str) -> list[tuple[str, str]]:
+    """Names of the shipped tables."""
+    from ticketctl.recipe_files import table_names
+
+    return [(name, "") for name in table_names() if name.startswith(incomplete)]
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="PLAN",
+        help="A grid (GRID.toml), a paper's table (001:A2), a plan that was made (PLAN.jsonl), or a sweep's id.",
+        autocompletion=_plans,
+    ),
+]
+Only = Annotated[
+    str, typer.Option(help="These alone: density>=0.1,tweaks=skip; axes, or row, cell, sparsity.")
+]
+Rows = Annotated[list[str] | None, typer.Option(help="Of a table these rows alone: names, or numbers 1,3-4.")]
+Levels = Annotated[
+    str | None, typer.Option(help="Of a table these levels alone: 3,8-10, a sparsity as 0.8926.")
+]
+Data = Annotated[str | None, typer.Option(help="Of a table: another data set, in place of the paper's.")]
+Workers = Annotated[int | None, typer.Option(min=1, max=4096, help="Jobs at a time. Default: one a core.")]
+MOST = 40
+"""Draws that a table shows."""
+
+
+def plan(
+    name: Name,
+    only: Only = "",
+    rows: Rows = None,
+    levels: Levels = None,
+    seed: opt.Seeds = None,
+    scale: opt.Scale = None,
+    data: Data = None,
+    workers: Workers = None,
+    out: Annotated[Path | None, typer.Option(help="File to write the plan to: one job a line.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Every job, with its id.")] = False,
+    device: opt.Device = "auto",
+    workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
+    data_dir: opt.DataDir = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Plan many runs: the jobs behind a grid or a paper's table, each once, and what they cost.
+
+    Nothing is trained or fetched but a few steps to time. `ticketctl sweep` carries out the same plan.
+
+    Examples:
+
+    ticketctl plan grid.toml
+
+    ticketctl plan 001:A2 --rows LTH,skip --scale 0.1
+
+    ticketctl plan grid.toml --only "density>=0.1,tweaks=skip" --out plan.jsonl
+    """
+    from ticketctl.stages.plan_files import as_bytes
+    from ticketctl.store.files import write_atomic
+
+    check(device)
+    found = meant(name, workspace, only=only, rows=rows, levels=levels, seed=seed, scale=scale, data=data)
+    tell(found, quiet)
+    if out is not None:
+        write_atomic(out, as_bytes(found.plan))
+        note(f"plan {found.plan.id} in {out}; carry it out with: ticketctl sweep {out}", quiet)
+    if list_:
+        _list(found.plan, json)
+        return
+    _tell_cost(found, opt.Site(data_dir, True, True, json, quiet, device, workspace, data), workers)
+
+
+def _tell_cost(found: Meant, at: opt.Site, workers: int | None) -> None:
+    """What the plan costs here; nothing is fetched for it."""
+    usual = slots_here(at.device)
+    cost, slots = _cost(found, at), workers or usual
+    if at.json:
+        print_json(_record(found, cost, slots))
+    else:
+        show(found.plan, cost, slots)
+
+
+def meant(
+    name: str,
+    workspace: Path,
+    *,
+    only: str = "",
+    rows: list[str] | None = None,
+    levels: str | None = None,
+    seed: str | None = None,
+    scale: float | None = None,
+    data: str | None = None,
+) -> Meant:
+    """The plan that was typed."""
+    from ticketctl.stages.plan_wanted import Wanted, plan_meant
+
+    factor = opt.scale_of(scale, None)
+    wanted = Wanted(name, workspace, rows or (), levels, only, opt.seeds_of(seed), factor, data)
+    return plan_meant(wanted, opt.seeds_of)
+
+
+def tell(found: Meant, quiet: bool) -> None:
+    """What was left out, and what was chosen."""
+    for text in [*found.refused, *found.notes]:
+        note(text, quiet)
+
+
+def slots_here(device: str) -> int:
+    """Jobs at a time where nothing is said: one for each core, or for each GPU.
+
+    Beside a CPU this process, too, takes one thread from here on: jobs are timed as they will run.
+    """
+    from ticketctl.cli.devices import gpus
+    from ticketctl.train.threads import VARIABLE, cores_here
+
+    if found := gpus(device):
+        return len(found)
+    os.environ[VARIABLE] = "1"
+    return cores_here()
+
+
+def _cost(found: Meant, at: opt.Site) -> PlanCost:
+    from ticketctl.cli.context import measuring
+
+    with measuring(at) as around:
+        from ticketctl.stages.plan_cost import cost_of
+
+        return cost_of(found.plan, around, timed=True)
+
+
+def _list(plan: Plan, json: bool) -> None:
+    if json:
+        print_json(
+            [
+                {"id": job.id, "kind": job.kind, "title": job.title, "needs": list(job.needs)}
+                for job in plan.jobs
+            ]
+        )
+        return
+    print_table(["job", "kind", "what", "needs"], [_job(job) for job in plan.jobs], left=3)
+
+
+def _job(job: Any) -> list[str]:
+    return [job.id, job.kind, visible(job.title), str(len(job.needs))]
+
+
+def _record(found: Meant, cost: PlanCost, slots: int) -> dict[str, Any]:
+    from ticketctl.stages.plan_cost import cost_record
+
+    plan = found.plan
+    return {
+        "plan": plan.id, "title": plan.title, "places": len(plan.places), **cost_record(cost, plan, slots),
+        "refused": list(found.refused), "notes": list(found.notes),
+    }  # fmt: skip
+
+
+def show(plan: Plan, cost: PlanCost, slots: int) -> None:
+    """The draws with what is spent of each, and the cost."""
+    drawn = [job for job in plan.jobs if job.kind == "draw"]
+    spends = {job.draw: 0 for job in drawn}
+    for job in plan.jobs:
+        spends[job.draw] += job.kind == "spend"
+    rows = []
+    for job in drawn[:MOST]:
+        item = cost.bill.draws.get(job.draw)
+        own = [f"{item.trainings}", f"{item.epochs:g}"] if item and item.trainings else ["there", "-"]
+        rows.append([visible(job.title), *own, str(spends[job.draw])])
+    print_table(["draw", "its trainings", "its epochs", "spends"], rows, left=1)
+    if len(drawn) > MOST:
+        print_line(f"and {len(drawn) - MOST} draws more: --list shows every job")
+    print_line("")
+    for line in told(plan, cost, slots):
+        print_line(line)
+
+
+def _results(plan: Plan) -> int:
+    """Different ones: a dense net that several methods share is one."""
+    return len({(place.use, place.metric) for place in plan.places})
+
+
+def told(plan: Plan, cost: PlanCost, slots: int) -> list[str]:
+    """The cost in a few lines."""
+    bill, (work, wall) = cost.bill.record(), cost.hours(plan, slots)
+    jobs = ", ".join(
+        f"{many} {kind}{'s' * (many != 1)}{f' ({there} there)' * bool(there)}"
+        for kind, (many, there) in cost.jobs.items()
+    )
+    most = "at most " if bill["at_most"] else ""
+    steps = "" if bill["steps"] is None else f", {bill['steps']:,} steps"
+    lines = [
+        visible(f"plan        {plan.id} {plan.title}: {_results(plan)} results wanted"),
+        f"jobs        {len(plan.jobs)}: {jobs}; each is done once, however many results need it",
+        f"to train    {most}{bill['trainings']:,} trainings, {bill['epochs']:,.0f} epochs{steps}",
+    ]
+    if work is None or wall is None:
+        lines.append("time        unknown: not every net could be timed")
+    elif bill["trainings"]:
+        alone, side = duration(3600 * work), duration(3600 * wall)
+        hours = f" ({work:.1f} device hours)" if work >= 0.1 else ""
+        lines.append(f"time        about {alone} of one process; {side} with {slots} at a time{hours}")
+    lines += [] if cost.bytes is None else [f"disk        about {amount(cost.bytes)}"]
+    reports = [kind for kind in cost.jobs if kind not in ("draw", "spend")]
+    lines += [f"not counted the time of {', '.join(reports)} jobs"] if reports else []
+    return [*lines, *(visible(f"unknown     {fault}") for fault in cost.unknown)]

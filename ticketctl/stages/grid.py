@@ -1,0 +1,259 @@
+"""All draws and spends of a grid, each once. Nothing here imports torch.
+
+A method that prunes in rounds is drawn once for all densities of the grid, to the lowest of them, and each density is
+the nearest level; one that prunes once is drawn for each density. Keys of recipes belong to the draw and to what is
+spent of it; `spend` recipes, `spend.*` and `tweaks.*` change the spend alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+
+from ticketctl.errors import UsageError, listed
+from ticketctl.recipe import Recipe
+from ticketctl.stages.agenda import SPENT, Draw, Place, Use
+from ticketctl.stages.cells import is_ladder, ladder_of, level_of
+from ticketctl.stages.grid_keys import (
+    check_place,
+    check_recipe,
+    check_tweaked,
+    keys_of,
+    spending,
+    texts_of,
+)
+from ticketctl.stages.grid_spec import DEPTHS, WALKED, GridSpec, combinations, plain
+from ticketctl.stages.measured import Reading
+from ticketctl.stages.only import Only
+from ticketctl.stages.repeat import settings
+from ticketctl.stages.request import Typed, draw_recipe, run_folder
+from ticketctl.stages.tweaking import check_tweaks, needs_mask
+
+Labels = Mapping[str, str]
+"""What a combination has on each axis, as it was written."""
+DRAW_RECIPES = ("base/", "draw/", "papers/")
+"""Recipes that are for the axis `recipe`."""
+OF_SPEND = ("spend.", "tweaks.")
+"""Keys that no draw reads."""
+METRIC = "test.accuracy"
+MOST = 20_000
+"""Combinations by seeds that a grid may ask for."""
+WHOLE = {"density": "1", "sparsity": "0", "level": "0"}
+"""What a dense net has on such an axis."""
+
+
+@dataclass(frozen=True)
+class Gridded:
+    """A grid, planned."""
+
+    workspace: Path
+    title: str
+    draws: tuple[Draw, ...]
+    uses: tuple[Use, ...]
+    audits: tuple[tuple[Reading, Use], ...]
+    places: tuple[Place, ...]
+    seeds: tuple[int, ...]
+
+
+def plan_grid(
+    grid: GridSpec, seeds: Sequence[int], workspace: Path, *, only: str = "", scale: Fraction | None = None
+) -> Gridded:
+    """Plan every combination that is not excluded.
+
+    Args:
+        grid: the grid.
+        seeds: its seeds.
+        workspace: where all of it will lie.
+        only: `density>=0.1,tweaks=skip`: these combinations alone.
+        scale: stretches every training.
+
+    Raises:
+        UsageError: combinations that cannot be, all of them named as far as they fit a line; none is left, or more
+            than `MOST`.
+    """
+    asked = _asked(grid, len(seeds), only)
+    planner = _Planner(grid, workspace, scale, asked)
+    places, faults = dict[object, Place](), dict[str, str]()
+    for labels in asked:
+        try:
+            for place in (place for seed in seeds for place in planner.places(labels, seed)):
+                places.setdefault(
+                    (*place.labels.items(), place.seed, place.use), place
+                )  # dense ones come often
+        except UsageError as error:
+            faults["[" + ", ".join(f"{name} {value}" for name, value in labels.items()) + "]"] = str(error)
+    if faults:
+        raise UsageError(_told(faults, len(asked)))
+    uses = tuple(dict.fromkeys(place.use for place in places.values()))
+    if not only:
+        check_tweaked(grid, uses)
+    readings = [Reading("audit", name) for name in grid.audits]
+    audits = tuple((reading, use) for use in uses for reading in readings)
+    draws = tuple(_with_controls(uses))
+    return Gridded(workspace, grid.title, draws, uses, audits, tuple(places.values()), tuple(seeds))
+
+
+def _asked(grid: GridSpec, seeds: int, only: str) -> list[dict[str, str]]:
+    """The combinations that are wanted, which are counted before any is planned."""
+    wanted = Only(only, grid.axes)
+    axes = {name: [one for one in own if wanted.allows(name, plain(one))] for name, own in grid.axes.items()}
+    many = prod(map(len, axes.values()))
+    asked = list[dict[str, str]]()
+    if many <= WALKED:
+        asked = list(combinations(grid, axes))
+        many = len(asked)
+    if many * seeds > MOST:
+        raise UsageError(
+            f"{many} combinations by {seeds} seeds are {many * seeds}, and {MOST} at most are planned at once; "
+            "take a part with --only, or write fewer values"
+        )
+    if not asked:
+        raise UsageError(
+            f"--only {only!r}: no combination of the grid is left" if only else "the grid is empty"
+        )
+    return asked
+
+
+def _told(faults: Mapping[str, str], many: int) -> str:
+    """What cannot be, the same reason once."""
+    reasons: dict[str, list[str]] = {}
+    for which, why in faults.items():
+        reasons.setdefault(why, []).append(which)
+    told = "; ".join(f"{why} {listed(which, 2)}" for why, which in list(reasons.items())[:3])
+    more = f"; and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
+    return f"{len(faults)} of {many} combinations cannot be: {told}{more}; [[exclude]] leaves some out"
+
+
+def _with_controls(uses: Iterable[Use]) -> list[Draw]:
+    """Every draw once; with its controls, if some of them are spent."""
+    found: dict[Draw, Draw] = {}
+    for use in uses:
+        if use.control or use.draw not in found:
+            found[use.draw] = use.draw
+    return list(found.values())
+
+
+class _Planner:
+    """Turns combinations into uses; draws that several need are one."""
+
+    def __init__(
+        self, grid: GridSpec, workspace: Path, scale: Fraction | None, asked: Sequence[Labels]
+    ) -> None:
+        self.grid, self.workspace, self.scale = grid, workspace, scale
+        self.resolve = lru_cache(maxsize=None)(self._resolved)
+        self.deepest: dict[Typed, Fraction] = {}
+        for labels in asked:  # a ladder goes to the lowest density that any combination wants of it
+            density, key = _density(labels), self._typed(labels)
+            if density is not None and density < self.deepest.get(key, Fraction(2)):
+                self.deepest[key] = density
+
+    def places(self, labels: Labels, seed: int) -> Iterator[Place]:
+        """The ticket under its spend, its controls, and the dense net."""
+        typed = self._typed(labels)
+        tweaks, own = spending(labels)
+        draw, level = self._draw(typed, labels, seed)
+        sets = self._sets(draw, typed, keys_of(tweaks, (*self._own(labels), *own)))
+        use = Use(draw, "", sets, level, tweaks)
+        if level == 0 and (masked := [name for name in tweaks if needs_mask(name)]):
+            raise UsageError(f"{masked[0]} means nothing for the dense net")
+        yield Place(labels, seed, use, METRIC)
+        for kind in self.grid.controls if level != 0 else ():
+            yield Place({**labels, "control": kind}, seed, replace(use, control=kind), METRIC)
+        if self.grid.dense and level != 0:
+            bare = tuple(name for name in tweaks if not needs_mask(name))
+            rest = tuple(name for name in tweaks if name not in bare)
+            kept = tuple(
+                text for text in sets if not text.startswith(tuple(f"tweaks.{name}." for name in rest))
+            )
+            dense = {**labels, **{name: WHOLE[name] for name in DEPTHS if name in labels}, "net": "dense"}
+            yield Place(dense, seed, Use(draw, "", kept, 0, bare), METRIC)
+
+    def _typed(self, labels: Labels) -> Typed:
+        """What `ticketctl draw` would be told."""
+        keys = {**self.grid.sets, **{name: value for name, value in labels.items() if "." in name}}
+        drawn = {key: value for key, value in keys.items() if not key.startswith(OF_SPEND)}
+        return Typed(
+            model=labels.get("model"), data=labels.get("data"), method=labels.get("method"),
+            recipe=labels.get("recipe"), sets=texts_of(drawn),
+        )  # fmt: skip
+
+    def _own(self, labels: Labels) -> tuple[str, ...]:
+        """Keys of the grid that are the spend's alone."""
+        keys = {**self.grid.sets, **{name: value for name, value in labels.items() if "." in name}}
+        return texts_of({key: value for key, value in keys.items() if key.startswith(OF_SPEND)})
+
+    def _resolved(self, typed: Typed) -> Recipe:
+        if typed.recipe is not None:
+            check_recipe(typed.recipe, DRAW_RECIPES)
+        recipe = draw_recipe(typed).recipe.scaled(scale=self.scale)
+        check_place(recipe.data.name)
+        if self.grid.controls and recipe.draw is not None:
+            recipe = recipe.model_copy(update={"draw": recipe.draw.model_copy(update={"controls": True})})
+        check_tweaks(recipe)
+        return recipe
+
+    def _draw(self, typed: Typed, labels: Labels, seed: int) -> tuple[Draw, int | None]:
+        """The draw, and which of its levels is meant; None: the deepest."""
+        recipe, density = self.resolve(typed), _density(labels)
+        if density is not None:
+            aim = self.deepest[typed] if is_ladder(recipe) or density == 1 else density  # 1: any draw has it
+            recipe = self.resolve(replace(typed, density=aim)) if aim < 1 else recipe
+        level = _level(recipe, labels, density)
+        name = typed.recipe or f"{recipe.draw.method if recipe.draw else 'dense'}"
+        return Draw(run_folder(recipe, seed, None, self.workspace), seed, name, recipe), level
+
+    def _sets(self, draw: Draw, typed: Typed, own: Sequence[str]) -> tuple[str, ...]:
+        """`KEY=VALUE` by which the spend differs from the draw."""
+        if not own:
+            return ()
+        typed = replace(typed, sets=(*typed.sets, *own))
+        if draw.recipe.draw and draw.recipe.draw.density is not None:
+            typed = replace(typed, density=draw.recipe.draw.density)
+        wanted = self.resolve(typed)
+        return tuple(settings(draw.recipe.record(*SPENT), wanted.record(*SPENT)))
+
+
+def _density(labels: Labels) -> Fraction | None:
+    """Kept share of the prunable weights, in (0, 1]; None where the grid says none, or a level.
+
+    Raises:
+        UsageError: no number, or outside.
+    """
+    name = next((name for name in DEPTHS if name in labels and name != "level"), None)
+    if name is None:
+        return None
+    try:
+        value = Fraction(labels[name])
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"{name}: {labels[name]!r} is no number") from None
+    density = value if name == "density" else 1 - value
+    if not 0 < density <= 1:
+        raise UsageError(f"{name} {labels[name]}: a share of the weights is wanted, as 0.05 for 5 %")
+    return density
+
+
+def _level(recipe: Recipe, labels: Labels, density: Fraction | None) -> int | None:
+    """Raises UsageError where there is no such level."""
+    if density == 1:
+        return 0
+    method = recipe.draw.method if recipe.draw else "dense"
+    if density is not None and is_ladder(recipe):
+        found = level_of(recipe, 100 * (1 - density))
+        if found is None:
+            raise UsageError(f"{method}: no level lies near a density of {float(density):g}")
+        return found
+    if "level" not in labels:
+        return None
+    text = labels["level"]
+    if text in ("0", "deepest"):
+        return 0 if text == "0" else None
+    if not is_ladder(recipe):
+        raise UsageError(f"level {text}: {method} prunes once; name densities")
+    last = len(ladder_of(recipe)) - 1
+    if not text.isdecimal() or int(text) > last:
+        raise UsageError(f"level {text}: {method} has levels 0 to {last}, or write deepest")
+    return int(text)

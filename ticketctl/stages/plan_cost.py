@@ -1,0 +1,150 @@
+"""What a plan costs: trainings, epochs, hours on this machine, bytes on its disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ticketctl.recipe import Recipe
+from ticketctl.stages.auditing import exams
+from ticketctl.stages.bill import Bill, bill_of, key_of, survey
+from ticketctl.stages.errands import Task, batches, spend_recipe_of
+from ticketctl.stages.jobs import Plan, PlanJob
+from ticketctl.stages.pace import START, Pace
+from ticketctl.stages.setting import Surroundings
+
+WEIGHT = 4
+"""Bytes of a parameter."""
+SMALL = 60_000
+"""Bytes of a run or ticket besides its weights: manifest, series, samples; measured on nets of the digits."""
+
+
+@dataclass(frozen=True)
+class PlanCost:
+    """What is left of a plan."""
+
+    jobs: Mapping[str, tuple[int, int]]
+    """By kind of job: how many, and how many of them are there."""
+    bill: Bill
+    seconds: Mapping[str, float | None]
+    """Of each job that trains, with the machine to itself; None where it is not known."""
+    bytes: int | None
+    """To be written; None where some net is not known."""
+    unknown: tuple[str, ...] = ()
+    """Data that would have to be fetched to know more."""
+
+    def hours(self, plan: Plan, slots: int) -> tuple[float | None, float | None]:
+        """Hours of work in all, and on the wall with so many jobs at a time.
+
+        The second is the larger of an equal share and of the longest chain of jobs that wait for one another.
+        """
+        known = [value for value in self.seconds.values() if value is not None]
+        if len(known) < len(self.seconds):
+            return None, None
+        chain: dict[str, float] = {}
+        for job in plan.jobs:
+            before = max((chain[need] for need in job.needs), default=0.0)
+            chain[job.id] = before + (self.seconds.get(job.id) or 0.0)
+        longest = max(chain.values(), default=0.0)
+        start = START if known else 0.0  # that of the processes, which start together
+        return (start + sum(known)) / 3600, (start + max(sum(known) / slots, longest)) / 3600
+
+
+def is_done(job: PlanJob, workspace: Path) -> bool:
+    """Whether what comes of a job lies there, whoever made it."""
+    if not job.draw.done:
+        return False
+    if job.use is None:
+        return True
+    part = job.part(workspace)
+    if job.reading is not None:
+        return all(exam.there for exam in exams(part))
+    return all(batch.done for batch in batches(job.draw, part.uses, workspace))
+
+
+def cost_of(plan: Plan, around: Surroundings, *, timed: bool) -> PlanCost:
+    """Build every net on its data once, which refuses what cannot be, and count.
+
+    Args:
+        plan: the plan.
+        around: where; nothing is fetched where it says offline.
+        timed: also train a few steps of each, some seconds for all together.
+
+    Raises:
+        UsageError: a recipe, tweak or key that does not fit net or data.
+        OfflineError, UnavailableError: data that cannot be had, where not `timed`.
+        StoppedError: somebody asked to stop.
+    """
+    done = {job.id for job in plan.jobs if is_done(job, plan.workspace)}
+    todo = [_task(job, job.id in done) for job in plan.jobs if job.kind == "spend"]
+    faults = list[str]() if timed else None
+    paces = survey(plan.agenda, todo, around, timed=timed, faults=faults)
+    bill = bill_of(plan.agenda, todo, paces)
+    known = bill.draws
+    spends = {(task.draw, task.use): item for task, item in bill.spends}
+    seconds = {}
+    for job in plan.jobs:
+        item = (
+            known.get(job.draw)
+            if job.kind == "draw"
+            else spends.get((job.draw, job.use))
+            if job.use
+            else None
+        )
+        if item is not None and job.id not in done and job.reading is None:
+            seconds[job.id] = item.seconds
+    kinds = dict.fromkeys(job.kind for job in plan.jobs)
+    counts = {kind: [job.id in done for job in plan.jobs if job.kind == kind] for kind in kinds}
+    jobs = {kind: (len(own), sum(own)) for kind, own in counts.items()}
+    left = (job for job in plan.jobs if job.id not in done and job.reading is None)
+    return PlanCost(jobs, bill, seconds, _bytes(left, paces), tuple(dict.fromkeys(faults or ())))
+
+
+def _task(job: PlanJob, there: bool) -> Task:
+    assert job.use is not None
+    return Task(job.draw, job.use, spend_recipe_of(job.use), None, there)
+
+
+def _bytes(jobs: Iterable[PlanJob], paces: Mapping[str, Pace]) -> int | None:
+    total = 0
+    for job in jobs:
+        recipe = job.draw.recipe if job.use is None else spend_recipe_of(job.use)
+        pace = paces.get(key_of(recipe))
+        if pace is None:
+            return None
+        total += _of_draw(recipe, pace) if job.use is None else _of_run(recipe, pace)
+    return total
+
+
+def _of_run(recipe: Recipe, pace: Pace) -> int:
+    """The last weights, those with the best validation accuracy, and those kept at named epochs."""
+    nets = 1 + (recipe.data.validation != "none") + len(recipe.keep.epochs)
+    return SMALL + nets * WEIGHT * pace.parameters
+
+
+def _of_draw(recipe: Recipe, pace: Pace) -> int:
+    """The weights that it starts from, and a run for every level."""
+    from ticketctl.stages.method import plan
+
+    trainings = plan(recipe).trainings if recipe.draw and recipe.draw.keep == "all" else 0
+    return SMALL + WEIGHT * pace.parameters + trainings * _of_run(recipe, pace)
+
+
+def cost_record(cost: PlanCost, plan: Plan, slots: int) -> dict[str, Any]:
+    """For `--json`; None where it is not known."""
+    work, wall = cost.hours(plan, slots)
+    return {
+        "jobs": {kind: {"all": many, "there": there} for kind, (many, there) in cost.jobs.items()},
+        **{
+            key: value
+            for key, value in cost.bill.record().items()
+            if key in ("trainings", "epochs", "steps", "at_most")
+        },
+        "hours": work,
+        "slots": slots,
+        "hours_on_the_wall": wall,
+        "bytes": cost.bytes,
+        "unknown": list(cost.unknown),
+    }
