@@ -34,6 +34,7 @@ from tests.figures import (
     test_probe_figures,
     test_radar_figure,
     test_reliability,
+    test_sweep_figures,
     test_training_curves,
     test_transfer_figure,
 )
@@ -216,7 +217,10 @@ EXAMPLES: dict[str, Callable[[], Shelf]] = {
     "radar": radars,
     "redense-path": curve_examples.redense,
     "reliability": test_reliability.both,
+    "sweep-axes": test_sweep_figures.example,
+    "sweep-cost": test_sweep_figures.example,
     "sweep-map": runs,
+    "sweep-ranks": test_sweep_figures.example,
     "training-curves": lambda: shelf(*test_training_curves.two()),
     "transfer": lambda: shelf(*test_transfer_figure.two()),
     "tsne-hardness": embedded,
@@ -234,5 +238,6 @@ MORE: dict[str, tuple[str, Callable[[], Shelf]]] = {
         "mask-intersection", lambda: shelf(family("art", [test_mask_intersection_figure.probed()])),
     ),
     "paper in bars": ("paper", targets),
+    "sweep-ranks of many seeds": ("sweep-ranks", test_sweep_figures.many),
 }  # fmt: skip
 """What a figure draws in another way: its name, and what feeds it then."""

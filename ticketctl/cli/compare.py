@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticketctl.cli import options as opt
+from ticketctl.cli.combinations import Against, Sweep, alone, refuse, show_sweep, show_table, swept
 from ticketctl.cli.complete import things
 from ticketctl.cli.groups import show_groups
 from ticketctl.cli.output import note
@@ -26,7 +27,7 @@ SHOWN = ("table", "latex", "markdown")
 """Forms for people, where cells that no run could belong to are left out unless they are asked for."""
 
 Runs = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         help="Runs, or folders that hold runs: spends/, a draw's folder, the workspace.",
         autocompletion=things,
@@ -53,12 +54,14 @@ Missing = Annotated[
 
 
 def compare(
-    runs: Runs,
+    runs: Runs = None,
     paper: Paper = None,
     within: Within = None,
     metric: Metric = None,
     data: Data = None,
     missing: Missing = False,
+    sweep: Sweep = None,
+    against: Against = None,
     format_: Format = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
@@ -70,17 +73,44 @@ def compare(
     its 95 % interval by Student's t; runs without tweaks that the same spend left in other folders are added for that.
     Accuracies are percent, in CSV and JSON shares. With --within: exit 1 if it is exceeded, or nothing was compared.
 
+    With --sweep: a row for each combination of a grid, with what is missing and what diverged, its difference from
+    another (--against) paired by seed, tests of it, and the cost; of a paper's table, its cells.
+
     Examples:
 
     ticketctl compare runs/resnet18-cifar100
 
     ticketctl compare runs/resnet18-cifar100 --paper 001:A2 --within 1
+
+    ticketctl compare --sweep newest --against method=imp
     """
+    kind = _kind(format_, json)
+    if sweep is not None:
+        refuse(RUNS=runs, __paper=paper, __data=data, __missing=missing)
+        _compare_sweep(sweep, workspace, metric, against, within, kind)
+        return
+    alone(against=against)
+    _check(paper, within, metric, data, missing)
+    if not runs:
+        raise UsageError("name runs or folders that hold runs, or --sweep newest")
+    _compare_runs(runs, workspace, (paper, data), within, metric, kind, missing=missing)
+
+
+def _compare_runs(
+    runs: list[str],
+    workspace: Path,
+    beside: tuple[str | None, str | None],
+    within: float | None,
+    metric: str | None,
+    kind: str,
+    *,
+    missing: bool,
+) -> None:
+    """Beside: a paper's table, and the data that stands for its own."""
     from ticketctl.stages.papers import find_table
     from ticketctl.stages.subjects import subjects_in
 
-    _check(paper, within, metric, data, missing)
-    kind = _kind(format_, json)
+    paper, data = beside
     table = find_table(paper) if paper is not None else None
     subjects, copies = subjects_in(runs, workspace)
     if copies:
@@ -89,6 +119,19 @@ def compare(
         _compare_groups(_with_partners(subjects), metric or "test.accuracy", kind)
     else:
         _compare_cells(table, subjects, _stand_in(data, subjects), within, kind, missing=missing)
+
+
+def _compare_sweep(
+    name: str, workspace: Path, metric: str | None, against: str | None, within: float | None, kind: str
+) -> None:
+    whole = swept(name, workspace, [metric] if metric else [])
+    if whole.is_table and metric is None:
+        refuse(__against=against)
+        show_table(whole, kind, lambda lines: _verdict(lines, within))
+    elif within is not None:
+        raise UsageError("--within goes with a paper's table; this sweep is of a grid, or --metric was given")
+    else:
+        show_sweep(whole, against, metric or "test.accuracy", kind)
 
 
 def _compare_groups(subjects: Sequence[Subject], metric: str, kind: str) -> None:

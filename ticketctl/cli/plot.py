@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticketctl.cli import options as opt
+from ticketctl.cli.combinations import Sweep, refuse, shown
 from ticketctl.cli.complete import figures, things
 from ticketctl.cli.output import note, print_json, print_line, print_table
 from ticketctl.cli.signals import Stop
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ticketctl.figures.sheet import Sheet
     from ticketctl.figures.shelf import Shelf
     from ticketctl.stages.gallery import Gallery
-    from ticketctl.stages.plot import Drawing
+    from ticketctl.stages.plot import Drawing, Wanted
 
 Things = Annotated[
     list[str] | None,
@@ -49,6 +50,7 @@ def plot(
     data: Data = None,
     kinds: Kinds = "svg",
     out: Out = Path("figures"),
+    sweep: Sweep = None,
     sets: opt.FigureSets = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
@@ -67,16 +69,28 @@ def plot(
     ticketctl plot runs/resnet18-cifar100 --figure accuracy-sparsity,radar --format pdf
 
     ticketctl plot runs/resnet18-cifar100 --paper 001:A2 --figure paper
+
+    ticketctl plot --sweep newest --figure sweep-axes,sweep-ranks
     """
     if paper is None and data is not None:
         raise UsageError("--data goes with --paper, such as --paper 001:A2")
     stop = Stop("stopped; what is written is whole").install()
-    from ticketctl.stages.plot import draw, wanted, write
+    from ticketctl.stages.plot import wanted
 
     asked = wanted(figure, sets or [], kinds)
-    found = _found(what or [], workspace, paper, data)
-    if not what:
+    if sweep is not None:
+        refuse(WHAT=what, __paper=paper)
+        found = _of_sweep(sweep, workspace, quiet)
+    else:
+        found = _found(what or [], workspace, paper, data)
+    if not what and sweep is None:
         note(f"of {found.shelf.place}", quiet)
+    _draw(found, asked, out, stop, json=json, quiet=quiet)
+
+
+def _draw(found: Gallery, asked: Wanted, out: Path, stop: Stop, *, json: bool, quiet: bool) -> None:
+    from ticketctl.stages.plot import draw, write
+
     drawing = draw(found.shelf, asked, stop.leave)
     faults = tell_damaged(found.shelf)
     if not drawing.sheets:
@@ -96,6 +110,12 @@ def tell_damaged(shelf: Shelf) -> list[str]:
     for fault in faults:
         note(f"damaged, left out: {fault}")
     return faults
+
+
+def _of_sweep(name: str, workspace: Path, quiet: bool) -> Gallery:
+    from ticketctl.stages.sweep_report import gallery_of
+
+    return gallery_of(shown(name, workspace, quiet=quiet).whole)
 
 
 def _found(what: list[str], workspace: Path, paper: str | None, data: str | None) -> Gallery:

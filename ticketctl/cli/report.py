@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticketctl.cli import options as opt
+from ticketctl.cli.combinations import Against, Axes, Metric, Sweep, alone, refuse, shown
 from ticketctl.cli.output import note, print_json, print_line, visible
 from ticketctl.cli.plot import Data, Figure, Paper, Things, not_whole, tell, tell_damaged
 from ticketctl.errors import UsageError, listed
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ticketctl.figures.page.render import Rendered
     from ticketctl.figures.sheet import Sheet
     from ticketctl.stages.plot import Drawing
+    from ticketctl.stages.sweep_report import Shown
 
 Out = Annotated[Path, typer.Option(help="The file; a report that lies there is replaced, and nothing else.")]
 Title = Annotated[str | None, typer.Option(help="Heading of the page. Default: nets, data, methods.")]
@@ -29,6 +31,10 @@ def report(
     data: Data = None,
     out: Out = Path("report.html"),
     title: Title = None,
+    sweep: Sweep = None,
+    against: Against = None,
+    axes: Axes = None,
+    metric: Metric = None,
     sets: opt.FigureSets = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     json: opt.Json = False,
@@ -40,29 +46,86 @@ def report(
     names and hosts of the machine do not stand on it. Equal artifacts give equal bytes. Nothing is trained or
     measured; a verdict is shown where its folder is named. Keys of a figure: --set figures.NAME.KEY=VALUE.
 
+    With --sweep it is about all runs of a sweep: a map of methods by recipes with what is missing and what diverged,
+    differences and tests, ranks, costs, failures by cause, and under each cell the commands that make it again.
+
     Examples:
 
     ticketctl report
 
     ticketctl report runs/resnet18-cifar100 runs/verdicts/verdict-vd1a2b --out resnet18.html
+
+    ticketctl report --sweep newest --against method=imp
     """
-    from ticketctl.stages.gallery import gallery
-    from ticketctl.stages.page import Asked, check_out, need_page, page_of, places, write
-    from ticketctl.stages.papers import find_table
-    from ticketctl.stages.plot import draw, wanted
+    _ready(paper, data, out)
+    told = {"json": json, "quiet": quiet}
+    if sweep is not None:
+        refuse(WHAT=what, __paper=paper)
+        about = shown(sweep, workspace, metric, against, axes, quiet=quiet)
+        _of_sweep(about, figure, sets or [], title, out, **told)
+    else:
+        alone(against=against, axes=axes, metric=metric)
+        _of_runs(what or [], workspace, (figure, sets or []), (paper, data), title, out, **told)
+
+
+def _ready(paper: str | None, data: str | None, out: Path) -> None:
+    """Refuse what cannot be before anything is read."""
+    from ticketctl.stages.page import check_out, need_page
 
     if paper is None and data is not None:
         raise UsageError("--data goes with --paper, such as --paper 001:A2")
     need_page("report")
-    asked = wanted(figure, sets or [], "svg")
     check_out(out)
+
+
+def _of_runs(
+    what: list[str],
+    workspace: Path,
+    figures: tuple[str | None, list[str]],
+    beside: tuple[str | None, str | None],
+    title: str | None,
+    out: Path,
+    *,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Figures: by name, and their keys. Beside: a paper's table, and the data that stands for its own."""
+    from ticketctl.stages.gallery import gallery
+    from ticketctl.stages.page import Asked, page_of, places, write
+    from ticketctl.stages.papers import find_table
+    from ticketctl.stages.plot import draw, wanted
+
+    asked, (paper, data) = wanted(*figures, "svg"), beside
     table = find_table(paper) if paper is not None else None
-    found = gallery(what or [], workspace, table=table, data=data.partition(":")[0] if data else None)
+    found = gallery(what, workspace, table=table, data=data.partition(":")[0] if data else None)
     if not what:
         note(f"of {found.shelf.place}", quiet)
     drawing = draw(found.shelf, asked)
-    typed = Asked(title, paper, data, tuple(sets or ()), places(workspace))
+    typed = Asked(title, paper, data, tuple(figures[1]), places(workspace))
     written = write(page_of(found, drawing, typed, _told(len(drawing.sheets), quiet)), out)
+    _show(written, out, drawing, tell_damaged(found.shelf), json, quiet)
+
+
+def _of_sweep(
+    about: Shown,
+    figure: str | None,
+    sets: list[str],
+    title: str | None,
+    out: Path,
+    *,
+    json: bool,
+    quiet: bool,
+) -> None:
+    from ticketctl.stages.page import Asked, page_of, places, write
+    from ticketctl.stages.plot import draw, wanted
+    from ticketctl.stages.sweep_report import gallery_of, with_sweep
+
+    sets = [*about.sets(wanted(figure, sets, "svg").figures), *sets]
+    found = gallery_of(about.whole, about.metric)
+    drawing = draw(found.shelf, wanted(figure, sets, "svg"))
+    typed = Asked(title, None, None, tuple(sets), places(about.whole.plan.workspace), about.of)
+    page = page_of(found, drawing, typed, _told(len(drawing.sheets), quiet))
+    written = write(with_sweep(page, about, titled=title is not None), out)
     _show(written, out, drawing, tell_damaged(found.shelf), json, quiet)
 
 

@@ -1,7 +1,4 @@
-"""What artifacts say, as figures take it: families of nets over densities, their reports, tickets, verdicts, papers.
-
-A stage fills it (stages/gallery.py); whatever is long is read when a figure asks for it, once.
-"""
+"""What artifacts say, as figures take it; stages/gallery.py fills it. What is long is read when it is asked for."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from ticketctl.artifacts.series import Series
 from ticketctl.artifacts.verdict import Verdict
 from ticketctl.errors import ArtifactError
 from ticketctl.figures.alike import Wanted, alike
+from ticketctl.figures.swept import Swept
 
 Keep = Mapping[str, NDArray[np.bool_]]
 _SEED = re.compile(r".*?/seed-[0-9]+(?=/)")
@@ -249,6 +247,8 @@ class Shelf:
     damaged: list[ArtifactError] = field(default_factory=list, repr=False)
     """Faults of files that were asked for and are damaged, each time anew: what they hold is left out."""
     reads: dict[tuple[str | int | None, ...], Read] = field(default_factory=dict, repr=False)
+    sweep: Swept | None = None
+    """The sweep that the nets are of, where one was named."""
 
     @property
     def nets(self) -> list[Net]:

@@ -51,6 +51,8 @@ class Asked:
     sets: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
     """Folders of the maker's."""
+    of: tuple[str, ...] = ()
+    """What figures are drawn of, in their commands; nothing: the folders of the runs."""
 
 
 def places(workspace: Path) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ def page_of(
     """
     reports = _reports(gallery)
     rows, remarks = results(gallery)
-    said, of = commands(gallery, reports), of_what(gallery)
+    said, of = commands(gallery, reports), asked.of or of_what(gallery)
 
     def line(figure: str) -> str:
         return plot_line(figure, asked.sets, asked.paper, asked.data, of)

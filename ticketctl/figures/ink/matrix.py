@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 WIDE, NARROW, TALL, LOW = 0.62, 0.28, 0.34, 0.2
 """Inches of a cell: the widest, the narrowest, the tallest, the lowest."""
+TALLER = 0.52
+"""Of one with more lines than a value."""
 PAGE = 8.0
 """Inches of all panels with their names: a little more is as wide as `style.WIDTHS` allows."""
 LETTER = 0.064
@@ -30,14 +32,15 @@ Row = dict[str, Cell]
 def paint(sheet: Sheet, figure: Figure) -> style.Legend:
     """Draw a sheet of the form `matrix`: all panels in the colours of one scale, which is `sheet.z`.
 
-    A scale from -a to a has no colour in its middle: differences.
+    A scale from -a to a has no colour in its middle: differences. Where a sheet has columns `half` and `signs`, what
+    stands there is written below each value, and signs also where there is none.
     """
     panels = sheet.values("panel") or [""]
     rows, columns = sheet.values("row"), sheet.values("column")
     scale = _scale(sheet)
     across = min(len(panels), 1 if len(columns) > 12 else 2 if len(columns) > 7 or len(panels) == 4 else 3)
     grid = style.panels(figure, panels, most=across)
-    wide, tall = _sized(figure, rows, columns, len(panels), across)
+    wide, tall = _sized(figure, rows, columns, len(panels), across, TALLER if _more(sheet) else TALL)
     mesh = None
     for at, (name, axes) in enumerate(grid.items()):
         cells = list(sheet.where(panel=name))
@@ -61,13 +64,13 @@ def _scale(sheet: Sheet) -> dict[str, Any]:
 
 
 def _sized(
-    figure: Figure, rows: Sequence[str], columns: Sequence[str], panels: int, across: int
+    figure: Figure, rows: Sequence[str], columns: Sequence[str], panels: int, across: int, most: float = TALL
 ) -> tuple[float, float]:
     """Set the size of the picture; width and height of a cell in inches."""
     down = -(-panels // across)
     beside = LETTER * min(SIGNS, max(map(len, rows), default=0)) + 0.35
     wide = max(NARROW, min(WIDE, ((7.2 if across == 1 else PAGE) - beside - 0.8) / across / len(columns)))
-    tall = max(LOW, min(TALL, 8.0 / down / len(rows)))
+    tall = max(LOW, min(most, 8.0 / down / len(rows)))
     names = _shown(rows, columns, wide)[1]
     below = 0.2 if _fit(names, wide) else LETTER * min(SIGNS, max(map(len, names), default=0))
     figure.set_size_inches(
@@ -117,21 +120,41 @@ def _written(
     """Write the values, in black or white, unless they were too small to be read."""
     from matplotlib import colormaps
 
-    known = [cell for cell in cells if isinstance(cell["value"], int | float)]
-    texts = [_text(float(cell["value"]), scale) for cell in known]  # type: ignore[arg-type]  # numbers
-    room = 72 * size[0] * 0.92 / (0.6 * max(map(len, texts), default=1))
-    points = min(8.0, room, 72 * size[1] * (0.36 if several else 0.62))
+    texts = {at: lines for at, cell in enumerate(cells) if (lines := _lines(cell, scale, several))}
+    most = max(map(len, texts.values()), default=1)
+    room = (
+        72
+        * size[0]
+        * 0.92
+        / (0.6 * max((len(line) for lines in texts.values() for line in lines), default=1))
+    )
+    points = min(8.0, room, 72 * size[1] * (0.62 if most == 1 else 0.72 / most))
     if points < SMALLEST:
         return
-    for cell, text in zip(known, texts, strict=True):
-        share = (float(cell["value"]) - scale["vmin"]) / (scale["vmax"] - scale["vmin"])  # type: ignore[arg-type]  # a number
-        red, green, blue, _ = colormaps[scale["cmap"]](min(1.0, max(0.0, share)))
-        light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
-        said = f"{text}\nn={cell['n']}" if several and cell["n"] is not None else text
+    for at, lines in texts.items():
+        cell, light = cells[at], True
+        if isinstance(cell["value"], int | float):
+            share = (float(cell["value"]) - scale["vmin"]) / (scale["vmax"] - scale["vmin"])
+            red, green, blue, _ = colormaps[scale["cmap"]](min(1.0, max(0.0, share)))
+            light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
         axes.text(
-            names[1].index(str(cell["column"])) + 0.5, names[0].index(str(cell["row"])) + 0.5, said, ha="center",
-            va="center", fontsize=points, linespacing=1.0, color="black" if light else "white",
+            names[1].index(str(cell["column"])) + 0.5, names[0].index(str(cell["row"])) + 0.5, "\n".join(lines),
+            ha="center", va="center", fontsize=points, linespacing=1.0, color="black" if light else "white",
         )  # fmt: skip
+
+
+def _more(sheet: Sheet) -> bool:
+    """Whether something stands below the values."""
+    return "half" in sheet.columns
+
+
+def _lines(cell: Row, scale: dict[str, Any], several: bool) -> list[str]:
+    """What is written in a cell."""
+    value, half = cell["value"], cell.get("half")
+    lines = [_text(float(value), scale)] if isinstance(value, int | float) else []
+    lines += [f"±{_text(float(half), {**scale, 'cmap': ''})}"] if isinstance(half, int | float) else []
+    lines += [f"n={cell['n']}"] if lines and several and cell["n"] is not None else []
+    return [*lines, *([str(cell["signs"])] if cell.get("signs") else [])]
 
 
 def _text(value: float, scale: dict[str, Any]) -> str:

@@ -75,6 +75,37 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """A cell of a map."""
+
+    said: str
+    """Its mean and interval, and signs for what is missing or diverged."""
+    commands: str
+    """What makes its runs again, a line each."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """Two axes of a sweep against each other; a cell that is no combination is empty."""
+
+    caption: str
+    corner: str
+    """The names of both axes."""
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Tile | None, ...]], ...]
+
+
+@dataclass(frozen=True)
+class SweepPart:
+    """What a page says of a sweep."""
+
+    said: tuple[str, ...]
+    maps: tuple[Map, ...]
+    tables: tuple[Table, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """All of it."""
 
@@ -97,3 +128,4 @@ class Page:
     """The command that draws figures that have no room on the page, named with commas."""
     places: tuple[str, ...] = ()
     """Folders of the maker's, which do not stand on it."""
+    sweep: SweepPart | None = None
