@@ -19,16 +19,16 @@ import torch
 from torch import nn
 
 from tests.benchmarks.harness import Timing, matmul_peak, take_turns
-from tests.benchmarks.reference_loop import BareLoop, ReferenceLoop
+from tests.benchmarks.reference_loop import ReferenceLoop
 from ticketctl.data.sets import Split
 from ticketctl.masks.mask import Mask
-from ticketctl.masks.prunable import policy, prunable
 from ticketctl.nets.build import build
 from ticketctl.nets.describe import layer_macs
 from ticketctl.nets.initialise import initialise_
 from ticketctl.progress import Silent
 from ticketctl.recipe import TrainSpec
 from ticketctl.seeds import Seeds
+from ticketctl.stages.benchmark_rig import BareLoop, random_mask, training_flop
 from ticketctl.train.bench import Bench, Order
 from ticketctl.train.device import Place, has_bf16
 from ticketctl.train.feed import Feed, Images, Scaling
@@ -77,12 +77,14 @@ class Rig:
         model = build(self.case.net, shape=self.case.shape, classes=10)
         return initialise_(model, "kaiming-normal", Seeds(0)).to(self.device)
 
+    @property
+    def spec(self) -> TrainSpec:
+        return TrainSpec(
+            epochs=1000, batch=self.case.batch, lr=0.1, momentum=0.9, weight_decay=1e-4, threads=1
+        )
+
     def mask(self, model: nn.Module) -> Mask:
-        draws = torch.Generator().manual_seed(0)
-        weights = dict(model.named_parameters())
-        names = prunable(model, policy("default"))
-        keep = {name: torch.rand(weights[name].shape, generator=draws) < 0.2 for name in names}
-        return Mask({name: part.to(self.device) for name, part in keep.items()})
+        return random_mask(model, 0.2)
 
     def engine(self, precision: str, *, masked: bool = True, folder: Path) -> Callable[[], None]:
         """The steps of our own loop: data, augmentation, mask, forgetting record, boundary checks."""
@@ -92,16 +94,13 @@ class Rig:
     def loop(self, precision: str, *, masked: bool, folder: Path, tested: int = 0) -> Loop:
         """A training of our own that has not begun; `tested` of its images are its test set."""
         model = self.model().to(memory_format=torch.channels_last)
-        spec = TrainSpec(
-            epochs=1000, batch=self.case.batch, lr=0.1, momentum=0.9, weight_decay=1e-4, threads=1
-        )
         channels = self.case.shape[0]
         scaling = Scaling.of((0.5,) * channels, (0.25,) * channels, self.device)
         split = Split(self.images, self.labels)
         images = Images(split, None, scaling, self.device)
         exams = {"test": Images(split, np.arange(tested), scaling, self.device)} if tested else {}
         feed = Feed(images, batch=self.case.batch, padding=4 if self.case.augment else None, drop_last=True)
-        bench = Bench(model, feed, exams, spec, Place(self.device, precision), Silent(), lambda: None)
+        bench = Bench(model, feed, exams, self.spec, Place(self.device, precision), Silent(), lambda: None)
         mask = self.mask(model) if masked else None
         order = Order(State.of(model, 0), mask, Seeds(0), (), "bench", "bench")
         return Loop(bench, order, FitFiles(folder))
@@ -123,14 +122,13 @@ class Rig:
     def bare(self, bf16: bool) -> Callable[[], None]:
         model = self.model().to(memory_format=torch.channels_last)
         inputs = torch.randn(self.case.batch, *self.case.shape).contiguous(memory_format=torch.channels_last)
-        loop = BareLoop(model, inputs, torch.from_numpy(self.labels[: self.case.batch]), bf16)
+        labels = torch.from_numpy(self.labels[: self.case.batch])
+        loop = BareLoop(model, (inputs, labels), self.spec, Place(CPU, "bf16" if bf16 else "f32"))
         return partial(repeat, loop.step, self.case.steps)
 
     def flop(self) -> float:
         """Multiply-adds of a step, twice, forward and both backward products; the first layer has only one."""
-        macs = layer_macs(self.model(), self.case.shape)
-        first = next(iter(macs.values()))
-        return 2 * (3 * sum(macs.values()) - first) * self.case.batch
+        return training_flop(layer_macs(self.model(), self.case.shape)) * self.case.batch
 
 
 def measure(case: Case, rounds: int) -> dict[str, Any]:

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import torch
 
+from ticketctl.stages.benchmark_peak import Product, best_rate
+from ticketctl.stages.benchmark_turns import Stopwatch, Timing, in_turns
 
-@dataclass(frozen=True)
-class Timing:
-    """CPU seconds of one call, over the rounds."""
-
-    median: float
-    least: float
-    most: float
+__all__ = ["Timing", "matmul_peak", "take_turns"]
 
 
 def take_turns(variants: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, Timing]:
-    """Run each variant once to warm up, then all of them `rounds` times, in turn."""
+    """CPU seconds of a call: each variant runs once to warm up, then all of them `rounds` times, in turn."""
     for run in variants.values():
         run()
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(rounds):
-        for name, run in variants.items():
-            began = time.process_time()
-            run()
-            seconds[name].append(time.process_time() - began)
-    return {name: Timing(statistics.median(one), min(one), max(one)) for name, one in seconds.items()}
+    laps = in_turns(variants, lambda done: done < rounds, Stopwatch())
+    return {name: Timing.of(lap.work for lap in one) for name, one in laps.items()}
 
 
 def matmul_peak(dtype: torch.dtype, size: int = 1024, repeats: int = 8) -> float:
     """FLOP per CPU second of a square product, the best of three."""
-    left, right = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-    left @ right
-    best = 0.0
-    for _ in range(3):
-        began = time.process_time()
-        for _ in range(repeats):
-            left @ right
-        best = max(best, repeats * 2 * size**3 / (time.process_time() - began))
-    return best
+    return best_rate(Product(size, dtype, torch.device("cpu")), Stopwatch(), repeats)

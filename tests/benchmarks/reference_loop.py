@@ -12,30 +12,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch.utils.data import DataLoader
 
-
-class Pictures(Dataset):
-    """One PIL image at a time, transformed in Python."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray, augment: bool) -> None:
-        # grey images are kept as a tensor and colour ones as an array there
-        self.grey = torch.from_numpy(images[:, 0]) if images.shape[1] == 1 else None
-        self.images, self.labels = images.transpose(0, 2, 3, 1), labels
-        channels, size = images.shape[1], images.shape[2]
-        steps = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(size, padding=4)] if augment else []
-        scale = transforms.Normalize([0.5] * channels, [0.25] * channels)
-        self.transform = transforms.Compose([*steps, transforms.ToTensor(), scale])
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, np.int64]:
-        pixels = self.images[index] if self.grey is None else self.grey[index].numpy()
-        return self.transform(Image.fromarray(pixels)), self.labels[index]
+from ticketctl.stages.benchmark_loader import Pictures
 
 
 class ReferenceLoop:
@@ -68,21 +48,3 @@ class ReferenceLoop:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning)
             self.schedule.step()
-
-
-class BareLoop:
-    """The least a step can cost: same net, one batch in memory, no mask, fused SGD."""
-
-    def __init__(self, model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, bf16: bool) -> None:
-        self.model, self.inputs, self.labels, self.bf16 = model.train(), inputs, labels, bf16
-        self.optimizer = torch.optim.SGD(
-            model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, fused=True
-        )
-
-    def step(self) -> None:
-        """One batch, always the same."""
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
-            logits = self.model(self.inputs)
-        nn.functional.cross_entropy(logits.float(), self.labels).backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
