@@ -17,6 +17,8 @@ import typer
 
 from ticketctl import __version__
 from ticketctl.cli.audit import audit
+from ticketctl.cli.benchmark import benchmark
+from ticketctl.cli.collect import collect
 from ticketctl.cli.compare import compare
 from ticketctl.cli.demo import demo
 from ticketctl.cli.diff import diff
@@ -30,6 +32,7 @@ from ticketctl.cli.interpolate import interpolate
 from ticketctl.cli.listing import list_
 from ticketctl.cli.mask import mask
 from ticketctl.cli.output import note, print_error
+from ticketctl.cli.plan import plan
 from ticketctl.cli.plot import plot
 from ticketctl.cli.probe import probe
 from ticketctl.cli.pull import pull
@@ -41,6 +44,8 @@ from ticketctl.cli.search import search
 from ticketctl.cli.sign import sign
 from ticketctl.cli.signals import Stop
 from ticketctl.cli.spend import spend
+from ticketctl.cli.status import status
+from ticketctl.cli.sweep import sweep
 from ticketctl.cli.transfer import transfer
 from ticketctl.cli.verify import verify
 from ticketctl.cli.watch import watch
@@ -74,11 +79,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "search": search,
     "compare": compare,
     "reproduce": reproduce,
+    "plan": plan,
+    "sweep": sweep,
+    "status": status,
+    "collect": collect,
     "plot": plot,
     "report": report,
     "watch": watch,
     "list": list_,
     "recipes": recipes,
+    "benchmark": benchmark,
     "doctor": doctor,
     "demo": demo,
 }
