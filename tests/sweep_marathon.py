@@ -28,7 +28,7 @@ model = "lenet-300-100"
 data = "digits"
 method = ["random", "er", "mag-init", "snip"]
 density = "0.1"
-spend = ["train.lr=0.02", "train.lr=0.05"]
+spend = ["train.lr=0.02", "train.lr=0.03"]
 
 [sets]
 "train.epochs" = {epochs}
@@ -58,6 +58,20 @@ def command(plan: Path, workspace: Path, workers: int) -> list[str]:
     """The sweep, quiet."""
     start = [sys.executable, "-m", "ticketctl", "sweep", str(plan), "--workspace", str(workspace)]
     return [*start, "--workers", str(workers), "--device", "cpu", "--quiet"]
+
+
+def undisturbed(argv: list[str], workspace: Path) -> tuple[float, float]:
+    """Seconds until a first job was done, and until all were."""
+    begun, first = time.monotonic(), 0.0
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        states = workspace.glob(".jobs/*/state.json")
+        if not first and any(b'"kind":"done"' in path.read_bytes() for path in states):
+            first = time.monotonic() - begun
+        time.sleep(0.1)
+    if process.returncode:
+        raise SystemExit(f"the undisturbed sweep left with {process.returncode}")
+    return first, time.monotonic() - begun
 
 
 def killed(argv: list[str], wait: float, how: str) -> int | None:
@@ -96,33 +110,26 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     typed = parser.parse_args()
     plan, chance = typed.folder / "grid.toml", random.Random(typed.seed)
     typed.folder.mkdir(parents=True, exist_ok=True)
     plan.write_text(grid(typed.seeds, typed.epochs))
-    begun = time.monotonic()
-    subprocess.run(
-        command(plan, typed.folder / "whole", typed.workers), check=True, stdout=subprocess.DEVNULL
-    )
-    whole, ways = time.monotonic() - begun, Counter[str]()
-    hurt = command(plan, typed.folder / "hurt", typed.workers)
-    start, span = 0.0, whole
+    first, whole = undisturbed(command(plan, typed.folder / "whole", typed.workers), typed.folder / "whole")
+    ways, hurt = Counter[str](), command(plan, typed.folder / "hurt", typed.workers)
     while sum(ways.values()) < typed.kills:
         how = chance.choice(["driver", "all", "worker", "term", "ctrl-c"])
-        wait = start + chance.uniform(0.1, 0.5) * span
-        if killed(hurt, wait, how) is None:
+        if killed(hurt, chance.uniform(0.3, 1.3) * first, how) is None:
             break
         ways[how] += 1
-        start = min(0.6 * whole, start + 0.1 * whole)  # what a start takes counts for little, in the end
-        span = max(0.2 * whole, 0.7 * span)
     last = subprocess.run(hurt, check=False, stdout=subprocess.DEVNULL)
     wanted, found = files(typed.folder / "whole"), files(typed.folder / "hurt")
     same = sum(found.get(name) == digest for name, digest in wanted.items())
+    jobs = len(list((typed.folder / "whole" / ".jobs").glob("*/state.json")))
     print(json.dumps({
-        "draws": 4 * typed.seeds, "spends": 8 * typed.seeds, "kills": sum(ways.values()), "ways": dict(ways),
+        "jobs": jobs, "kills": sum(ways.values()), "ways": dict(ways),
         "exit": last.returncode, "files": len(wanted), "identical": same, "beside": len(found.keys() - wanted.keys()),
         "seconds": round(whole, 1),
     }))  # fmt: skip

@@ -25,5 +25,6 @@ def test_forty_draws_and_eighty_spends_killed_twenty_times_end_in_the_same_bytes
     said = marathon(str(tmp_path), "--kills", "20")
     assert said["kills"] == 20
     assert said["exit"] == 0
+    assert said["jobs"] == 120
     assert (said["identical"], said["beside"]) == (said["files"], 0)
     assert said["files"] > 120 * 3
