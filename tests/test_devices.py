@@ -251,7 +251,7 @@ def test_another_number_of_devices_does_not_go_on(tmp_path: Path) -> None:
         folder = tmp_path / f"{begun}-{now}"
         folder.mkdir()
         child = begin(folder, *LONG, "--out", "draw", "--devices", begun)
-        until(lambda: (folder / "draw" / "work" / "fits" / "001").exists() or bool(child.poll()))  # noqa: B023
+        until(lambda: (folder / "draw" / "work" / "fits" / "001").exists() or bool(child.poll()))  # noqa: B023  # called before the next turn
         child.send_signal(signal.SIGTERM)
         child.communicate(timeout=30)
         code, _, err = answer(folder, *LONG, "--out", "draw", "--devices", now)

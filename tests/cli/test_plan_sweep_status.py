@@ -16,6 +16,7 @@ import pytest
 
 from tests.cli.conftest import Answer, Program, ask
 from tests.stages.swept_plan import say
+from tests.sweep_marathon import files
 from tests.test_startup import _loaded
 from tests.warm import QUIET, Warm
 from ticketctl.stages.grid import plan_grid
@@ -48,17 +49,6 @@ from ticketctl.stages import pools
 pools.get_context = lambda how: multiprocessing.get_context("fork")  # a process that is spawned imports torch again
 main()
 """
-
-
-def artifacts(workspace: Path) -> dict[str, bytes]:
-    """All files but those that tell of executions."""
-    return {
-        path.relative_to(workspace).as_posix(): path.read_bytes()
-        for path in sorted(workspace.rglob("*"))
-        if path.is_file()
-        and path.name not in ("provenance.json", ".lock")
-        and not {".jobs", ".sweeps"} & {*path.relative_to(workspace).parts}
-    }
 
 
 def warm(folder: Path, *argv: str) -> Answer:
@@ -127,7 +117,7 @@ def test_a_sweep_of_two_processes_has_the_bytes_of_each_command_alone(here: Path
     for line in LINES:
         answer = warm(tmp_path, "ticketctl", *line.format(**names).split(), "--device", "cpu")
         assert answer.code == 0, answer.err
-    wanted, found = artifacts(tmp_path / "runs"), artifacts(runs)
+    wanted, found = files(tmp_path / "runs"), files(runs)
     assert [name for name in found if name.endswith("final.safetensors")]
     assert {name: data for name, data in wanted.items() if "/spends/" not in name} == {
         name: data for name, data in found.items() if "/spends/" not in name
@@ -145,7 +135,7 @@ def test_what_became_of_a_sweep_is_told_as_json(here: Path) -> None:
 
 
 def test_a_sweep_that_is_done_does_nothing_without_torch_in_a_moment(here: Path) -> None:
-    before = artifacts(here / "runs")
+    before = files(here / "runs")
     loaded = _loaded(here, "sweep grid.toml", "sweep grid.toml --dry-run", "status", "status --list")
     for line, names in loaded.items():
         assert not names & {"torch", "torchvision", "matplotlib"}, line
@@ -155,13 +145,13 @@ def test_a_sweep_that_is_done_does_nothing_without_torch_in_a_moment(here: Path)
     end = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert "nothing is left to do" in said.stderr
     assert end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime < 1.5
-    assert artifacts(here / "runs") == before
+    assert files(here / "runs") == before
 
 
 def test_what_was_taken_away_is_made_again_and_nothing_else(here: Path, tmp_path: Path) -> None:
     shutil.copytree(here, tmp_path / "moved to", dirs_exist_ok=True)
     folder = tmp_path / "moved to"
-    before = artifacts(folder / "runs")
+    before = files(folder / "runs")
     gone = next((folder / "runs").glob("*/snip-*/seed-0/spends/*/1-seed-0"))
     shutil.rmtree(gone)
     kept = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("final.safetensors")}
@@ -172,7 +162,7 @@ def test_what_was_taken_away_is_made_again_and_nothing_else(here: Path, tmp_path
     )
     assert answer.code == 0, answer.err
     assert answer.err.count("done  ") == 1
-    assert artifacts(folder / "runs") == before
+    assert files(folder / "runs") == before
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
@@ -183,7 +173,7 @@ def test_the_installed_command_sweeps_as_the_forked_one(here: Path, tmp_path: Pa
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert artifacts(tmp_path / "runs") == artifacts(here / "runs")
+    assert files(tmp_path / "runs") == files(here / "runs")
 
 
 # ------------------------------------------------------------------------------------------------------------- status

@@ -58,7 +58,7 @@ class Mute:
     def begun(self, job: object) -> None: ...
 
     def ended(self, job: object, state: object) -> None:
-        self.ends.append(state.kind)  # type: ignore[attr-defined]
+        self.ends.append(state.kind)
 
     def tick(self, swept: Swept) -> None: ...
 
@@ -75,14 +75,3 @@ def locally(plan: Plan) -> Swept:
 def faults(swept: Swept) -> list[str]:
     """Why jobs failed."""
     return [f"{job.title}: {swept.states[job.id].message}" for job in swept.failed]
-
-
-def artifacts(workspace: Path) -> dict[str, bytes]:
-    """All files of a workspace but clocks, hosts and what belongs to the sweep alone."""
-    return {
-        path.relative_to(workspace).as_posix(): path.read_bytes()
-        for path in sorted(workspace.rglob("*"))
-        if path.is_file()
-        and path.name not in ("provenance.json", ".lock")
-        and not {".jobs", ".sweeps"} & {*path.relative_to(workspace).parts}
-    }

@@ -174,7 +174,7 @@ class Node:
                 daemon.wait()
 
 
-def _wait(ready, what: str, seconds: float = WITHIN) -> None:  # type: ignore[no-untyped-def]
+def _wait(ready, what: str, seconds: float = WITHIN) -> None:
     end = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > end:

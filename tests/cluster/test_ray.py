@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.grid import Mute, artifacts, faults, locally, plan_in, site_of
+from tests.cluster.grid import Mute, faults, locally, plan_in, site_of
+from tests.sweep_marathon import files
 from ticketctl.cli.devices import resolve
 from ticketctl.stages.job_state import job_folder, said
 from ticketctl.stages.pool_ray import QUIET, RayPool
@@ -66,6 +67,6 @@ def test_a_sweep_survives_a_lost_node_and_uses_one_that_joins(
     assert watcher.second is None, "the node was never taken away: nothing was shown"
     assert max(state.attempts for state in swept.states.values()) >= 2
     assert 2 in watcher.rooms[watcher.rooms.index(1) :], "the node that joined was not used"
-    ours, theirs = artifacts(plan.workspace), artifacts(there.workspace)
+    ours, theirs = files(plan.workspace), files(there.workspace)
     assert sorted(ours) == sorted(theirs)
     assert [name for name in ours if ours[name] != theirs[name]] == []

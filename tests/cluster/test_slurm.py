@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.grid import Mute, artifacts, faults, locally, plan_in, site_of
+from tests.cluster.grid import Mute, faults, locally, plan_in, site_of
 from tests.cluster.slurm_node import Node, missing
+from tests.sweep_marathon import files
 from ticketctl.cli.devices import resolve
 from ticketctl.stages import slurm
 from ticketctl.stages.job_state import job_folder, said
@@ -124,7 +125,7 @@ def test_a_sweep_that_is_requeued_preempted_and_killed_ends_with_the_bytes_of_on
     assert list(again.tasks.values()) == [(first.arrays[1].tasks[f"{spends}_3"])]
     sweep.wait(lambda: not node.queue(), "an empty queue")
     assert slurm.submit(sweep.order).arrays == ()
-    ours, theirs = artifacts(plan.workspace), artifacts(there.workspace)
+    ours, theirs = files(plan.workspace), files(there.workspace)
     assert sorted(ours) == sorted(theirs)
     assert [name for name in ours if ours[name] != theirs[name]] == []
 

@@ -47,7 +47,7 @@ def plan(workspace: Path, needs: Mapping[str, str], epochs: Mapping[str, float] 
 def say(whole: Plan, states: Mapping[str, str], **more: object) -> None:
     """Put down what became of jobs."""
     for name, kind in states.items():
-        state = replace(JobState(), kind=kind, **more)  # type: ignore[arg-type]
+        state = replace(JobState(), kind=kind, **more)
         write_state(job_folder(whole.workspace, name), state)
 
 

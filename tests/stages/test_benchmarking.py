@@ -331,7 +331,7 @@ def test_aims_of_bfloat16_are_not_held_against_float32_nor_those_of_one_batch_ag
 ) -> None:
     resnet = _net(record, net="resnet18", data="cifar10", augmented=True)
     h100 = _machine(device="cuda", device_name="NVIDIA H100 PCIe")
-    marks = lambda net, machine: {one.mark for one in judged(net, machine)}  # noqa: E731
+    marks = lambda net, machine: {one.mark for one in judged(net, machine)}  # noqa: E731  # short
     assert marks(resnet, _machine()) == {"C1", "C3", "C5"}
     assert marks(resnet.model_copy(update={"precision": "f32"}), _machine()) == {"C1"}
     assert marks(resnet, h100) == {"G1", "G8"}

@@ -87,7 +87,7 @@ def test_a_job_whose_result_was_taken_away_waits_again(kind: str, tmp_path: Path
     folder = job_folder(tmp_path, "a")
     for name in ("one", "two"):
         (tmp_path / "net" / name).mkdir(parents=True)
-    write_state(folder, replace(JobState(), kind=kind, runs=("net/one", "net/two"), seconds=4.0))  # type: ignore[arg-type]
+    write_state(folder, replace(JobState(), kind=kind, runs=("net/one", "net/two"), seconds=4.0))
     assert state_of(folder, 0.0).kind == kind
     (tmp_path / "net" / "two").rmdir()
     again = state_of(folder, 0.0)
@@ -96,7 +96,7 @@ def test_a_job_whose_result_was_taken_away_waits_again(kind: str, tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["waiting", "stopped", "failed"])
 def test_other_states_stand_as_they_were_said(kind: str, tmp_path: Path) -> None:
-    write_state(tmp_path, replace(JobState(), kind=kind, runs=("gone",)))  # type: ignore[arg-type]
+    write_state(tmp_path, replace(JobState(), kind=kind, runs=("gone",)))
     assert state_of(tmp_path, 0.0).kind == kind
 
 

@@ -325,7 +325,7 @@ HOSTILE: dict[str, Callable[[list[dict[str, Any]]], object]] = {
     "a seed that is text": lambda one: one[1]["draw"].update(seed="x"),
     "a draw that is nowhere": lambda one: one[2]["use"].update(draw="0" * 16),
     "labels that are no pairs": lambda one: one[-1].update(labels=[["a"]]),
-    "a list for a record": lambda one: one.__setitem__(1, []),  # type: ignore[call-overload]
+    "a list for a record": lambda one: one.__setitem__(1, []),
     "about that is text": lambda one: one[0].update(about="x"),
     "another kind of file": lambda one: one[0].update(kind="ticketctl.ticket"),
     "a newer version": lambda one: one[0].update(version=2),

@@ -54,7 +54,7 @@ def fresh(plan: Plan) -> Plan:
 
 
 def order(plan: Plan, device: str = "cpu", **asked: object) -> slurm.Order:
-    return slurm.Order(plan, site_of(plan), slurm_asked(device, **asked), resolve)  # type: ignore[arg-type]
+    return slurm.Order(plan, site_of(plan), slurm_asked(device, **asked), resolve)
 
 
 def directives(text: str) -> dict[str, str | None]:
@@ -65,7 +65,7 @@ def directives(text: str) -> dict[str, str | None]:
 
 
 def arrays(plan: Plan, **asked: object) -> list[dict[str, str | None]]:
-    return [directives(text) for _, text in slurm.scripts(order(plan, **asked))]  # type: ignore[arg-type]
+    return [directives(text) for _, text in slurm.scripts(order(plan, **asked))]
 
 
 # ------------------------------------------------------------------------------------------------------------ scripts
@@ -278,7 +278,7 @@ class Fake:
 
     @property
     def scripts(self) -> list[dict[str, str | None]]:
-        return [directives(text) for text in self.read()["scripts"]]  # type: ignore[attr-defined]
+        return [directives(text) for text in self.read()["scripts"]]
 
 
 @pytest.fixture
@@ -335,7 +335,7 @@ def test_the_queue_is_told_by_job(fresh: Plan, fake: Fake) -> None:
 def test_what_left_the_queue_undone_is_submitted_after_what_is_still_there(fresh: Plan, fake: Fake) -> None:
     asked = order(fresh)
     slurm.submit(asked)
-    left = {name: value for name, value in fake.read()["queue"].items() if name.startswith("41_")}  # type: ignore[attr-defined]
+    left = {name: value for name, value in fake.read()["queue"].items() if name.startswith("41_")}
     fake.set(queue=left)  # somebody cancelled all spends
     [again] = slurm.submit(asked).arrays
     assert len(again.tasks) == 10
@@ -352,7 +352,7 @@ def test_the_submitted_scripts_are_those_of_the_dry_run(fresh: Plan, fake: Fake)
 def test_ids_of_another_cluster_s_jobs_are_not_taken_for_ours(fresh: Plan, fake: Fake) -> None:
     asked = order(fresh)
     slurm.submit(asked)
-    queue = {name: ["somebody", "RUNNING"] for name in fake.read()["queue"]}  # type: ignore[attr-defined]
+    queue = {name: ["somebody", "RUNNING"] for name in fake.read()["queue"]}
     fake.set(queue=queue)
     assert len(slurm.submit(asked).arrays) == 2
 
@@ -424,7 +424,7 @@ def test_a_task_is_queued_again_only_where_slurm_believes_that_it_runs(
 ) -> None:
     fake.set(queue={"7_1": ["ours", kind]})
     assert slurm_queue.queue_again("7_1") is again
-    requeued = [one for one in fake.read()["said"] if one[:2] == ["scontrol", "requeue"]]  # type: ignore[attr-defined]
+    requeued = [one for one in fake.read()["said"] if one[:2] == ["scontrol", "requeue"]]
     assert requeued == ([["scontrol", "requeue", "7_1"]] if again else [])
 
 
@@ -438,12 +438,12 @@ def test_a_signal_queues_a_task_again_that_leaves_something_undone(
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     fake.set(queue={"7": ["ours", "RUNNING"]})
-    write_state(job_folder(fresh.workspace, fresh.jobs[0].id), JobState(state))  # type: ignore[arg-type]
+    write_state(job_folder(fresh.workspace, fresh.jobs[0].id), JobState(state))
     heard = Heard()
     heard.name = name
     slurm_task._leave(fresh, [fresh.jobs[0].id], heard)
     assert heard.left is again
-    assert (["scontrol", "requeue", "7"] in fake.read()["said"]) is again  # type: ignore[operator]
+    assert (["scontrol", "requeue", "7"] in fake.read()["said"]) is again
 
 
 def test_a_job_whose_need_failed_is_not_done(fresh: Plan, caplog: pytest.LogCaptureFixture) -> None:
@@ -499,7 +499,7 @@ def test_what_the_pool_begins_does_not_hear_usr2() -> None:
 
 def test_a_cpu_task_has_one_thread_a_slot_and_a_gpu_task_a_share(plan: Plan) -> None:
     def slots(**share: int) -> list[tuple[str, int]]:
-        task = Task(site_of(plan), (), resolve, ".", **share)  # type: ignore[arg-type]
+        task = Task(site_of(plan), (), resolve, ".", **share)
         return [(slot.device, slot.threads) for slot in task.slots()]
 
     assert slots(cpus=2) == [("cpu", 1), ("cpu", 1)]
@@ -512,7 +512,7 @@ def test_settled_threads_are_those_of_the_slots() -> None:
         SlurmAsked(gpus=2, cpus=8, per_gpu=2),
         SlurmAsked(gpus=1, cpus=1, per_gpu=3),
     ):
-        task = Task(None, (), resolve, ".", asked.gpus, asked.cpus, asked.per_gpu)  # type: ignore[arg-type]
+        task = Task(None, (), resolve, ".", asked.gpus, asked.cpus, asked.per_gpu)
         [line] = asked.parameters("x", None)["setup"]
         assert f"OMP_NUM_THREADS={task.slots()[0].threads} " in line
 

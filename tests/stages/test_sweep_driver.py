@@ -244,7 +244,7 @@ def test_whoever_does_not_stop_is_not_waited_for_for_ever(
     monkeypatch.setattr(driver, "PATIENCE", 0.02)
     whole = plan(tmp_path, {"a": "", "b": ""})
     pool = FakePool(whole, 2)
-    pool.end = lambda job: None  # type: ignore[method-assign]
+    pool.end = lambda job: None
     looks = count()
     with pytest.raises(StoppedError):
         run(whole, pool, lambda: 75 if next(looks) else None)

@@ -126,7 +126,7 @@ def goes_on(ranks: Ranks, folder: Path) -> Found:
     codes = []
     for after in (0, 2, 5):
         asked = iter(range(1000))
-        stop = (lambda: 75 if next(asked) >= after else None) if ranks.leads else small.never  # noqa: B023
+        stop = (lambda: 75 if next(asked) >= after else None) if ranks.leads else small.never  # noqa: B023  # called before the next turn
         try:
             fit(folder / "stopped", ranks, stop=stop, momentum=0.9)
         except StoppedError as error:
@@ -144,7 +144,7 @@ def passes(ranks: Ranks, folder: Path) -> Found:
     for count in (64, 7, 1):
         net = build("resnet20s", shape=(1, 16, 16), classes=10, width=Fraction(1, 4))
         initialise_(net, "kaiming-normal", Seeds(0))
-        net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        net.to(memory_format=torch.channels_last).train()
         alone, precise = copy.deepcopy(net), copy.deepcopy(net).double()
         inputs = torch.from_numpy(small.split(count, 7).images[:, :1]).float().repeat(1, 1, 4, 4) / 100 - 1
         labels = torch.arange(count) % 10
@@ -157,7 +157,7 @@ def passes(ranks: Ranks, folder: Path) -> Found:
             return loss, loss, logits
 
         part = ranks.slice_of(count)
-        ours = part.run(lambda: losses(net, part.of(inputs), part.of(labels)), net.parameters())  # noqa: B023
+        ours = part.run(lambda: losses(net, part.of(inputs), part.of(labels)), net.parameters())  # noqa: B023  # called before the next turn
         theirs = losses(alone, inputs, labels)
         theirs[0].backward()
         losses(precise, inputs.double(), labels)[0].backward()

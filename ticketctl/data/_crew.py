@@ -71,7 +71,7 @@ class Batch:
                 if self.dropped:
                     break
                 self.fill(place)
-        except BaseException as error:
+        except BaseException as error:  # raised again by whoever waits for this place
             problem = error
         self._done.put((place, problem))
 

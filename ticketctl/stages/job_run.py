@@ -210,7 +210,7 @@ def _attempt(plan: Plan, job: PlanJob, told: Told, stops: Stops, site: Site, res
         kind, message = "stopped", str(error)
     except LockedError as error:
         kind, cause, message = "stopped", "locked", str(error)
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # whatever it is, it is this job's, and others go on
         cause, message = failure(error)
         _trace(told.folder, error)
     took = time.monotonic() - began

@@ -135,7 +135,9 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 
 def _is_broken(executor: ProcessPoolExecutor) -> bool:
-    with suppress(Exception):
+    with suppress(
+        RuntimeError
+    ):  # BrokenProcessPool is one, and so is what an executor says that was shut down
         executor.submit(os.getpid).cancel()
         return False
     return True
