@@ -43,7 +43,7 @@ def test_a_sweep_survives_a_lost_node_and_uses_one_that_joins(
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    there = plan_in(Path("there/runs"), epochs=20)
+    there = plan_in(Path("there/runs"), epochs=300)
     assert faults(locally(there)) == []
 
     from ray.cluster_utils import Cluster
@@ -52,7 +52,7 @@ def test_a_sweep_survives_a_lost_node_and_uses_one_that_joins(
     try:
         second = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
-        plan = plan_in(Path("runs"), epochs=20)
+        plan = plan_in(Path("runs"), epochs=300)
         pool = RayPool(site_of(plan), resolve, address=cluster.address)
         watcher = Saboteur(cluster, second, pool)
         try:
