@@ -75,6 +75,35 @@ def test_normalisation_is_torchvisions_for_every_pixel_value() -> None:
     torch.testing.assert_close(SCALING(torch.from_numpy(values)[None])[0], truth, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_scaling_writes_to_nothing_it_was_given_and_is_one_arithmetic_for_bytes_and_floats(
+    channels: int,
+) -> None:
+    mean, std = (0.4, 0.5, 0.3, 0.2)[:channels], (0.2, 0.3, 0.1, 0.4)[:channels]
+    scaling = Scaling.of(mean, std, CPU)
+    held = [scaling.scale.clone(), scaling.offset.clone()]
+    stream = np.random.default_rng(channels)
+    for shape in ((5, channels, 7, 6), (1, channels, 1, 1), (3, channels, 1, 9), (0, channels, 4, 4)):
+        pixels = torch.from_numpy(stream.integers(0, 256, shape, dtype=np.uint8))
+        floats = pixels.float()
+        for given in (pixels, pixels.contiguous(memory_format=torch.channels_last), floats):
+            before = given.clone()
+            found = scaling(given)
+            assert found.data_ptr() != given.data_ptr() or not len(given)
+            assert torch.equal(given, before)
+            assert torch.equal(found, torch.addcmul(held[1], floats, held[0])), "to the bit"
+            assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(scaling.scale, held[0])
+    assert torch.equal(scaling.offset, held[1])
+
+
+def test_the_gradient_of_float_pixels_is_the_scale() -> None:
+    pixels = torch.rand(2, 3, 4, 5, dtype=torch.float64).float().requires_grad_()
+    (found,) = torch.autograd.grad(SCALING(pixels * 255).sum(), pixels)
+    truth = torch.tensor(STD).reciprocal().view(1, 3, 1, 1).expand_as(found)
+    torch.testing.assert_close(found, truth)
+
+
 def test_inputs_are_float32_and_channels_last() -> None:
     for padding in (None, 2):
         inputs = epoch(feed(pictures(), padding=padding), Seeds(0), 0)[0][0]

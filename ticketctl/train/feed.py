@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ticketctl.data.crops import Crop
 from ticketctl.data.sets import Split
 from ticketctl.data.stream import Streamed, Supply, Wanted
 from ticketctl.seeds import Seeds
+from ticketctl.train.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,19 @@ class Scaling:
         return cls((1 / (255 * spread)).float().to(device), (-centre / spread).float().to(device))
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Float32 inputs, channels last."""
-        inputs = torch.addcmul(self.offset, pixels.float(), self.scale)
-        return inputs.contiguous(memory_format=torch.channels_last)
+        """Float32 inputs, channels last. Those of pixels that are floats already may be asked for their gradient."""
+        if pixels.is_floating_point():
+            inputs = torch.addcmul(self.offset, pixels.float(), self.scale)
+            return inputs.contiguous(memory_format=torch.channels_last)
+        inputs = pixels.contiguous(memory_format=torch.channels_last).float()
+        return torch.addcmul(
+            self._like(self.offset, inputs), inputs, self._like(self.scale, inputs), out=inputs
+        )
+
+    @staticmethod
+    def _like(values: Tensor, inputs: Tensor) -> Tensor:
+        """As large as one image: to go over three channels at a time is slow."""
+        return values.expand(1, *inputs.shape[1:]).contiguous(memory_format=torch.channels_last)
 
 
 TABLE_BYTES = 512 << 20
@@ -148,7 +159,7 @@ class Feed:
         self.augments = padding is not None or crop is not None
         self.steps_per_epoch = len(images) // batch if drop_last else -(-len(images) // batch)
         if padding is not None and images.resident:
-            self.windows = _windows(images.pixels, padding)
+            self.windows = Windows(images.pixels, padding)
         self.table = _table(images) if padding is None and images.resident else None
         device = images.labels.device
         # one row each for order, flip, rows and columns to cut off: refilled every epoch, at addresses that stay
@@ -197,10 +208,10 @@ class Feed:
         if self.padding is None:
             return self._taken(index)
         windows, place = (self.windows, index) if self.images.resident else self._apart(index, self.padding)
-        return windows[self.flip[index], place, :, self.down[index], self.right[index]]
+        return windows.cut(place, self.flip[index], self.down[index], self.right[index])
 
-    def _apart(self, index: Tensor, padding: int) -> tuple[Tensor, Tensor]:
-        return _windows(self._taken(index), padding), torch.arange(len(index), device=index.device)
+    def _apart(self, index: Tensor, padding: int) -> tuple[Windows, Tensor]:
+        return Windows(self._taken(index), padding), torch.arange(len(index), device=index.device)
 
     def _taken(self, index: Tensor) -> Tensor:
         """Pixels before padding; of a streamed set, those of the steps that follow are begun."""
@@ -246,14 +257,6 @@ def _table(images: Images) -> Tensor | None:
     for start in range(0, len(images), 1024):
         inputs[start : start + 1024] = images.scaling(images.pixels[start : start + 1024]).permute(0, 2, 3, 1)
     return inputs
-
-
-def _windows(pixels: Tensor, padding: int) -> Tensor:
-    """Every crop of every image and of its mirror, [2, N, C, 2p+1, 2p+1, H, W]: a view, both mirrors stored."""
-    height, width = pixels.shape[2:]
-    padded = nn.functional.pad(pixels, (padding,) * 4)
-    both = torch.stack([padded, padded.flip(3)])
-    return both.unfold(3, height, 1).unfold(4, width, 1)
 
 
 def crops(

@@ -34,7 +34,7 @@ class Memory:
 
     def see(self, index: Tensor, logits: Tensor, labels: Tensor) -> None:
         """One batch was presented."""
-        self.right[index] = logits.argmax(1) == labels
+        self.right.index_copy_(0, index, logits.argmax(1) == labels)
 
     def see_unless(self, bad: Tensor, index: Tensor, logits: Tensor, labels: Tensor) -> None:
         """As `see`, but nothing changes while `bad`, a scalar on the device, is 1; does not wait for the device."""
