@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -243,8 +243,7 @@ def _source(plugin: Plugin) -> Path:
 
 def _keys(path: Path, name: str = "Params") -> list[str]:
     """`key = default: meaning` of the class `name`, of what it inherits first; it may stand in a module beside it."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body:
+    for node in _body(path.read_text(encoding="utf-8")):
         if isinstance(node, ast.ClassDef) and node.name == name:
             bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
             return [*(key for base in bases for key in _keys(path, base)), *_fields(node)]
@@ -254,6 +253,12 @@ def _keys(path: Path, name: str = "Params") -> list[str]:
             if origin and source.is_file():
                 return _keys(source, origin[0])
     return []
+
+
+@lru_cache(maxsize=64)
+def _body(source: str) -> list[ast.stmt]:
+    """Read once: each cell of a paper's table asks for the keys of its method. Not to be changed."""
+    return ast.parse(source).body
 
 
 def _fields(node: ast.ClassDef) -> list[str]:

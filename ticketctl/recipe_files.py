@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from functools import cache
+from copy import deepcopy
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +100,19 @@ def _find(name: str) -> Path:
 
 def _tables(path: Path, name: str) -> dict[str, Any]:
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise UsageError(f"recipe {name}: not readable TOML: {error}") from None
     try:
         return flat_draw(found)
     except UsageError as error:
         raise UsageError(f"recipe {name}: {error}") from None
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> dict[str, Any]:
+    """Read once: each cell of a paper's table starts from the same few recipes. Not to be changed."""
+    return tomllib.loads(text)
 
 
 def lay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
