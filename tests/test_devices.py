@@ -144,6 +144,40 @@ def test_what_cannot_be_shared_is_refused_before_anything_is_started(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_says_the_least_time_of_so_many_devices(tmp_path: Path) -> None:
+    words = ("draw", "--rounds", "1", "--epochs", "1", "--device", "cpu", "--devices", "3", "--dry-run")
+    told = ask(tmp_path, *words)
+    assert told.code == 0
+    (line,) = [line for line in told.out.splitlines() if line.startswith("devices ")]
+    assert line.split()[1] == "3,"
+    assert "at least that long" in line
+    assert "--devices 3" in told.repeat
+    (result,) = ask(tmp_path, *words, "--json").json["result"]
+    assert result["devices"] == 3
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_of_one_device_says_nothing_of_several(tmp_path: Path) -> None:
+    told = ask(tmp_path, "draw", "--rounds", "1", "--epochs", "1", "--device", "cpu", "--dry-run", "--json")
+    assert "devices" not in told.json["result"][0]
+
+
+def test_a_dry_run_of_a_spend_prices_what_the_devices_share(pair: Path) -> None:
+    words = ("spend", "one", *CPU, "--set", "train.lr=0.01", "--devices", "2", "--dry-run")
+    assert "devices     2, each timed alone" in ask(pair, *words).out
+    assert ask(pair, *words, "--json").json["result"]["cost"]["devices"] == 2
+    refused = ask(pair, *words, "--set", "spend.optimizer=kept")
+    assert refused.code == 2
+    assert "not supported on several devices" in refused.complaint
+
+
+@pytest.mark.parametrize(("device", "code"), [("cuda:1", 2), ("cuda", 5)])
+def test_a_dry_run_refuses_devices_that_are_not_there(device: str, code: int, pair: Path) -> None:
+    more = ("--devices", "64", "--device", device, "--dry-run")
+    assert ask(pair, "draw", *more).code == code
+    assert ask(pair, "spend", "one", "--set", "train.lr=0.01", *more).code == code
+
+
 def test_a_command_that_torchrun_started_must_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "0", "WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "none"}.items():
         monkeypatch.setenv(name, value)

@@ -1,17 +1,19 @@
 """Opening by name, the cache of decoded sets, what is measured and what is refused."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from ticketctl.data import load as module
 from ticketctl.data._measure import check, fingerprint, scale
-from ticketctl.data.load import default_cache
+from ticketctl.data.load import default_cache, fingerprint_here
 from ticketctl.data.sets import Split
 from ticketctl.errors import UnavailableError, UsageError
 from ticketctl.store.locks import locked
@@ -246,3 +248,123 @@ def test_every_data_set_is_listed_with_one_line_of_help():
     for plugin in known.values():
         assert 20 < len(plugin.help) < 100
         assert "\n" not in plugin.help
+
+
+# ------------------------------------------------------------------------------- whether they are what they were
+
+
+def mine(path, seed, images=40):
+    """A file of arrays, and its fingerprint by the words of the format."""
+    stream = np.random.default_rng(seed)
+    found, digest = {}, hashlib.sha256()
+    for part, count in (("train", images), ("test", 6)):
+        pixels = stream.integers(0, 256, (count, 1, 5, 4), dtype=np.uint8)
+        labels = np.arange(count) % 2
+        found |= {f"{part}_images": pixels, f"{part}_labels": labels}
+        digest.update(f"{part} {count}x1x5x4\n".encode() + labels.astype("<i8").tobytes() + pixels.tobytes())
+    path.unlink(missing_ok=True)
+    save_file(found, path)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def here(tmp_path, name="tensors:x.safetensors", **more):
+    base, _, target = name.partition(":")
+    return fingerprint_here(f"{base}:{tmp_path / target}", cache=tmp_path / "cache", **more)
+
+
+def bytes_read():
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+def test_data_that_were_read_before_are_known_again_without_being_read(opened, tmp_path):
+    file = tmp_path / "x.safetensors"
+    wanted = mine(file, 0, images=250_000)
+    assert opened(f"tensors:{file}").fingerprint == wanted
+    before = bytes_read()
+    assert here(tmp_path) == wanted
+    assert bytes_read() - before < 10_000 < file.stat().st_size / 100
+    os.utime(file)
+    assert here(tmp_path) == wanted
+    assert bytes_read() - before > file.stat().st_size, "touched, it was read"
+    before = bytes_read()
+    assert here(tmp_path) == wanted
+    assert bytes_read() - before < 10_000
+
+
+@pytest.mark.parametrize("noted", [0, module.NOTED])
+def test_what_lies_there_now_is_told_and_not_what_did(opened, tmp_path, monkeypatch, noted):
+    monkeypatch.setattr(module, "NOTED", noted)
+    file = tmp_path / "x.safetensors"
+    assert here(tmp_path) is None
+    first, second = mine(file, 0), mine(tmp_path / "y.safetensors", 1)
+    assert opened(f"tensors:{file}").fingerprint == first
+    file.write_bytes((tmp_path / "y.safetensors").read_bytes())  # as large as it was
+    assert here(tmp_path) == second != first
+    file.unlink()
+    assert here(tmp_path) is None
+    file.write_bytes(b"hello")
+    with pytest.raises(UnavailableError, match=r"x\.safetensors: .*not a safetensors file"):
+        here(tmp_path)
+
+
+@pytest.mark.parametrize("noted", [0, module.NOTED])
+def test_an_image_of_a_folder_that_is_written_over_makes_other_data(
+    opened, folder, tmp_path, monkeypatch, noted
+):
+    monkeypatch.setattr(module, "NOTED", noted)
+    first = opened(f"imagefolder:{folder}").fingerprint
+    image, other = folder / "train/cat/0.png", (folder / "train/dog/1.png").read_bytes()
+    own = image.read_bytes()
+    image.write_bytes(other)
+    assert here(tmp_path, "imagefolder:images") not in (first, None)
+    image.write_bytes(own)
+    assert here(tmp_path, "imagefolder:images") == first
+    (folder / "train/cat/9.png").write_bytes(own)
+    assert here(tmp_path, "imagefolder:images") not in (first, None)
+
+
+def test_a_streamed_folder_goes_by_its_listing(opened, folder, tmp_path):
+    options = {"size": 4, "stream": "always"}
+    first = opened(f"imagefolder:{folder}", options=options).fingerprint
+    assert here(tmp_path, "imagefolder:images", options=options) == first
+    (folder / "train/cat/0.png").rename(folder / "train/cat/7.png")
+    assert here(tmp_path, "imagefolder:images", options=options) not in (first, None)
+
+
+@pytest.mark.parametrize("options", [{}, {"size": 4, "stream": "always"}])
+def test_a_folder_without_images_has_no_data(folder, tmp_path, options):
+    """As of a disk that is not mounted."""
+    (tmp_path / "empty").mkdir()
+    assert here(tmp_path, "imagefolder:empty", options=options) is None
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "NOTED", 0)
+    wanted = mine(tmp_path / "x.safetensors", 0)
+    (tmp_path / "cache").write_text("no folder")
+    assert here(tmp_path) == wanted
+    assert (tmp_path / "cache").read_text() == "no folder"
+
+
+def test_where_the_cache_cannot_be_written_what_would_be_decoded_into_it_is_not_looked_at(folder, tmp_path):
+    """A draw that is done asks, and needs neither data nor a cache."""
+    (tmp_path / "cache").write_text("no folder")
+    for options in ({}, {"size": 4, "stream": "always"}):
+        assert here(tmp_path, "imagefolder:images", options=options) is None
+
+
+def test_a_place_below_nobodys_home_is_not_there(opened, tmp_path):
+    assert fingerprint_here("tensors:~nobody-of-this-name/x", cache=tmp_path) is None
+    with pytest.raises(UnavailableError, match="there is no ~nobody-of-this-name/x"):
+        opened("tensors:~nobody-of-this-name/x")
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"fingerprint":7}', b"\xff" * 9])
+def test_a_damaged_note_is_not_believed(tmp_path, damage, monkeypatch):
+    monkeypatch.setattr(module, "NOTED", 0)
+    wanted = mine(tmp_path / "x.safetensors", 0)
+    assert here(tmp_path) == wanted
+    (note,) = (tmp_path / "cache" / "data").iterdir()
+    note.write_bytes(damage)
+    assert here(tmp_path) == wanted
+    assert wanted in note.read_text()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 
 from ticketctl.data.digits import FILE
@@ -35,6 +36,7 @@ def test_digits_are_normalised_by_their_train_split(opened):
     assert data.std == (round(pixels.std(), 4),)
 
 
+@pytest.mark.long
 def test_the_shipped_file_is_what_its_script_writes():
     script = __file__.replace("test_digits", "make_digits")
     code = f"import runpy; print(runpy.run_path({script!r})['packed']().hex())"

@@ -186,6 +186,7 @@ def test_an_image_of_too_many_pixels_is_not_decoded(opened, root, monkeypatch):
         opened(f"imagefolder:{root}")
 
 
+@pytest.mark.long
 def test_cifar10_jpeg_reads_as_imagefolder_reads_it(opened, shared, unpacker, tmp_path, monkeypatch):
     """The real images, a hundred of each part, by the unpacker's own code."""
     tensors = load(lzma.decompress(shared("cifar10-jpeg.safetensors.xz").read_bytes()))

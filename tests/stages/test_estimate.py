@@ -16,7 +16,15 @@ from ticketctl.errors import StoppedError
 from ticketctl.stages import estimate
 from ticketctl.stages.bill import Bill, Item, bill_of, item_of, key_of, survey
 from ticketctl.stages.errands import tasks
-from ticketctl.stages.estimate import ENOUGH, Watch, estimate_draw, speed_from, speed_of
+from ticketctl.stages.estimate import (
+    ENOUGH,
+    Watch,
+    estimate_draw,
+    part_of,
+    speed_from,
+    speed_of,
+    together,
+)
 from ticketctl.stages.pace import PARAMETER, START, TRAINING, Pace, Speed
 from ticketctl.stages.setting import Setting, prepare, seeds_of
 
@@ -86,6 +94,28 @@ def test_timing_leaves_the_net_as_it_was(setting: Setting) -> None:
     assert all((after[name] == value).all() for name, value in before.items())
     assert setting.bench.model.training
     assert setting.bench.feed.batch_size == 256
+
+
+@pytest.mark.parametrize(("devices", "part"), [(1, 256), (2, 128), (3, 86), (5, 52)])
+def test_of_several_devices_one_is_timed_with_its_part_of_each_batch(
+    devices: int, part: int, setting: Setting
+) -> None:
+    seen: list[int] = []
+    setting.bench.model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    lap = estimate._training(part_of(setting, devices), part)
+    assert lap(1) == part
+    assert seen == [part]
+    assert part_of(setting, devices).bench.feed.batch_size == part
+    assert setting.bench.feed.batch_size == 256
+
+
+def test_several_devices_are_at_most_so_many_times_as_fast() -> None:
+    alone = Speed(100.0, 80.0, 0.25)
+    paces = [replace(QUICK, setup=0.0, parameters=0, speed=together(alone, devices)) for devices in (1, 4)]
+    one, four = (pace.seconds(tiny.recipe(), 8, 1) for pace in paces)
+    assert (one[0] - TRAINING) / (four[0] - TRAINING) == pytest.approx(4)
+    assert one[1] / one[0] == pytest.approx(100 / 80)
+    assert four[1] / four[0] == pytest.approx(100 / 80)
 
 
 def fixed(parameters: int) -> float:

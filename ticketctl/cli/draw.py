@@ -12,7 +12,7 @@ from ticketctl.cli import options as opt
 from ticketctl.cli.devices import check
 from ticketctl.cli.inspect import noted
 from ticketctl.cli.output import note, percent, print_json, print_line, print_table, visible
-from ticketctl.cli.ranks import is_rank, sharing, start, words_of
+from ticketctl.cli.ranks import device_of, is_rank, sharing, start, timed_alone, words_of
 from ticketctl.cli.signals import Stop
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def draw(
     places = {one: out if out is None or len(seeds) == 1 else out / f"seed-{one}" for one in seeds}
     folders = {one: run_folder(settled, one, place, workspace) for one, place in places.items()}
     if devices > 1 and not how.dry_run and not is_rank(devices):
-        if not all(_is_drawn(settled, one, folder) for one, folder in folders.items()):
+        if not all(_is_drawn(settled, one, folder, how.data_dir) for one, folder in folders.items()):
             raise typer.Exit(start(devices, device))
         devices = 1  # nothing is left to share
     for line in [*choice.notes, *(["seed 0: none was named"] if seed is None else [])]:
@@ -92,7 +92,7 @@ def draw(
     words = [*opt.where(at, out=out), *words_of(devices)]
     note(f"repeat with: {draw_line(typed, settled, seeds, words)}", how.quiet)
     if how.dry_run:
-        results = [_estimate(settled, one, folder, at) for one, folder in folders.items()]
+        results = [_estimate(settled, one, folder, at, devices) for one, folder in folders.items()]
     else:
         results = _all_drawn(settled, folders, at, devices)
     if how.json:
@@ -102,10 +102,10 @@ def draw(
             show_estimate(settled, result)
 
 
-def _is_drawn(recipe: Recipe, seed: int, folder: Path) -> bool:
+def _is_drawn(recipe: Recipe, seed: int, folder: Path, data_dir: Path | None) -> bool:
     from ticketctl.stages.finished import finished_draw
 
-    return finished_draw(recipe, seed, folder) is not None
+    return finished_draw(recipe, seed, folder, data_dir) is not None
 
 
 def _all_drawn(recipe: Recipe, folders: dict[int, Path], at: opt.Site, devices: int) -> list[dict[str, Any]]:
@@ -124,9 +124,8 @@ def _drawn(recipe: Recipe, seed: int, folder: Path, at: opt.Site, stop: Stop, ra
     from ticketctl.cli.context import training
     from ticketctl.stages.finished import finished_draw
 
-    done = (
-        finished_draw(recipe, seed, folder) if ranks is None else None
-    )  # all ranks look together, in the stage
+    alone = ranks is None  # all ranks look together, in the stage
+    done = finished_draw(recipe, seed, folder, at.data_dir) if alone else None
     if done is not None:
         note("this ticket is already drawn", at.quiet)
         return done
@@ -137,13 +136,18 @@ def _drawn(recipe: Recipe, seed: int, folder: Path, at: opt.Site, stop: Stop, ra
         return run(recipe, seed, folder, around)
 
 
-def _estimate(recipe: Recipe, seed: int, folder: Path, at: opt.Site) -> dict[str, Any]:
+def _estimate(recipe: Recipe, seed: int, folder: Path, at: opt.Site, devices: int) -> dict[str, Any]:
     from ticketctl.cli.context import training
+    from ticketctl.stages.finished import drawn
 
+    if drawn(recipe, seed, folder, at.data_dir) is not None:
+        note("this ticket is already drawn, and would not be drawn again", at.quiet)
+    if devices > 1:
+        device_of(at.device, devices, 0)  # refused as it would be
     with training(at) as around:
         from ticketctl.stages.estimate import estimate_draw
 
-        return {"folder": str(folder), "seed": seed, **estimate_draw(recipe, seed, around)}
+        return {"folder": str(folder), "seed": seed, **estimate_draw(recipe, seed, around, devices)}
 
 
 def show_estimate(recipe: Recipe, result: dict[str, Any]) -> None:
@@ -163,6 +167,8 @@ def show_estimate(recipe: Recipe, result: dict[str, Any]) -> None:
     )
     took = span_told(result["seconds"], result["seconds_as_busy"])
     print_line(f"time        {took} ({result['images_per_second']:.0f} images/s)")
+    if devices := result.get("devices"):
+        print_line(timed_alone(devices))
     print_line(f"writes      {result['bytes'] / 1e6:.1f} MB to {result['folder']}")
 
 

@@ -84,6 +84,12 @@ def words_of(devices: int) -> list[str]:
     return ["--devices", str(devices)] if devices > 1 else []
 
 
+def timed_alone(devices: int) -> str:
+    """What a dry run says of the time of several devices."""
+    alone = "each timed alone, with its part of the batch"
+    return f"devices     {devices}, {alone}: at least that long, what they tell one another is not counted"
+
+
 @contextmanager
 def sharing(devices: int, device: str, stop: Stop) -> Iterator[Ranks | None]:
     """This process among its ranks; None where it works alone. All but rank 0 say nothing.

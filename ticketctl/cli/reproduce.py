@@ -15,12 +15,12 @@ from ticketctl.cli.devices import check
 from ticketctl.cli.output import note, print_failure, print_json, print_line, visible
 from ticketctl.cli.paper import paper_record, show_lines
 from ticketctl.cli.planned import cautions, plan_record, show_plan, told
-from ticketctl.errors import DivergedError
+from ticketctl.errors import DivergedError, UsageError
 
 if TYPE_CHECKING:
     from ticketctl.stages.against import Line
     from ticketctl.stages.carry import Carried
-    from ticketctl.stages.reproduce import Planned
+    from ticketctl.stages.reproduce import Asked, Planned
 
 
 def _tables(incomplete: str) -> list[tuple[str, str]]:
@@ -44,6 +44,8 @@ Levels = Annotated[
     str | None, typer.Option(help="These levels alone: 3,8-10, a sparsity as 0.8926; ladders end there.")
 ]
 Data = Annotated[str | None, typer.Option(help="Another data set, in place of the paper's.")]
+Devices = Annotated[int, typer.Option("--devices", min=1, hidden=True)]
+"""Known from draw and spend, and so typed here too; refused with the way."""
 
 
 def reproduce(
@@ -56,6 +58,7 @@ def reproduce(
     data_dir: opt.DataDir = None,
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
     device: opt.Device = "auto",
+    devices: Devices = 1,
     offline: opt.Offline = False,
     dry_run: opt.DryRun = False,
     json: opt.Json = False,
@@ -63,8 +66,9 @@ def reproduce(
 ) -> None:
     """Reproduce a table or figure of a paper: all its draws, spends and audits, each made once, and the comparison.
 
-    Draws and runs that lie in the workspace are found, however they were made. The same command again goes on where it
-    stopped. Without --seed there are as many runs as the paper has. Exit 4 if every run diverged.
+    Draws and runs that lie in the workspace are found, however they were made; ticketctl sweep makes several at a time,
+    one on each GPU. The same command again goes on where it stopped. Without --seed there are as many runs as the paper
+    has. Exit 4 if every run diverged.
 
     Examples:
 
@@ -81,8 +85,8 @@ def reproduce(
     asked = Asked(find_table(table), rows or (), levels, opt.seeds_of(seed), factor, data, workspace)
     planned = plan_table(asked)
     check_audits(planned)
-    at = opt.Site(data_dir=data_dir, offline=offline, device=device, workspace=workspace, data=data)
-    where = opt.where(at)
+    where = opt.where(opt.Site(data_dir, offline, dry_run, json, quiet, device, workspace, data))
+    _check_alone(devices, ["ticketctl", "sweep", table, *_words(asked, scale), *where])
     for text in [*planned.refused, *planned.notes, f"repeat with: {_line(planned, table, scale, where)}"]:
         note(text, quiet)
     if dry_run:
@@ -91,13 +95,26 @@ def reproduce(
         _carry_out(planned, device, data_dir, offline, quiet, json)
 
 
+def _check_alone(devices: int, sweep: list[str]) -> None:
+    """Refuse several devices: `sweep` is the command that uses them."""
+    if devices > 1:
+        raise UsageError(
+            f"--devices {devices}: one net is trained at a time here; to train several, one on each GPU: "
+            f"{shlex.join(sweep)}; then this command, without --devices, compares"
+        )
+
+
 def _line(planned: Planned, name: str, scale: float | None, where: list[str]) -> str:
-    asked = planned.asked
+    words = _words(replace(planned.asked, seeds=planned.seeds), scale)
+    return shlex.join(["ticketctl", "reproduce", name, *words, *where])
+
+
+def _words(asked: Asked, scale: float | None) -> list[str]:
+    """What was typed of the table."""
     words = [word for row in asked.rows for word in ("--rows", row)]
     words += ["--levels", asked.levels] if asked.levels is not None else []
     words += ["--scale", f"{scale:g}"] if scale is not None else []
-    words += ["--seed", ",".join(map(str, planned.seeds))]
-    return shlex.join(["ticketctl", "reproduce", name, *words, *where])
+    return words + (["--seed", ",".join(map(str, asked.seeds))] if asked.seeds else [])
 
 
 # --------------------------------------------------------------------------------------------------------- the plan

@@ -14,7 +14,7 @@ from ticketctl.cli.complete import tickets, tweak_sets
 from ticketctl.cli.devices import check
 from ticketctl.cli.output import note, percent, print_failure, print_json, print_line, print_table, visible
 from ticketctl.cli.quote import priced, show_plan
-from ticketctl.cli.ranks import is_rank, sharing, start, words_of
+from ticketctl.cli.ranks import device_of, is_rank, sharing, start, timed_alone, words_of
 from ticketctl.cli.signals import Stop
 from ticketctl.cli.small import show_small, train_small
 from ticketctl.errors import DivergedError
@@ -22,6 +22,7 @@ from ticketctl.errors import DivergedError
 if TYPE_CHECKING:
     from ticketctl.stages.ranges import Ranges, Representatives, Unlearned
     from ticketctl.stages.spent import Row, Spent
+    from ticketctl.stages.wallet import Chosen
 
 BESIDE = {"--dry-run", "--json", "--quiet", "-q"}
 """Options that do not change what is spent."""
@@ -85,6 +86,7 @@ def spend(
 
     ticketctl spend --tweaks sam --tweaks ls,ema --set tweaks.sam.rho=0.1
     """
+    from ticketctl.stages.identity import check_ticket_data
     from ticketctl.stages.repeat import spend_line
     from ticketctl.stages.request import Typed
     from ticketctl.stages.unfinished import remembering
@@ -112,6 +114,7 @@ def spend(
     check(device)
     chosen = prepare_spend(wanted)
     folder = chosen.ticket.folder
+    check_ticket_data(chosen.ticket, chosen.recipe.data, how.data_dir)
     at = how.at(device, workspace, data)
     if devices > 1 and not how.dry_run and not is_rank(devices):
         raise typer.Exit(start(devices, device))
@@ -122,7 +125,7 @@ def spend(
     for text in [*chosen.notes, f"repeat with: {line}"]:
         note(text, how.quiet)
     if how.dry_run:
-        show_plan(chosen, priced(chosen, device, how.data_dir, how.quiet, workspace), how.json)
+        _show_plan(chosen, at, devices)
         return
     from ticketctl.cli.context import training
 
@@ -149,6 +152,23 @@ def spend(
     if failure:
         note(f"ticketctl: {failure}")
         raise typer.Exit(failure.exit_code)
+
+
+def _show_plan(chosen: Chosen, at: opt.Site, devices: int) -> None:
+    """What a dry run says; of several devices that the time is the least that they take."""
+    if devices == 1 or all(job.ready for job in chosen.jobs):
+        show_plan(chosen, priced(chosen, at.device, at.data_dir, at.quiet, at.workspace), at.json)
+        return
+    from ticketctl.cli.context import measuring
+
+    device_of(at.device, devices, 0)  # refused as it would be
+    with measuring(at) as around:
+        from ticketctl.stages.price import price
+
+        cost = price(chosen.jobs, chosen.recipe, chosen.draw_seeds, around, devices)
+    show_plan(chosen, cost, at.json)
+    if cost.seconds is not None and not at.json:
+        print_line(timed_alone(devices))
 
 
 def show(rows: Sequence[Row]) -> None:

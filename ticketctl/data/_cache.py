@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ticketctl.data._measure import check, fingerprint
 from ticketctl.data.sets import DataSet, Split
-from ticketctl.errors import ArtifactError, LockedError, UnavailableError
+from ticketctl.errors import ArtifactError, LockedError, ResourceError, UnavailableError
 from ticketctl.progress import Reporter
 from ticketctl.store.documents import canonical_json, parse_json
-from ticketctl.store.files import sha256
+from ticketctl.store.files import make_folder, read_bytes, sha256, write_atomic
 from ticketctl.store.locks import locked
 from ticketctl.store.mapped import map_tensors, write_arrays
 
@@ -85,6 +85,24 @@ def _about(text: str, path: Path) -> dict[str, Any]:
     if {*about} - {_POSITIONS} != {*_LISTS, "augment", "fingerprint"}:
         raise ArtifactError("E_FORMAT", f"{path}: not a kept data set")
     return about | {field: tuple(about[field]) for field in _LISTS}
+
+
+def known_fingerprint(path: Path) -> str | None:
+    """The fingerprint that was noted at `path`; None: none was, or the note is damaged."""
+    with suppress(ArtifactError, ResourceError):
+        found = parse_json(read_bytes(path, limit=1 << 12), where=str(path), code="E_FORMAT", canonical=True)
+        known = found.get("fingerprint") if isinstance(found, dict) else None
+        return known if isinstance(known, str) else None
+    return None
+
+
+def note_fingerprint(path: Path, fingerprint: str) -> None:
+    """Note it at `path`, unless it stands there; a cache that cannot be written is no reason to fail."""
+    if known_fingerprint(path) == fingerprint:
+        return
+    with suppress(ResourceError):
+        make_folder(path.parent)
+        write_atomic(path, canonical_json({"fingerprint": fingerprint}))
 
 
 @contextmanager

@@ -102,6 +102,17 @@ def index_of(root: Path, cache: Path, reporter: Reporter, workers: int) -> Index
     return made
 
 
+def listing_identity(root: Path) -> str:
+    """What `index_of` knows a folder again by: a digest of its class folders and of when each was written to.
+
+    Raises:
+        UnavailableError: there is none, or a folder cannot be listed.
+    """
+    if not (folders := _class_folders(root)):
+        raise UnavailableError(f"{root}: no images in train/CLASS/*.{{png,jpg,bmp,webp}}")
+    return f"folders:{sha256(canonical_json(folders))}"
+
+
 def _class_folders(root: Path) -> list[list[Any]]:
     """Part, class and time of change of each class folder, sorted."""
     found = []

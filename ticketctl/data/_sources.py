@@ -121,7 +121,7 @@ def place(name: str, source: Source) -> Path:
         UsageError: neither was given.
         UnavailableError: nothing is there.
     """
-    path = Path(source.target).expanduser() if source.target is not None else source.folder
+    path = Path(os.path.expanduser(source.target)) if source.target is not None else source.folder
     if path is None:
         raise UsageError(f"{name} needs a place: write --data {name}:PATH, or give --data-dir")
     if not path.exists():

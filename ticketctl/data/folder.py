@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ticketctl.data._images import SUFFIXES, Rows, decode_splits, headed
+from ticketctl.data._index import listing_identity
 from ticketctl.data._members import FolderMembers
 from ticketctl.data._sources import place, stat_identity
 from ticketctl.data._streaming import read_streamed
@@ -95,7 +96,7 @@ def _streamed(root: Path, view: View, source: Source) -> Found:
         rows = [("", name) for name in index.names[: index.train]]
         return replace(found, train=replace(found.train, positions=positions(rows)))
 
-    return Found("", read, keep=False)
+    return Found(listing_identity(root), read, keep=False)
 
 
 def _rows(members: FolderMembers, part: str) -> Rows:

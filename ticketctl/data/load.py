@@ -1,25 +1,40 @@
-"""Open a data set by name: look up its module, take its decoded copy from the cache, or make it."""
+"""Open a data set by name: look up its module, take its decoded copy from the cache, or make it.
+
+Of data that lie at a place of the user's own a note is kept of their fingerprint, by what they are known again by
+(`sets.Found.identity`): so it can be told without reading them whether they are what they were.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ticketctl import plugins
-from ticketctl.data._cache import read_kept, waiting, write_kept
+from ticketctl.data._cache import known_fingerprint, note_fingerprint, read_kept, waiting, write_kept
 from ticketctl.data._measure import measured
 from ticketctl.data.adapted import Form, adapted
 from ticketctl.data.sets import DataSet, Found, Source
-from ticketctl.errors import ArtifactError, UsageError, near_miss
-from ticketctl.progress import Reporter
+from ticketctl.errors import (
+    ArtifactError,
+    OfflineError,
+    ResourceError,
+    UnavailableError,
+    UsageError,
+    near_miss,
+)
+from ticketctl.progress import Reporter, Silent
 from ticketctl.store.documents import canonical_json
 from ticketctl.store.files import sha256
 
 _DECODING = 1
 """Counts changes in how sources become arrays, so that no cache outlives the code that made it."""
+
+NOTED = 4 << 20
+"""Bytes of images from which on a fingerprint is noted: fewer are read as fast."""
 
 
 def default_cache() -> Path:
@@ -61,30 +76,90 @@ def load(
         UnavailableError: the data are not here and cannot be fetched, or are not what was published.
         ResourceError: the cache cannot be written.
     """
+    base, _, target = name.partition(":")
+    place = folder.expanduser() if folder else None
+    source = Source(cache, reporter, place, offline, target or None, _options(name, options), workers)
+    found = plugins.load("data", base).find(base, source)
+    data = _loaded(name, found, source)
+    if form is not None and data.streamed and form != data.shape:
+        raise UsageError(
+            f"data.form: {base} is streamed as images of {list(data.shape)}; say data.size instead"
+        )
+    data = data if form is None else adapted(data, form, cache=cache, reporter=reporter)
+    if source.place is not None and (data.streamed or _bytes(data) >= NOTED):
+        note_fingerprint(_note(base, found, source, form), data.fingerprint)
+    return data
+
+
+def fingerprint_here(
+    name: str,
+    *,
+    cache: Path,
+    folder: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    form: Form | None = None,
+) -> str | None:
+    """The fingerprint of data at a place of the user's own, as they lie there now. Arguments as those of `load`.
+
+    They are read if they were written to since they were read last, or never were, or are few; else a note is. A file
+    goes by its name, size and time of change, a folder by those of its files.
+
+    Returns:
+        None: they are not here, or cannot be looked at (nor decoded, where the cache cannot be written), or no such
+            place is named.
+
+    Raises:
+        UsageError: no such set or option.
+        UnavailableError: what lies there is no such data set.
+    """
+    base, _, target = name.partition(":")
+    place = folder.expanduser() if folder else None
+    source = Source(cache, Silent(), place, True, target or None, _options(name, options))
+    if source.place is None or not os.access(source.place, os.R_OK):
+        return None
+    try:
+        found = plugins.load("data", base).find(base, source)
+    except UnavailableError:
+        return None
+    if known := known_fingerprint(_note(base, found, source, form)):
+        return known
+    how: Any = {"cache": cache, "folder": folder, "options": options, "form": form}
+    with suppress(OfflineError, ResourceError):
+        return load(name, **how, offline=True, reporter=Silent()).fingerprint
+    return None
+
+
+def _options(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Those of the set's module, checked."""
     base, colon, target = name.partition(":")
-    module = plugins.load("data", base)
-    chosen = _checked(module, base, options or {})
+    chosen = _checked(plugins.load("data", base), base, options or {})
     if colon and not target:
         raise UsageError(f"{name!r} ends in its colon; write {base}:PATH")
-    place = folder.expanduser() if folder else None
-    source = Source(cache, reporter, place, offline, target if colon else None, chosen, workers)
-    found = _loaded(name, module.find(base, source), source)
-    if form is not None and found.streamed and form != found.shape:
-        raise UsageError(
-            f"data.form: {base} is streamed as images of {list(found.shape)}; say data.size instead"
-        )
-    return found if form is None else adapted(found, form, cache=cache, reporter=reporter)
+    return chosen
 
 
 def _loaded(name: str, found: Found, source: Source) -> DataSet:
-    """`source.options` that say how a set is read, and not what its images are, name no copy of their own."""
     if not found.keep:
         return measured(name, found.read())
     base = name.partition(":")[0]
-    how = getattr(plugins.load("data", base), "READING", ())
-    chosen = {option: value for option, value in (source.options or {}).items() if option not in how}
-    key = sha256(canonical_json([_DECODING, base, found.identity, chosen]))[:16]
+    key = sha256(canonical_json([_DECODING, base, found.identity, _shaping(base, source)]))[:16]
     return _kept(name, found, source.cache / "data" / f"{base}-{key}.safetensors", source.reporter)
+
+
+def _bytes(data: DataSet) -> int:
+    return data.train.images.nbytes + data.test.images.nbytes
+
+
+def _shaping(base: str, source: Source) -> dict[str, Any]:
+    """Options that say what the images are; those that say how they are read name no copy of their own."""
+    how = getattr(plugins.load("data", base), "READING", ())
+    return {option: value for option, value in (source.options or {}).items() if option not in how}
+
+
+def _note(base: str, found: Found, source: Source, form: Form | None) -> Path:
+    """Where the fingerprint is noted of what was found at a place."""
+    marks = [_DECODING, base, str(source.place), found.identity, _shaping(base, source), form and list(form)]
+    return source.cache / "data" / f"fingerprint-{sha256(canonical_json(marks))[:16]}.json"
 
 
 def form_of(name: str) -> tuple[tuple[int, int, int], int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,12 @@ class Source:
     options: dict[str, Any] | None = None
     workers: int = 1
     """Threads that may decode."""
+
+    @property
+    def place(self) -> Path | None:
+        """The file or folder that was named, links followed; None: the set is one that is published."""
+        named = self.target if self.target is not None else self.folder
+        return None if named is None else Path(os.path.realpath(os.path.expanduser(named)))
 
 
 @dataclass(frozen=True)

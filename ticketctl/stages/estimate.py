@@ -16,9 +16,11 @@ from ticketctl.progress import Reporter
 from ticketctl.recipe import Recipe
 from ticketctl.stages.method import cost_in, inputs, method_of, target_of
 from ticketctl.stages.pace import START, Speed, pace_of
+from ticketctl.stages.ranked import refuse_kept
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.train.bench import Progress
 from ticketctl.train.course import Course
+from ticketctl.train.device import settle
 from ticketctl.train.evaluate import BATCH
 from ticketctl.train.feed import Feed
 from ticketctl.train.machine import machine_for
@@ -37,18 +39,24 @@ TICK = 1e-6
 """Seconds that a lap takes at least: clocks have a grain."""
 
 
-def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, Any]:
+def estimate_draw(recipe: Recipe, seed: int, around: Surroundings, devices: int = 1) -> dict[str, Any]:
     """Resolved recipe, trainings, steps, bytes, seconds: on this machine alone, and as busy as it is now.
+
+    Args:
+        recipe: of the draw.
+        seed: of the draw.
+        around: where, on one device.
+        devices: how many would share each training; of several the seconds are the least that it takes.
 
     Raises:
         UnavailableError, UsageError: as the draw would.
     """
-    setting, setup = prepared(recipe, seed, around)
+    setting, setup = prepared(shared(recipe, around, devices), seed, around)
     cost = cost_in(setting)
     inputs(setting.recipe, around.workspace)
     steps = round(cost.epochs * setting.bench.feed.steps_per_epoch)
     around.reporter.note(timing(recipe))
-    speed = speed_of(setting)
+    speed = together(speed_of(part_of(setting, devices)), devices)
     pace = replace(pace_of(setting, START + setup, speed), shown=None)  # nothing is measured along a draw
     seconds, busy = pace.seconds(recipe, steps, cost.trainings)
     size = sum(value.numel() * value.element_size() for value in setting.initial.weights.values())
@@ -68,7 +76,37 @@ def estimate_draw(recipe: Recipe, seed: int, around: Surroundings) -> dict[str, 
         "seconds": seconds,
         "seconds_as_busy": busy,
         "bytes": size * (1 + each * (cost.trainings if recipe.draw and recipe.draw.keep == "all" else 0)),
+        **({"devices": devices} if devices > 1 else {}),
     }
+
+
+def shared(recipe: Recipe, around: Surroundings, devices: int) -> Recipe:
+    """The recipe as each of several devices has it: its ranks share this machine's threads.
+
+    Raises:
+        UsageError: the recipe is not for several devices.
+    """
+    if devices == 1:
+        return recipe
+    refuse_kept(recipe)
+    return recipe.model_copy(update={"train": settle(recipe.train, around.device, devices)})
+
+
+def part_of(setting: Setting, devices: int) -> Setting:
+    """What one of several devices trains, that share each batch."""
+    if devices == 1:
+        return setting
+    feed = setting.bench.feed
+    share = -(-min(feed.batch_size, len(feed)) // devices)
+    return replace(setting, bench=replace(setting.bench, feed=_cut(feed, share)))
+
+
+def together(speed: Speed, devices: int) -> Speed:
+    """Of so many devices that are each as fast by themselves: the fastest that they can be.
+
+    What they tell one another, as sums of gradients, takes time too, and is not known here.
+    """
+    return Speed(devices * speed.alone, devices * speed.now, speed.share)
 
 
 def prepared(recipe: Recipe, seed: int, around: Surroundings) -> tuple[Setting, float]:

@@ -9,7 +9,7 @@ from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import Ticket, open_ticket
 from ticketctl.recipe import Recipe
-from ticketctl.stages.identity import check_asked
+from ticketctl.stages.identity import check_asked, check_data
 from ticketctl.stages.intent import read_intent
 
 CONTROLS = "controls"
@@ -17,28 +17,35 @@ WORK = "work"
 """Checkpoints of a draw under way; swept when its ticket is there."""
 
 
-def finished_draw(recipe: Recipe, seed: int, folder: Path) -> Ticket | None:
+def finished_draw(recipe: Recipe, seed: int, folder: Path, data_dir: Path | None = None) -> Ticket | None:
     """The ticket in `folder`, if nothing is left to do for this draw: neither its controls nor a sweep.
 
     Raises:
-        MismatchError: another draw was begun there.
+        MismatchError: as `drawn`.
     """
     if (folder / WORK).exists() or missing_controls(recipe, folder):
         return None
-    return drawn(recipe, seed, folder)
+    return drawn(recipe, seed, folder, data_dir)
 
 
-def drawn(recipe: Recipe, seed: int, folder: Path) -> Ticket | None:
+def drawn(recipe: Recipe, seed: int, folder: Path, data_dir: Path | None = None) -> Ticket | None:
     """The ticket in `folder`, if this very draw made it; None if it is still to be drawn.
 
+    Its data need not be here. If they are, they are those that it was begun on.
+
     Raises:
-        MismatchError: another draw was begun there.
+        MismatchError: another draw was begun there, or its data were changed since.
+        UnavailableError: what lies in their place cannot be read.
     """
     found = read_intent(folder)
-    if found is None or not (folder / "ticket" / "ticket.json").exists():
+    if found is None:
         return None
-    check_asked(folder, found["asked"], asked(recipe, seed))
-    return open_ticket(folder / "ticket")
+    there, wish = (folder / "ticket" / "ticket.json").exists(), asked(recipe, seed)
+    if there:
+        check_asked(folder, found["asked"], wish)
+    if there or found["asked"] == wish:
+        check_data(folder, found.get("data"), recipe.data, data_dir)
+    return open_ticket(folder / "ticket") if there else None
 
 
 def missing_controls(recipe: Recipe, folder: Path) -> list[str]:

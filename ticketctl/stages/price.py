@@ -12,7 +12,7 @@ from ticketctl.errors import OfflineError
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
 from ticketctl.stages.beginning import restarts, share_before
-from ticketctl.stages.estimate import speed_of, timing
+from ticketctl.stages.estimate import part_of, shared, speed_of, timing, together
 from ticketctl.stages.outset import setting_of
 from ticketctl.stages.pace import START, pace_of
 from ticketctl.stages.setting import Setting, Surroundings
@@ -34,34 +34,39 @@ class Price:
     """With the machine as busy as it was."""
     unknown: str = ""
     """Why it was not timed."""
+    devices: int = 1
+    """How many would share each training; of several the seconds are the least that they take."""
 
     def record(self) -> dict[str, Any]:
         """For `--json`."""
         names = ("trainings", "epochs", "steps", "seconds", "seconds_as_busy")
-        return {name: getattr(self, name) for name in names}
+        more = {"devices": self.devices} if self.devices > 1 else {}
+        return {name: getattr(self, name) for name in names} | more
 
 
-def price(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surroundings) -> Price:
+def price(
+    todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: Surroundings, devices: int = 1
+) -> Price:
     """The cost of a spend's jobs, of which there is one or more; a few steps are timed, and nothing is kept of them.
 
     Decoded data stay in the cache, as those of the spend do. Where `around` is offline and the data would have to be
-    fetched, the price has no seconds and says why.
+    fetched, the price has no seconds and says why. Of several `devices` one is timed.
 
     Raises:
         UsageError, UnavailableError: as the spend would, where nothing has to be fetched.
         StoppedError: somebody asked to stop.
     """
-    began = time.process_time()
+    began, recipe = time.process_time(), shared(recipe, around, devices)
     try:
         setting = setting_of(todo, recipe, draw_seeds, around)
     except OfflineError:
         why = f"{recipe.data.name} is not here, and a dry run fetches nothing"
-        return replace(price_in(todo, None), unknown=why)
+        return replace(price_in(todo, None), unknown=why, devices=devices)
     found, setup = price_in(todo, setting), time.process_time() - began
     around.reporter.note(timing(recipe))
-    pace = pace_of(setting, START + setup, speed_of(setting))
+    pace = pace_of(setting, START + setup, together(speed_of(part_of(setting, devices)), devices))
     seconds, busy = pace.seconds(recipe, found.steps or 0, found.trainings)
-    return replace(found, seconds=seconds, seconds_as_busy=busy)
+    return replace(found, seconds=seconds, seconds_as_busy=busy, devices=devices)
 
 
 def price_in(todo: Sequence[Job], setting: Setting | None) -> Price:

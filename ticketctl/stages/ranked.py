@@ -15,6 +15,7 @@ from ticketctl.errors import MismatchError, UsageError
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
 from ticketctl.stages.finished import WORK
+from ticketctl.stages.identity import check_ticket_data
 from ticketctl.stages.method import inputs, lab_for, method_of, target_of
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.train.ranks import Ranks
@@ -50,18 +51,35 @@ def prepared(recipe: Recipe, seeds: Seeds, around: Surroundings, ticket: Ticket 
     Raises:
         UnavailableError: the data cannot be had.
         UsageError: the recipe does not fit the data or the net, or is not for several devices.
+        MismatchError: the ticket's data were changed in place since it was drawn.
     """
     ranks = around.ranks
     if ranks is None:
-        return prepare(recipe, seeds, around, ticket)
+        return _checked(prepare(recipe, seeds, around, ticket), ticket, around)
+    refuse_kept(recipe)
+    if not ranks.leads:
+        return prepare(as_settled(recipe, ranks.told()["settled"]), seeds, around, ticket)
+    setting = _checked(prepare(recipe, seeds, around, ticket), ticket, around)
+    ranks.told({"settled": settled_in(setting)})
+    return setting
+
+
+def refuse_kept(recipe: Recipe) -> None:
+    """Refuse what several devices cannot share.
+
+    Raises:
+        UsageError: the optimizer goes on from what the draw's knew.
+    """
     if recipe.spend.optimizer == "kept":
         raise UsageError(
             "--devices: spend.optimizer = kept is not supported on several devices; take --devices 1"
         )
-    if not ranks.leads:
-        return prepare(as_settled(recipe, ranks.told()["settled"]), seeds, around, ticket)
-    setting = prepare(recipe, seeds, around, ticket)
-    ranks.told({"settled": settled_in(setting)})
+
+
+def _checked(setting: Setting, ticket: Ticket | None, around: Surroundings) -> Setting:
+    """The setting of a spend, unless its ticket's data were changed since the draw."""
+    if ticket is not None:
+        check_ticket_data(ticket, setting.recipe.data, around.data_dir, here=setting.data.fingerprint)
     return setting
 
 
