@@ -232,6 +232,7 @@ def test_from_a_rewind_point_updates_that_lie_before_it_are_made_up_for(
     assert levels[1].mask.kept == 59
     with pytest.raises(UsageError, match="lies before the rewind point"):
         small_draw(tmp_path / "late", rewind=10)
+    assert not list((tmp_path / "late").rglob("*.*")), "said before anything was trained"
 
 
 def test_on_digits_it_prunes_in_one_training(tmp_path: Path) -> None:
@@ -261,6 +262,7 @@ class StopAt:
         return 75 if self.at is not None and self.asked > self.at else None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "keys",
     [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ticketctl.cli import complete
 from ticketctl.cli.output import note, print_json
 from ticketctl.cli.paper import OutsideError, show_lines
 from ticketctl.cli.tabular import print_as, print_sheet, remark
@@ -28,7 +29,9 @@ SHEET = (
 Sweep = Annotated[
     str | None,
     typer.Option(
-        metavar="SWEEP", help="A sweep in place of folders: its id, its beginning, a plan file, or newest."
+        metavar="SWEEP",
+        help="A sweep in place of folders: newest, its id or the beginning of it, or its grid, table or plan.",
+        autocompletion=complete.sweeps,
     ),
 ]
 Against = Annotated[

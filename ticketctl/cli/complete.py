@@ -72,13 +72,17 @@ def recipes(incomplete: str) -> Found:
     """Shipped recipes, and the TOML files at hand."""
     from ticketctl.recipe_files import recipe_names
 
+    return _begun([*((name, "") for name in recipe_names()), *_files(incomplete)], incomplete)
+
+
+def _files(incomplete: str) -> Found:
+    """The TOML files of the folder that is typed."""
     typed = Path(incomplete)
     folder = typed if incomplete.endswith("/") else typed.parent
     try:
-        own = sorted(path.as_posix() for path in folder.glob("*.toml"))
+        return [(name, "a file") for name in sorted(path.as_posix() for path in folder.glob("*.toml"))]
     except OSError:
-        own = []
-    return _begun([*((name, "") for name in recipe_names()), *((name, "a file") for name in own)], incomplete)
+        return []
 
 
 def settings(incomplete: str) -> Found:
@@ -127,6 +131,27 @@ def runs(ctx: typer.Context, incomplete: str) -> Found:
 def things(ctx: typer.Context, incomplete: str) -> Found:
     """Names of the tickets and runs in the workspace, the newest first."""
     return [*tickets(ctx, incomplete), *runs(ctx, incomplete)]
+
+
+def sweeps(ctx: typer.Context, incomplete: str) -> Found:
+    """Ids of the sweeps in the workspace with their titles, the newest first; and `newest` itself."""
+    from ticketctl.stages.plan_files import head_of, sweeps_in
+
+    paths = sweeps_in(_workspace(ctx))
+    found = [(path.parent.name, str(head_of(path).get("title", ""))) for path in paths]
+    return _begun([*found, *([("newest", found[0][1])] if found else [])], incomplete)
+
+
+def plans(ctx: typer.Context, incomplete: str) -> Found:
+    """What a plan is made of: the grids at hand, the shipped tables; and the sweeps."""
+    from ticketctl.recipe_files import table_names
+    from ticketctl.stages.grid_spec import is_grid
+
+    grids = list[tuple[str, str]]()
+    for name, _ in _files(incomplete):
+        with suppress(UsageError):
+            grids += [(name, "a grid")] * is_grid(Path(name))
+    return [*_begun([*grids, *((name, "") for name in table_names())], incomplete), *sweeps(ctx, incomplete)]
 
 
 def under_way(ctx: typer.Context, incomplete: str) -> Found:

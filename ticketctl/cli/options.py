@@ -6,7 +6,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
@@ -184,7 +184,8 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
 def _options(group: type[Any]) -> list[inspect.Parameter]:
     """Of a group; its own stand before those that it inherits."""
     hints = get_type_hints(group, include_extras=True)
-    defaults = {one.name: one.default for one in fields(group)}
+    empty = inspect.Parameter.empty  # of an argument that has to be typed
+    defaults = {one.name: empty if one.default is MISSING else one.default for one in fields(group)}
     names = [name for base in group.__mro__ for name in inspect.get_annotations(base)]
     kind = inspect.Parameter.KEYWORD_ONLY
     return [inspect.Parameter(name, kind, default=defaults[name], annotation=hints[name]) for name in names]

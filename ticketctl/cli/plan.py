@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ticketctl.cli import complete
 from ticketctl.cli import options as opt
 from ticketctl.cli.console import amount, duration
 from ticketctl.cli.devices import check
@@ -19,42 +21,52 @@ if TYPE_CHECKING:
     from ticketctl.stages.plan_wanted import Meant
 
 
-def _plans(incomplete: str) -> list[tuple[str, str]]:
-    """Names of the shipped tables."""
-    from ticketctl.recipe_files import table_names
+@dataclass(frozen=True)
+class Which:
+    """Which plan is meant, or which part of it."""
 
-    return [(name, "") for name in table_names() if name.startswith(incomplete)]
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLAN",
+            help="A grid (GRID.toml), a paper's table (001:A2), a plan that was made (PLAN.jsonl), or a sweep's id.",
+            autocompletion=complete.plans,
+        ),
+    ]
+    only: Annotated[
+        str, typer.Option(help="These alone: density>=0.1,tweaks=skip; axes, or row, cell, sparsity.")
+    ] = ""
+    rows: Annotated[
+        list[str] | None, typer.Option(help="Of a table these rows alone: names, or numbers 1,3-4.")
+    ] = None
+    levels: Annotated[
+        str | None, typer.Option(help="Of a table these levels alone: 3,8-10, a sparsity as 0.8926.")
+    ] = None
+    seed: opt.Seeds = None
+    scale: opt.Scale = None
+    data: Annotated[
+        str | None, typer.Option(help="Of a table: another data set, in place of the paper's.")
+    ] = None
+
+    def meant(self, workspace: Path) -> Meant:
+        """The plan, as of this moment."""
+        from ticketctl.stages.plan_wanted import Wanted, plan_meant
+
+        seeds, factor = opt.seeds_of(self.seed), opt.scale_of(self.scale, None)
+        return plan_meant(
+            Wanted(self.name, workspace, self.rows or (), self.levels, self.only, seeds, factor, self.data)
+        )
 
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="PLAN",
-        help="A grid (GRID.toml), a paper's table (001:A2), a plan that was made (PLAN.jsonl), or a sweep's id.",
-        autocompletion=_plans,
-    ),
-]
-Only = Annotated[
-    str, typer.Option(help="These alone: density>=0.1,tweaks=skip; axes, or row, cell, sparsity.")
-]
-Rows = Annotated[list[str] | None, typer.Option(help="Of a table these rows alone: names, or numbers 1,3-4.")]
-Levels = Annotated[
-    str | None, typer.Option(help="Of a table these levels alone: 3,8-10, a sparsity as 0.8926.")
-]
-Data = Annotated[str | None, typer.Option(help="Of a table: another data set, in place of the paper's.")]
 Workers = Annotated[int | None, typer.Option(min=1, max=4096, help="Jobs at a time. Default: one a core.")]
 MOST = 40
 """Draws that a table shows."""
 
 
+@opt.spread
 def plan(
-    name: Name,
-    only: Only = "",
-    rows: Rows = None,
-    levels: Levels = None,
-    seed: opt.Seeds = None,
-    scale: opt.Scale = None,
-    data: Data = None,
+    *,
+    which: Which,
     workers: Workers = None,
     out: Annotated[Path | None, typer.Option(help="File to write the plan to: one job a line.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Every job, with its id.")] = False,
@@ -80,7 +92,7 @@ def plan(
     from ticketctl.store.files import write_atomic
 
     check(device)
-    found = meant(name, workspace, only=only, rows=rows, levels=levels, seed=seed, scale=scale, data=data)
+    found = which.meant(workspace)
     tell(found, quiet)
     if out is not None:
         write_atomic(out, as_bytes(found.plan))
@@ -88,7 +100,7 @@ def plan(
     if list_:
         _list(found.plan, json)
         return
-    _tell_cost(found, opt.Site(data_dir, True, True, json, quiet, device, workspace, data), workers)
+    _tell_cost(found, opt.Site(data_dir, True, True, json, quiet, device, workspace, which.data), workers)
 
 
 def _tell_cost(found: Meant, at: opt.Site, workers: int | None) -> None:
@@ -99,25 +111,6 @@ def _tell_cost(found: Meant, at: opt.Site, workers: int | None) -> None:
         print_json(_record(found, cost, slots))
     else:
         show(found.plan, cost, slots)
-
-
-def meant(
-    name: str,
-    workspace: Path,
-    *,
-    only: str = "",
-    rows: list[str] | None = None,
-    levels: str | None = None,
-    seed: str | None = None,
-    scale: float | None = None,
-    data: str | None = None,
-) -> Meant:
-    """The plan that was typed."""
-    from ticketctl.stages.plan_wanted import Wanted, plan_meant
-
-    factor = opt.scale_of(scale, None)
-    wanted = Wanted(name, workspace, rows or (), levels, only, opt.seeds_of(seed), factor, data)
-    return plan_meant(wanted, opt.seeds_of)
 
 
 def tell(found: Meant, quiet: bool) -> None:
@@ -146,7 +139,7 @@ def _cost(found: Meant, at: opt.Site) -> PlanCost:
     with measuring(at) as around:
         from ticketctl.stages.plan_cost import cost_of
 
-        return cost_of(found.plan, around, timed=True)
+        return cost_of(found.plan, around, lenient=True)
 
 
 def _list(plan: Plan, json: bool) -> None:
@@ -199,8 +192,8 @@ def _results(plan: Plan) -> int:
     return len({(place.use, place.metric) for place in plan.places})
 
 
-def told(plan: Plan, cost: PlanCost, slots: int) -> list[str]:
-    """The cost in a few lines."""
+def told(plan: Plan, cost: PlanCost, slots: int, *, timed: bool = True) -> list[str]:
+    """The cost in a few lines; of time nothing, unless it was `timed`."""
     bill, (work, wall) = cost.bill.record(), cost.hours(plan, slots)
     jobs = ", ".join(
         f"{many} {kind}{'s' * (many != 1)}{f' ({there} there)' * bool(there)}"
@@ -213,7 +206,9 @@ def told(plan: Plan, cost: PlanCost, slots: int) -> list[str]:
         f"jobs        {len(plan.jobs)}: {jobs}; each is done once, however many results need it",
         f"to train    {most}{bill['trainings']:,} trainings, {bill['epochs']:,.0f} epochs{steps}",
     ]
-    if work is None or wall is None:
+    if not timed:
+        pass  # another machine will do it
+    elif work is None or wall is None:
         lines.append("time        unknown: not every net could be timed")
     elif bill["trainings"]:
         alone, side = duration(3600 * work), duration(3600 * wall)

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ticketctl.cli import complete
 from ticketctl.cli import options as opt
 from ticketctl.cli.console import duration
 from ticketctl.cli.output import print_json, print_line, print_table, visible
 
 if TYPE_CHECKING:
     from ticketctl.stages.job_state import JobState
-    from ticketctl.stages.jobs import Plan, PlanJob
+    from ticketctl.stages.jobs import PlanJob
     from ticketctl.stages.sweep import Swept
 
 MOST = 5
 """Failed jobs of one cause that are named."""
-
-
-def _sweeps(incomplete: str) -> list[tuple[str, str]]:
-    """Sweeps in the usual workspace."""
-    from ticketctl.stages.plan_files import sweeps_in
-
-    names = (path.parent.name for path in sweeps_in(opt.DEFAULT_WORKSPACE))
-    return [(name, "") for name in names if name.startswith(incomplete)]
 
 
 Sweep = Annotated[
@@ -33,7 +25,7 @@ Sweep = Annotated[
     typer.Argument(
         metavar="SWEEP",
         help="A sweep's id, or its beginning; or its grid, table or plan. Default: the newest.",
-        autocompletion=_sweeps,
+        autocompletion=complete.sweeps,
     ),
 ]
 
@@ -56,8 +48,9 @@ def status(
     ticketctl status 3f2a --json
     """
     from ticketctl.stages.sweep import survey_states
+    from ticketctl.stages.sweep_entries import plan_named
 
-    swept = survey_states(_plan(name, workspace))
+    swept = survey_states(plan_named(name, workspace))
     if json:
         print_json({**summary_record(swept), "all": [_record(job, swept) for job in swept.plan.jobs]})
         return
@@ -76,23 +69,15 @@ def status(
         print_line(line)
 
 
-def _plan(name: str | None, workspace: Path) -> Plan:
-    """That of a sweep by its id, or as it stands now of a grid, a table or a file of a plan."""
-    from ticketctl.stages.plan_files import begun, newest_form, read_plan
-
-    if name is None or not ({":", "/", "."} & {*name}):
-        return read_plan(begun(name, workspace), workspace)
-    from ticketctl.cli.plan import meant
-
-    return newest_form(meant(name, workspace).plan)
-
-
 def summary(swept: Swept) -> list[str]:
     """How many jobs are where, and about how long the rest takes."""
+    from ticketctl.stages.plan_files import otherwise_begun, retried
+
     plan, counts = swept.plan, swept.counts()
     order = ("done", "diverged", "running", "waiting", "stopped", "killed", "failed", "blocked")
     said = ", ".join(f"{counts[kind]} {kind}" for kind in order if counts.get(kind))
     lines = [visible(f"sweep {plan.id}  {plan.title}"), f"{len(plan.jobs)} jobs: {said}"]
+    lines += map(visible, [*otherwise_begun(plan), *retried(plan)])
     spent = sum(state.seconds for state in swept.states.values())
     left = remaining(swept)
     if spent:

@@ -15,11 +15,11 @@ from ticketctl.cli.cluster import Cluster, check_extra, on_slurm, ray_pool, site
 from ticketctl.cli.console import amount
 from ticketctl.cli.devices import check, gpus, resolve
 from ticketctl.cli.output import note, print_json, print_line
-from ticketctl.cli.plan import Data, Levels, Name, Only, Rows, meant, slots_here, tell, told
+from ticketctl.cli.plan import Which, slots_here, tell, told
 from ticketctl.cli.signals import Stop
 from ticketctl.cli.status import failures, summary, summary_record
 from ticketctl.cli.sweep_view import view
-from ticketctl.errors import ResourceError, UsageError
+from ticketctl.errors import ResourceError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from ticketctl.stages.jobs import Plan
@@ -38,20 +38,18 @@ RetrySets = Annotated[
 ]
 
 
+SOON = 3.0
+"""Seconds, about, in which nets are timed before a sweep begins."""
+
+
 @opt.spread
 def sweep(
-    name: Name,
-    only: Only = "",
-    rows: Rows = None,
-    levels: Levels = None,
-    seed: opt.Seeds = None,
-    scale: opt.Scale = None,
-    data: Data = None,
+    *,
+    which: Which,
     retry: Retry = None,
     set_: RetrySets = None,
     device: opt.Device = "auto",
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
-    *,
     asked: Cluster,
     how: opt.Manner,
 ) -> None:
@@ -76,12 +74,12 @@ def sweep(
     if set_ and retry is None:
         raise UsageError("--set: with --retry alone; a plan's keys stand in its grid, or in its table")
     stop = Stop().install()
-    found = meant(name, workspace, only=only, rows=rows, levels=levels, seed=seed, scale=scale, data=data)
+    found = which.meant(workspace)
     tell(found, how.quiet)
-    at = how.at(device, workspace, data)
+    at = how.at(device, workspace, which.data)
     plan = _again(found.plan, retry, set_ or (), at)
     check_extra(asked.engine)
-    swept = on_slurm(plan, at, asked, stop) if asked.engine == "slurm" else _swept(plan, at, stop, asked)
+    swept = _submitted(plan, at, stop, asked) if asked.engine == "slurm" else _swept(plan, at, stop, asked)
     if swept is not None:
         _show(swept, at)
 
@@ -97,6 +95,9 @@ def _again(plan: Plan, cause: str | None, sets: list[str] | tuple[()], at: opt.S
         return plan
     swept = survey_states(plan)
     jobs = chosen(swept, cause)
+    if not jobs:
+        note("no job failed: nothing is retried", at.quiet)
+        return plan
     if sets:
         return changed(plan, jobs, sets)
     again = check_same(jobs, swept)
@@ -107,10 +108,23 @@ def _again(plan: Plan, cause: str | None, sets: list[str] | tuple[()], at: opt.S
     return plan
 
 
+def _submitted(plan: Plan, at: opt.Site, stop: Stop, asked: Cluster) -> Swept | None:
+    from ticketctl.stages.sweep import check_drawn, survey_states
+
+    check_drawn(plan, at.data_dir)
+    if not at.dry_run and survey_states(plan).left:
+        try:
+            _check(plan, at, stop, asked)
+        except UnavailableError as error:  # the nodes may see what this machine does not
+            note(f"not checked here: {error}", at.quiet)
+    return on_slurm(plan, at, asked, stop)
+
+
 def _swept(plan: Plan, at: opt.Site, stop: Stop, asked: Cluster) -> Swept:
     from ticketctl.stages.plan_files import keep
-    from ticketctl.stages.sweep import survey_states
+    from ticketctl.stages.sweep import check_drawn, survey_states
 
+    check_drawn(plan, at.data_dir)
     swept = survey_states(plan)
     if not swept.left:
         note("nothing is left to do", at.quiet)
@@ -135,13 +149,16 @@ def _check(plan: Plan, at: opt.Site, stop: Stop, asked: Cluster) -> None:
     """Refuse what cannot be before anything is trained, and say what it will take."""
     from ticketctl.cli.context import surroundings
 
-    here = "cpu" if asked.engine == "ray" else at.device  # the cluster's devices are not this machine's
-    usual = slots_here(here)
-    with surroundings(here, at.data_dir, at.offline or at.dry_run, at.quiet, stop, at.workspace) as around:
+    local = asked.engine == "local"  # the cluster's devices are not this machine's, nor is its time
+    unread = at.dry_run or asked.engine == "slurm"  # data that are not here may be where the jobs run
+    usual = slots_here(here := at.device if local else "cpu")
+    with surroundings(here, at.data_dir, at.offline or unread, at.quiet, stop, at.workspace) as around:
+        from ticketctl.stages.estimate import PATIENCE
         from ticketctl.stages.plan_cost import cost_of
 
-        cost = cost_of(plan, around, timed=at.dry_run)
-    lines = told(plan, cost, asked.workers or usual)
+        seconds = 0.0 if not local or (at.quiet and not at.dry_run) else PATIENCE if at.dry_run else SOON
+        cost = cost_of(plan, around, timed=seconds, lenient=unread)
+    lines = told(plan, cost, asked.workers or usual, timed=local)
     if (free := free_bytes(at.workspace)) is not None and (cost.bytes or 0) > free:
         raise ResourceError(
             f"{at.workspace}: {amount(free)} are free there, about {amount(cost.bytes or 0)} are wanted"
@@ -149,7 +166,7 @@ def _check(plan: Plan, at: opt.Site, stop: Stop, asked: Cluster) -> None:
     for line in lines:
         if at.dry_run and not at.json:
             print_line(line)
-        elif not line.startswith("time"):
+        else:
             note(line, at.quiet)
 
 
@@ -195,7 +212,6 @@ def _show(swept: Swept, at: opt.Site) -> None:
     if failed and not at.dry_run:
         from ticketctl.stages.job_state import exit_code
 
-        note(
-            f"ticketctl: {len(failed)} jobs failed; ticketctl status --failed says why, --retry does them again"
-        )
+        many = f"{len(failed)} job{'s' * (len(failed) != 1)}"
+        note(f"ticketctl: {many} failed; ticketctl status --failed says why, --retry does them again")
         raise typer.Exit(exit_code([swept.states[job.id].cause for job in failed]))

@@ -87,11 +87,11 @@ def draw(lab: Lab, *, target: Target, params: Params) -> Iterator[Level]:
     density = density_of(target, "gmp")
     shares = [1 - sparsity(time, times[0], times[-1], params.initial, 1 - density) for time in times]
     budgets = dict(zip(times, _budgets(sizes, shares, density, params), strict=True))
-    start = lab.start_point()
-    if times[-1] <= start.step:
+    if times[-1] <= (first := 0 if lab.restart else lab.rewind):  # known before anything is trained
         raise UsageError(
-            f"gmp's last update, step {times[-1]} of {total}, lies before the rewind point {start.step}"
+            f"gmp's last update, step {times[-1]} of {total}, lies before the rewind point {first}"
         )
+    start = lab.start_point()
     yield Level(lab.full(), start, None)
     hook = Gradual(budgets, regrow=params.regrow)
     fit = lab.fit(start, lab.full(), hooks=(hook,), title=f"level 1, down to density {float(density):.4g}")

@@ -97,16 +97,29 @@ def check_audit(cell: Cell) -> None:
     if cell.audit is None or not needs_audit(cell.metric):
         return
     try:
-        chosen = wants_of(cell.audit).recipe.chosen
+        check_row(cell.metric, cell.audit)
     except UsageError as error:
         raise UsageError(f"row {cell.row!r}: {error}") from None
-    kind, _, name = cell.metric.partition(".")
+
+
+def check_row(metric: str, audit: str) -> None:
+    """Refuse a row that no audit under the recipe has.
+
+    Args:
+        metric: `audit.ece`, `ratio.nll`.
+        audit: the recipe's name.
+
+    Raises:
+        UsageError: no such recipe, or a row that nothing measures, or that another metric than the recipe's does.
+    """
+    chosen = wants_of(audit).recipe.chosen
+    kind, _, name = metric.partition(".")
     begin, known = name.partition(".")[0], _beginnings()
     if kind not in AUDITED or known.get(begin, set()) & {*chosen} or begin in UNNAMED:
         return
     if begin not in known:
-        raise UsageError(f"row {cell.row!r}: no {name!r} in an audit; {near_miss(begin, known)}")
-    raise UsageError(f"row {cell.row!r}: {cell.audit} does not measure {name}; it has {', '.join(chosen)}")
+        raise UsageError(f"no {name!r} in an audit; {near_miss(begin, known)}")
+    raise UsageError(f"{audit} does not measure {name}; it has {', '.join(chosen)}")
 
 
 @cache

@@ -6,23 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from ticketctl.duration import Duration
-from ticketctl.errors import OfflineError
-from ticketctl.masks.mask import Mask
+from ticketctl.errors import OfflineError, UsageError
 from ticketctl.recipe import Recipe
 from ticketctl.stages.agenda import Agenda, Draw
 from ticketctl.stages.beginning import restarts
-from ticketctl.stages.dressing import dress
 from ticketctl.stages.errands import OTHERWISE, Task
-from ticketctl.stages.estimate import Watch, prepared
+from ticketctl.stages.estimate import PATIENCE, Watch, prepared
 from ticketctl.stages.finished import drawn
 from ticketctl.stages.method import plan
 from ticketctl.stages.pace import START, Pace, pace_of
-from ticketctl.stages.setting import Setting, Surroundings, seeds_of
+from ticketctl.stages.setting import Setting, Surroundings
+from ticketctl.stages.sound import Asked, Unsound, check_all
 from ticketctl.stages.trained_for import Need
-from ticketctl.stages.tweaking import epochs_of, literal
+from ticketctl.stages.tweaking import epochs_of
 from ticketctl.stages.twins import check_noise
 
 
@@ -130,7 +127,8 @@ def _of_task(task: Task, pace: Pace | None, begins: bool) -> Item:
     if epochs == 0:
         return item_of(recipe, 1, 0.0, pace, begins=begins)
     entered = task.use.level != 0 and not restarts(recipe) and recipe.spend.start == "ticket"
-    skipped = _before(recipe, pace) if entered else 0.0
+    drawn = task.draw.recipe  # a ticket enters another schedule as far into it as it left the draw's
+    skipped = _before(drawn, pace) * recipe.train.epochs / drawn.train.epochs if entered else 0.0
     method = recipe.draw.method if recipe.draw else ""
     maybe = task.folder is None and method in OTHERWISE
     return item_of(recipe, 1, epochs - skipped, pace, maybe, begins=begins)
@@ -203,6 +201,12 @@ def _whole(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"data": data})
 
 
+def _bare(recipe: Recipe) -> Recipe:
+    """As `_whole`, with nothing drawn or kept: one of several whose pace is the same stands for all of them."""
+    keep = recipe.keep.model_copy(update={"epochs": ()})
+    return _whole(recipe).model_copy(update={"draw": None, "keep": keep})
+
+
 def survey(
     planned: Agenda,
     todo: Sequence[Task],
@@ -211,6 +215,8 @@ def survey(
     timed: bool,
     faults: list[str] | None,
     trained: Sequence[Need] = (),
+    patience: float = PATIENCE,
+    unsound: list[Unsound] | None = None,
 ) -> dict[str, Pace]:
     """Build every net on its data once, put on every tweak, and so refuse what cannot be before anything is trained.
 
@@ -221,6 +227,8 @@ def survey(
         timed: also train a few steps of each, a few seconds for all together; nothing is kept of them.
         faults: takes the lines on data that would have to be fetched; None: the first is raised.
         trained: for measurements, as `needs` gives it.
+        patience: about how many seconds the timing takes, above 0.
+        unsound: takes the recipes that cannot be, each with why; None: the first is raised.
 
     Raises:
         UsageError: a recipe, tweak or key that does not fit net or data; an onset of a net without SGD noise.
@@ -229,25 +237,38 @@ def survey(
         StoppedError: somebody asked to stop.
     """
     paces: dict[str, Pace] = {}
-    groups: dict[str, list[tuple[Recipe, int]]] = {}
-    for recipe, seed in _open(planned, todo, trained):
-        groups.setdefault(key_of(recipe), []).append((recipe, seed))
-    watch = Watch(around.reporter, len({_alike(recipes[0][0]) for recipes in groups.values()}))
-    for key, recipes in groups.items():
-        recipe, seed = recipes[0]
-        try:
-            setting, setup = prepared(_whole(recipe), seed, around)
-        except OfflineError:
-            if faults is None:
-                raise
-            faults.append(f"{recipe.model.name} on {recipe.data.name}: not here, and this fetches nothing")
+    groups: dict[str, list[Asked]] = {}
+    for asked in _open(planned, todo, trained):
+        groups.setdefault(key_of(asked.recipe), []).append(asked)
+    watch = Watch(around.reporter, len({_alike(own[0].recipe) for own in groups.values()}), patience)
+    for key, own in groups.items():
+        if (found := _begun(own, around, faults, unsound)) is None:
             continue
-        _try_on(setting, recipes)
+        setting, setup = found
+        check_all(setting, own, around, unsound)
         for need in (one for one in trained if one.exam.reading.of == "onset" and key_of(one.recipe) == key):
             check_noise(f"onset of {need.exam.draw.name}", _on_part(setting, need.recipe))
-        speed = watch.speed(_alike(recipe), setting) if timed else None
+        speed = watch.speed(_alike(own[0].recipe), setting) if timed else None
         paces[key] = pace_of(setting, setup, speed)
     return paces
+
+
+def _begun(
+    asked: Sequence[Asked], around: Surroundings, faults: list[str] | None, unsound: list[Unsound] | None
+) -> tuple[Setting, float] | None:
+    """The net of these on its data, and the seconds that took; None: it cannot be, and the lists say why."""
+    recipe = asked[0].recipe
+    try:
+        return prepared(_bare(recipe), asked[0].seed, around)
+    except OfflineError:
+        if faults is None:
+            raise
+        faults.append(f"{recipe.model.name} on {recipe.data.name}: not here, and this fetches nothing")
+    except UsageError as error:
+        if unsound is None:
+            raise
+        unsound += [(one.recipe, str(error)) for one in asked]
+    return None
 
 
 def _on_part(setting: Setting, recipe: Recipe) -> Setting:
@@ -259,26 +280,8 @@ def _on_part(setting: Setting, recipe: Recipe) -> Setting:
     )
 
 
-def _open(planned: Agenda, todo: Sequence[Task], trained: Sequence[Need]) -> Iterable[tuple[Recipe, int]]:
-    """The recipes that something is still to be trained by."""
-    for draw in planned.draws:
-        if not draw.done:
-            yield draw.recipe, draw.seed
-    yield from ((task.recipe, task.draw.seed) for task in todo if not task.there)
-    yield from ((need.recipe, need.exam.draw.seed) for need in trained)
-
-
-def _try_on(setting: Setting, recipes: Iterable[tuple[Recipe, int]]) -> None:
-    """Every tweak set, on a mask that keeps every second weight: which ones plays no part in whether it fits."""
-    keep = {
-        name: (torch.arange(shape.numel()) % 2 == 0).reshape(shape) for name, shape in setting.shapes.items()
-    }
-    sets = {
-        repr(recipe.record("train", "draw", "spend", "tweaks")): (recipe, seed) for recipe, seed in recipes
-    }
-    for recipe, seed in sets.values():
-        if recipe.draw is not None:
-            replace(setting, recipe=recipe).rewind_step()
-        needs = {need for name in recipe.spend.tweaks for need in literal(name, "NEEDS", ())}
-        if recipe.spend.tweaks and "levels" not in needs:  # those are still to be drawn
-            dress(setting, recipe, seeds_of(recipe, seed), Mask(keep), ticket=None, teacher=None)
+def _open(planned: Agenda, todo: Sequence[Task], trained: Sequence[Need]) -> Iterable[Asked]:
+    """What is still to be trained."""
+    yield from (Asked(draw.recipe, draw.seed, draw.folder) for draw in planned.draws if not draw.done)
+    yield from (Asked(task.recipe, task.draw.seed) for task in todo if not task.there)
+    yield from (Asked(need.recipe, need.exam.draw.seed) for need in trained)

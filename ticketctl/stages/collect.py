@@ -105,7 +105,7 @@ def _behind(whole: Entries, entry: Entry, metric: str, repeats: Repeats) -> Reco
         "cause": entry.cause,
         "density_kept": None if run is None else float(run.final),
         "net": recipe.model.name,
-        "data_set": recipe.data.name.partition(":")[0],
+        "data_set": whole.called[recipe.data.name],
         "run": None if run is None else run.folder.relative_to(whole.plan.workspace).as_posix(),
         "run_id": None if run is None else run.manifest.run_id,
         "ticket_id": ticket if run is None or run.manifest.ticket == "dense" else run.manifest.ticket,

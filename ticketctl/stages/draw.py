@@ -28,18 +28,18 @@ from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_cont
 from ticketctl.stages.identity import check_asked
 from ticketctl.stages.intent import check_intent, read_intent, write_intent
 from ticketctl.stages.ladders import Ladders
-from ticketctl.stages.method import check_start, cost_in, inputs, lab_for, method_of, plan, target_of
+from ticketctl.stages.method import cost_in, lab_for, method_of, plan, target_of
 from ticketctl.stages.records import RunOf, cost_of, level_record, paths_of, save_run
 from ticketctl.stages.samples import samples_of
 from ticketctl.stages.sessions import Sessions
 from ticketctl.stages.setting import Setting, Surroundings, prepare, seeds_of
 from ticketctl.stages.several import refuse_artifact
+from ticketctl.stages.sound import check_draw
 from ticketctl.store.documents import canonical_json
 from ticketctl.store.files import make_folder, write_atomic
 from ticketctl.store.locks import locked
 from ticketctl.store.tensors import Tensor
 from ticketctl.train.lab import Fit, Lab, Level, training_id
-from ticketctl.train.schedule import learning_rates
 from ticketctl.train.state import to_tensor
 
 
@@ -58,10 +58,7 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
     refuse_artifact(folder)
     setting = _settled(recipe, seed, folder, around)
     fresh = drawn(recipe, seed, folder) is None
-    given = inputs(setting.recipe, around.workspace) if fresh else {}
-    if fresh:
-        lineage.check(one.ticket for one in given.values())
-        check_start(setting, lab_for(setting, folder, given))
+    given = check_draw(setting, folder, around.workspace) if fresh else {}
     with locked(folder):
         done = drawn(recipe, seed, folder)
         if done is not None:
@@ -85,7 +82,7 @@ def draw(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Ticke
 
 
 def _settled(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> Setting:
-    """Everything that can be refused is refused here, before a file is written.
+    """Everything that can be refused is refused here and by `check_draw`, before a file is written.
 
     Precision and threads belong to the bits: what was settled when a draw began holds to its end.
     """
@@ -95,10 +92,7 @@ def _settled(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> S
         ranked.check_devices(folder, found, around)
         recipe = ranked.as_settled(recipe, found["settled"])
     plan(recipe)
-    setting = prepare(recipe, seeds_of(recipe, seed), around)
-    setting.rewind_step()
-    learning_rates(setting.recipe.train, setting.bench.feed.steps_per_epoch)
-    return setting
+    return prepare(recipe, seeds_of(recipe, seed), around)
 
 
 def _begin(folder: Path, wish: dict[str, Any], setting: Setting) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ticketctl.artifacts.ticket import Ticket
 from ticketctl.data.load import form_of
+from ticketctl.duration import Duration
 from ticketctl.errors import UsageError
-from ticketctl.recipe import ModelSpec, Recipe, TrainSpec
+from ticketctl.recipe import ModelSpec, Recipe
 from ticketctl.stages.places import drawn_tables
 from ticketctl.stages.tweaking import Names, literal
 
@@ -108,15 +109,25 @@ def check_starts(tickets: Sequence[Ticket], levels: Sequence[int], recipe: Recip
             f"{tickets[0].folder}: level {other[0]} started from other trained weights than the ticket's; "
             f"spend level {manifest.level}, or draw with draw.retrain=rewind"
         )
-    if recipe.spend.optimizer == "kept":
-        _check_kept(manifest.draw.recipe.get("train"), recipe.train)
+    check_optimizer(manifest.draw.recipe.get("train"), recipe)
     for ticket in tickets if recipe.spend.start == "trained" else ():
         for level in filter(None, levels):
             trained_at(ticket, level)
 
 
-def _check_kept(drawn: Any, train: TrainSpec) -> None:
-    """What one optimizer knows means nothing to another kind of optimizer, nor to one that knows nothing."""
+def check_optimizer(drawn: Any, recipe: Recipe) -> None:
+    """What one optimizer knows means nothing to another kind of optimizer, nor to one that knows nothing.
+
+    Args:
+        drawn: `[train]` of the draw.
+        recipe: of the spend.
+
+    Raises:
+        UsageError: `spend.optimizer = kept`, and it could not go on with what the draw's knew.
+    """
+    if recipe.spend.optimizer != "kept":
+        return
+    train = recipe.train
     before = {"optimizer": "sgd", "momentum": 0.0, **(drawn if isinstance(drawn, dict) else {})}
     kind = str(before["optimizer"])
     if kind != train.optimizer:
@@ -129,6 +140,53 @@ def _check_kept(drawn: Any, train: TrainSpec) -> None:
         raise UsageError(
             f"spend.optimizer = kept: {whose} has train.momentum = 0, so there is nothing to go on with; "
             "spend.optimizer=fresh is the same then"
+        )
+
+
+def check_trained(drawn: Recipe, recipe: Recipe, *, control: bool) -> None:
+    """Refuse a sparse level that wants what, by the draw's recipe, no draw leaves behind.
+
+    Args:
+        drawn: the draw's.
+        recipe: of the spend, with its tweaks.
+        control: whether a control is spent, and not the ticket.
+
+    Raises:
+        UsageError: as `check_needs` and `trained_at` say it of the ticket itself.
+    """
+    needing = [name for name in recipe.spend.tweaks if "levels" in literal(name, "NEEDS", ())]
+    wants = "spend.start=trained" if recipe.spend.start == "trained" else needing[0] if needing else ""
+    if wants and control:
+        raise UsageError(
+            f"{wants} needs the levels that a draw has trained; controls are drawn untrained and have none"
+        )
+    if recipe.spend.start == "trained" and drawn.draw is not None and drawn.draw.keep != "all":
+        raise UsageError(
+            f"{wants} needs the levels that a draw has trained, and draw.keep={drawn.draw.keep} drops them; "
+            "draw.keep=all keeps them"
+        )
+
+
+def check_rewound(drawn: Recipe, recipe: Recipe) -> None:
+    """Refuse `spend.optimizer = kept` of a sparse level that, by the draw's recipe, begins with nothing to keep.
+
+    Args:
+        drawn: the draw's.
+        recipe: of the spend.
+
+    Raises:
+        UsageError: in the words of `beginning.momentum`, which asks the ticket itself.
+    """
+    if recipe.spend.optimizer != "kept" or drawn.draw is None:
+        return
+    rewound = recipe.spend.start == "ticket" and Duration.parse(drawn.draw.rewind).amount
+    if not rewound or (recipe.spend.schedule or drawn.draw.schedule) == "restart":
+        raise UsageError(
+            "spend.optimizer = kept is for tickets that go on from a rewind point; this one starts with nothing to keep"
+        )
+    if drawn.train.batch != recipe.train.batch:
+        raise UsageError(
+            f"spend.optimizer = kept repeats the draw's training, of batch {drawn.train.batch}; spend with it too"
         )
 
 

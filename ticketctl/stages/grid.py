@@ -14,7 +14,7 @@ from functools import lru_cache
 from math import prod
 from pathlib import Path
 
-from ticketctl.errors import UsageError, listed
+from ticketctl.errors import UsageError
 from ticketctl.recipe import Recipe
 from ticketctl.stages.agenda import SPENT, Draw, Place, Use
 from ticketctl.stages.cells import is_ladder, ladder_of, level_of
@@ -26,9 +26,10 @@ from ticketctl.stages.grid_keys import (
     spending,
     texts_of,
 )
-from ticketctl.stages.grid_spec import DEPTHS, WALKED, GridSpec, combinations, plain
+from ticketctl.stages.grid_spec import CONTROL, DEPTHS, NET, WALKED, GridSpec, combinations, plain
 from ticketctl.stages.measured import Reading
 from ticketctl.stages.only import Only
+from ticketctl.stages.plan_faults import Checked, bracketed, told
 from ticketctl.stages.repeat import settings
 from ticketctl.stages.request import Typed, draw_recipe, run_folder
 from ticketctl.stages.tweaking import check_tweaks, needs_mask
@@ -76,18 +77,19 @@ def plan_grid(
             than `MOST`.
     """
     asked = _asked(grid, len(seeds), only)
-    planner = _Planner(grid, workspace, scale, asked)
+    planner, checked = _Planner(grid, workspace, scale, asked), Checked()
     places, faults = dict[object, Place](), dict[str, str]()
     for labels in asked:
         try:
             for place in (place for seed in seeds for place in planner.places(labels, seed)):
+                checked.check(place.use)
                 places.setdefault(
                     (*place.labels.items(), place.seed, place.use), place
                 )  # dense ones come often
         except UsageError as error:
-            faults["[" + ", ".join(f"{name} {value}" for name, value in labels.items()) + "]"] = str(error)
+            faults[bracketed(labels)] = str(error)
     if faults:
-        raise UsageError(_told(faults, len(asked)))
+        raise UsageError(told(faults, len(asked)))
     uses = tuple(dict.fromkeys(place.use for place in places.values()))
     if not only:
         check_tweaked(grid, uses)
@@ -116,16 +118,6 @@ def _asked(grid: GridSpec, seeds: int, only: str) -> list[dict[str, str]]:
             f"--only {only!r}: no combination of the grid is left" if only else "the grid is empty"
         )
     return asked
-
-
-def _told(faults: Mapping[str, str], many: int) -> str:
-    """What cannot be, the same reason once."""
-    reasons: dict[str, list[str]] = {}
-    for which, why in faults.items():
-        reasons.setdefault(why, []).append(which)
-    told = "; ".join(f"{why} {listed(which, 2)}" for why, which in list(reasons.items())[:3])
-    more = f"; and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
-    return f"{len(faults)} of {many} combinations cannot be: {told}{more}; [[exclude]] leaves some out"
 
 
 def _with_controls(uses: Iterable[Use]) -> list[Draw]:
@@ -162,14 +154,14 @@ class _Planner:
             raise UsageError(f"{masked[0]} means nothing for the dense net")
         yield Place(labels, seed, use, METRIC)
         for kind in self.grid.controls if level != 0 else ():
-            yield Place({**labels, "control": kind}, seed, replace(use, control=kind), METRIC)
+            yield Place({**labels, CONTROL: kind}, seed, replace(use, control=kind), METRIC)
         if self.grid.dense and level != 0:
             bare = tuple(name for name in tweaks if not needs_mask(name))
             rest = tuple(name for name in tweaks if name not in bare)
             kept = tuple(
                 text for text in sets if not text.startswith(tuple(f"tweaks.{name}." for name in rest))
             )
-            dense = {**labels, **{name: WHOLE[name] for name in DEPTHS if name in labels}, "net": "dense"}
+            dense = {**labels, **{name: WHOLE[name] for name in DEPTHS if name in labels}, NET: "dense"}
             yield Place(dense, seed, Use(draw, "", kept, 0, bare), METRIC)
 
     def _typed(self, labels: Labels) -> Typed:

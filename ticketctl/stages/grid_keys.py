@@ -121,6 +121,10 @@ def _pairs(text: str) -> Iterator[str]:
         if not sign or "." not in key:
             near = near_miss(key, SPENT)
             raise UsageError(f"spend {text!r}: {part.strip()!r} is no KEY=VALUE of a recipe; {near}")
+        if key == "data.name" or (key.startswith(("draw.", "model.")) and key != "model.init"):
+            raise UsageError(
+                f"spend {text!r}: {key} is the draw's, and the ticket is drawn already; give it an axis of its own"
+            )
         yield part.strip()
 
 

@@ -21,6 +21,8 @@ AXES = ("model", "data", "method", "recipe", "density", "sparsity", "level", "tw
 """Axes that are no recipe keys."""
 DEPTHS = ("density", "sparsity", "level")
 """Of these a grid has one at most."""
+NET, CONTROL = "net", "control"
+"""Labels of what stands beside a combination: its dense net, and its controls."""
 
 Scalar = str | bool | int | Decimal
 WALKED = 1_000_000
@@ -62,10 +64,7 @@ class GridSpec(Spec):
     @classmethod
     def _are_seeds(cls, value: str) -> str:
         """Here, so that the key of the file is named, and not `--seed`."""
-        for part in value.split(","):
-            found = re.fullmatch(r"\s*(\d{1,15})(?:-(\d{1,15}))?\s*", part)
-            if not found or not 0 <= int(found[2] or found[1]) - int(found[1]) < SEEDS:
-                raise ValueError(f"write 0, 0-2 or 42,1099 ({SEEDS} seeds at most)")
+        seeds_in(value)
         return value
 
     @field_validator("axes", mode="before")
@@ -88,6 +87,21 @@ class GridSpec(Spec):
                 raise ValueError(f"controls: no control {kind!r}; {near_miss(kind, CONTROL_KINDS)}")
         _check_exclude(self)
         return self
+
+
+def seeds_in(text: str) -> list[int]:
+    """The seeds of `0`, `0-2` or `42,1099`, each once.
+
+    Raises:
+        ValueError: anything else, or a part of more than `SEEDS`.
+    """
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        ends = re.fullmatch(r"\s*(\d{1,15})(?:-(\d{1,15}))?\s*", part)
+        if not ends or not 0 <= int(ends[2] or ends[1]) - int(ends[1]) < SEEDS:
+            raise ValueError(f"write 0, 0-2 or 42,1099 ({SEEDS} seeds at most)")
+        found |= dict.fromkeys(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
+    return list(found)
 
 
 def _check_axes(axes: Mapping[str, Sequence[Scalar]]) -> None:

@@ -21,6 +21,7 @@ from ticketctl.stages.agenda import SPENT, Agenda, Draw, Part, Place, Use
 from ticketctl.stages.cells import is_ladder, ladder_of
 from ticketctl.stages.errands import delivered, spend_recipe_of, with_needs
 from ticketctl.stages.measured import Reading
+from ticketctl.stages.titles import draw_titles
 from ticketctl.stages.tweaking import epochs_of
 from ticketctl.store.documents import canonical_json
 
@@ -112,7 +113,7 @@ def plan_of(agenda: Agenda, places: Sequence[Place], title: str, about: Mapping[
         UsageError: a key that no tweak has.
     """
     workspace = agenda.workspace
-    draws = {draw: _draw_job(draw) for draw in agenda.draws}
+    draws = {draw: _draw_job(draw, title) for draw, title in draw_titles(agenda.draws).items()}
     uses = sorted(with_needs(agenda.uses), key=lambda use: not _is_dense(use))
     same = _shared(uses)
     jobs: dict[str, PlanJob] = {job.id: job for job in draws.values()}
@@ -122,7 +123,7 @@ def plan_of(agenda: Agenda, places: Sequence[Place], title: str, about: Mapping[
         trained[use] = job.id
         jobs.setdefault(job.id, job)
     for reading, use in dict.fromkeys((reading, same[use]) for reading, use in agenda.audits):
-        job = _report_job(reading, use, trained, workspace)
+        job = _report_job(reading, use, draws[use.draw], trained, workspace)
         jobs.setdefault(job.id, job)
     shared = tuple(replace(place, use=same[place.use]) for place in places)
     return Plan(title, workspace, tuple(_in_order(jobs)), shared, about)
@@ -160,19 +161,10 @@ def _is_dense(use: Use) -> bool:
 # ------------------------------------------------------------------------------------------------------- single jobs
 
 
-def _draw_job(draw: Draw) -> PlanJob:
+def _draw_job(draw: Draw, title: str) -> PlanJob:
     recipe = draw.recipe
     content = {"recipe": to_record(recipe.changed()), "controls": _controlled(recipe), "seed": draw.seed}
-    return PlanJob(_id("draw", content), "draw", _draw_title(draw), (), draw, epochs=_draw_epochs(recipe))
-
-
-def _draw_title(draw: Draw) -> str:
-    recipe = draw.recipe
-    method = recipe.draw.method if recipe.draw else "dense"
-    data = recipe.data.name.partition(":")[0]
-    deep = recipe.draw.density if recipe.draw else None
-    to = f" to {100 * float(deep):.3g} %" if deep is not None else ""
-    return f"{method}{to}, {recipe.model.name} on {data}, seed {draw.seed}"
+    return PlanJob(_id("draw", content), "draw", title, (), draw, epochs=_draw_epochs(recipe))
 
 
 def _controlled(recipe: Recipe) -> bool:
@@ -221,13 +213,15 @@ def _use_title(use: Use) -> str:
     return f"{control}{level}{tweaks}{sets}"
 
 
-def _report_job(reading: Reading, use: Use, trained: Mapping[Use, str], workspace: Path) -> PlanJob:
+def _report_job(
+    reading: Reading, use: Use, draw: PlanJob, trained: Mapping[Use, str], workspace: Path
+) -> PlanJob:
     of = trained[use]
     content = {
         "of": of, "kind": reading.kind, "recipe": reading.recipe, "keys": _keys(reading.recipe),
         "what": reading.of, "to": reading.to, "at": None if reading.at is None else str(reading.at), "level": use.level,
     }  # fmt: skip
-    title = f"{reading.kind} by {reading.recipe} of {_use_title(use)} of {_draw_title(use.draw)}"
+    title = f"{reading.kind} by {reading.recipe} of {_use_title(use)} of {draw.title}"
     title = from_workspace(title, workspace)
     return PlanJob(_id(reading.kind, content), reading.kind, title, (of,), use.draw, use, reading)
 

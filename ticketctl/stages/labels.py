@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ticketctl.figures.shelf import Family
+from ticketctl.stages.apart import Words, fewest
 from ticketctl.stages.compare import Group
 from ticketctl.stages.otherwise import DRAWN
 from ticketctl.stages.recorded import shown
 from ticketctl.stages.rows import in_order
-
-Words = Mapping[str, str]
 
 
 def labels_of(groups: Sequence[Group], words: Sequence[Words]) -> dict[int, str]:
@@ -46,30 +45,6 @@ def labels_of(groups: Sequence[Group], words: Sequence[Words]) -> dict[int, str]
 def _head(group: Group) -> str:
     name = f"{group.method} ({group.control})" if group.control else group.method
     return " + ".join([name, *in_order(group.tweaks)])
-
-
-def fewest(words: Mapping[int, Words], kinds: Mapping[int, Any]) -> list[str]:
-    """As few keys as tell different kinds apart: each time the one that sets most apart, the first by name.
-
-    Args:
-        words: keys and values of each.
-        kinds: what is to be told apart; equal kinds need not be.
-    """
-    keys: list[str] = []
-    while _apart(words, kinds, keys) < len({*kinds.values()}):
-        unused = {key for word in words.values() for key in word} - {*keys}
-        # a key that all of them have says more than one that some lack
-        left = sorted(unused, key=lambda key: (sum(key not in word for word in words.values()), key))
-        best = max(left, key=lambda key: _apart(words, kinds, [*keys, key]), default=None)
-        if best is None or _apart(words, kinds, [*keys, best]) == _apart(words, kinds, keys):
-            break
-        keys.append(best)
-    return keys
-
-
-def _apart(words: Mapping[int, Words], kinds: Mapping[int, Any], keys: Sequence[str]) -> int:
-    """How many different answers these keys give."""
-    return len({tuple(words[place].get(key) for key in keys) for place in kinds})
 
 
 def _name(key: str, keys: Sequence[str]) -> str:

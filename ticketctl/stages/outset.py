@@ -10,9 +10,10 @@ from ticketctl.recipe import Recipe
 from ticketctl.recipe_data import streams_of
 from ticketctl.seeds import Seeds
 from ticketctl.stages.beginning import beginning
-from ticketctl.stages.dressing import dress, teacher_of
+from ticketctl.stages.dressing import teacher_of
 from ticketctl.stages.ranked import prepared
 from ticketctl.stages.setting import Setting, Surroundings
+from ticketctl.stages.sound import check_spend, try_on
 from ticketctl.stages.wallet import Job
 from ticketctl.train.rank_lab import check_hooks
 
@@ -32,12 +33,11 @@ def setting_of(todo: Sequence[Job], recipe: Recipe, draw_seeds: Seeds, around: S
     setting = prepared(recipe, seeds, around, todo[0].ticket)
     for job in {job.ticket.folder: job for job in todo}.values():
         beginning(job.ticket, job.level, setting)
+    check_spend(setting, recipe, seeds)
     for job in {(job.ticket.folder, job.level, job.tweaks): job for job in todo if job.tweaks}.values():
         mask, start, _ = beginning(job.ticket, job.level, setting)
         after = job.after is not None
-        outfit = dress(
-            setting, job.recipe, seeds, mask, ticket=job.ticket, teacher=None, sequel=after, begun=start.step
-        )
+        outfit = try_on(setting, job.recipe, seeds, mask, ticket=job.ticket, sequel=after, begun=start.step)
         if around.ranks is not None:
             check_hooks(outfit.hooks)
         if isinstance(job.teacher, Path):

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ticketctl.errors import UsageError
 from ticketctl.recipe import Recipe
 from ticketctl.stages.auditing import exams
 from ticketctl.stages.bill import Bill, bill_of, key_of, survey
 from ticketctl.stages.errands import Task, batches, spend_recipe_of
+from ticketctl.stages.estimate import PATIENCE
 from ticketctl.stages.jobs import Plan, PlanJob
+from ticketctl.stages.method import plan as method_plan
 from ticketctl.stages.pace import START, Pace
+from ticketctl.stages.plan_faults import refuse
 from ticketctl.stages.setting import Surroundings
+from ticketctl.stages.sound import Unsound
 
 WEIGHT = 4
 """Bytes of a parameter."""
@@ -64,23 +69,26 @@ def is_done(job: PlanJob, workspace: Path) -> bool:
     return all(batch.done for batch in batches(job.draw, part.uses, workspace))
 
 
-def cost_of(plan: Plan, around: Surroundings, *, timed: bool) -> PlanCost:
-    """Build every net on its data once, which refuses what cannot be, and count.
+def cost_of(plan: Plan, around: Surroundings, *, timed: float = PATIENCE, lenient: bool = False) -> PlanCost:
+    """Build every net on its data once, let each training refuse what it must as it begins, and count.
 
     Args:
         plan: the plan.
         around: where; nothing is fetched where it says offline.
-        timed: also train a few steps of each, some seconds for all together.
+        timed: seconds, about, in which a few steps of each are trained; 0: none is.
+        lenient: whether data that are not there leave what is on them unknown.
 
     Raises:
-        UsageError: a recipe, tweak or key that does not fit net or data.
-        OfflineError, UnavailableError: data that cannot be had, where not `timed`.
+        UsageError: a recipe, tweak or key that cannot be, or does not fit net or data; names the combinations.
+        OfflineError: data that would have to be fetched, where not `lenient`.
+        UnavailableError: data that cannot be had.
         StoppedError: somebody asked to stop.
     """
     done = {job.id for job in plan.jobs if is_done(job, plan.workspace)}
     todo = [_task(job, job.id in done) for job in plan.jobs if job.kind == "spend"]
-    faults = list[str]() if timed else None
-    paces = survey(plan.agenda, todo, around, timed=timed, faults=faults)
+    faults, unsound = list[str]() if lenient else None, _unsound(plan)
+    paces = survey(plan.agenda, todo, around, timed=timed > 0, faults=faults, patience=timed, unsound=unsound)
+    refuse(plan, unsound)
     bill = bill_of(plan.agenda, todo, paces)
     known = bill.draws
     spends = {(task.draw, task.use): item for task, item in bill.spends}
@@ -100,6 +108,17 @@ def cost_of(plan: Plan, around: Surroundings, *, timed: bool) -> PlanCost:
     jobs = {kind: (len(own), sum(own)) for kind, own in counts.items()}
     left = (job for job in plan.jobs if job.id not in done and job.reading is None)
     return PlanCost(jobs, bill, seconds, _bytes(left, paces), tuple(dict.fromkeys(faults or ())))
+
+
+def _unsound(plan: Plan) -> list[Unsound]:
+    """Draws whose keys or target their method does not take."""
+    found = []
+    for draw in {draw.folder.parent: draw for draw in plan.agenda.draws if not draw.done}.values():
+        try:
+            method_plan(draw.recipe)
+        except UsageError as error:
+            found.append((draw.recipe, str(error)))
+    return found
 
 
 def _task(job: PlanJob, there: bool) -> Task:
@@ -126,9 +145,7 @@ def _of_run(recipe: Recipe, pace: Pace) -> int:
 
 def _of_draw(recipe: Recipe, pace: Pace) -> int:
     """The weights that it starts from, and a run for every level."""
-    from ticketctl.stages.method import plan
-
-    trainings = plan(recipe).trainings if recipe.draw and recipe.draw.keep == "all" else 0
+    trainings = method_plan(recipe).trainings if recipe.draw and recipe.draw.keep == "all" else 0
     return SMALL + WEIGHT * pace.parameters + trainings * _of_run(recipe, pace)
 
 

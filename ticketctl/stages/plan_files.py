@@ -14,7 +14,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from ticketctl.errors import ArtifactError, ResourceError, UsageError, near_miss
+from ticketctl.errors import ArtifactError, ResourceError, UsageError, listed, near_miss
 from ticketctl.recipe_files import flat_draw, parse_recipe
 from ticketctl.stages.agenda import Draw, Place, Use
 from ticketctl.stages.jobs import DIGITS, Plan, PlanJob, from_workspace
@@ -113,12 +113,42 @@ def newest_form(plan: Plan) -> Plan:
     return plan
 
 
+def retried(plan: Plan) -> list[str]:
+    """What jobs of it have other keys than it began with."""
+    found = []
+    for one in plan.about.get("retried") or ():
+        many = len(one["jobs"])
+        jobs = "1 job was" if many == 1 else f"{many} jobs were"
+        found.append(f"{jobs} retried with {' '.join(one['set'])}")
+    return found
+
+
+def otherwise_begun(plan: Plan) -> list[str]:
+    """That no sweep of this very plan was begun, and which were of the same grid or table, with other options."""
+    if (sweep_folder(plan) / NAME).exists():
+        return []
+    named = [(key, plan.about[key]) for key in ("spec", "name") if key in plan.about]
+    same = list[str]()
+    for path in sweeps_in(plan.workspace):
+        about = head_of(path).get("about")  # whoever wrote it
+        if isinstance(about, Mapping) and any(about.get(key) == value for key, value in named):
+            same.append(path.parent.name)
+    return [f"no sweep of this very plan was begun{f'; of the same there is {listed(same)}' if same else ''}"]
+
+
 def _before(path: Path) -> set[str]:
     """Ids of the plans that this one came of, by its first line alone."""
-    with suppress(ArtifactError, ResourceError, KeyError, TypeError, AttributeError):
-        head = parse_json(read_bytes(path, limit=LIMIT).partition(b"\n")[0], where=str(path))
-        return {str(one["plan"]) for one in head["about"].get("retried", [])}
+    with suppress(KeyError, TypeError, AttributeError):
+        return {str(one["plan"]) for one in head_of(path)["about"].get("retried", [])}
     return set()
+
+
+def head_of(path: Path) -> Mapping[str, Any]:
+    """The first line of a plan's file, whatever stands below it; nothing where it cannot be read."""
+    with suppress(ArtifactError, ResourceError, OSError):
+        found = parse_json(read_bytes(path, limit=LIMIT).partition(b"\n")[0], where=str(path))
+        return found if isinstance(found, Mapping) else {}
+    return {}
 
 
 # ----------------------------------------------------------------------------------------------------------- reading

@@ -17,7 +17,6 @@ from ticketctl.artifacts.ticket import Ticket
 from ticketctl.data.load import load
 from ticketctl.data.sets import DataSet
 from ticketctl.data.splits import hold_out
-from ticketctl.duration import Duration
 from ticketctl.errors import UsageError
 from ticketctl.masks.prunable import head, left_dense, policy, prunable
 from ticketctl.nets.build import build, find, source, widths_of
@@ -26,6 +25,7 @@ from ticketctl.progress import Attentive, Reporter
 from ticketctl.recipe import ModelSpec, Recipe
 from ticketctl.recipe_data import PLACES
 from ticketctl.seeds import Seeds
+from ticketctl.stages.lengths import check_kept, rewind_step
 from ticketctl.stages.samples import Samples, chosen_samples, memory_exams, settled_noise
 from ticketctl.stages.streamed import bytes_held, crop_of, options_of, settled_crop
 from ticketctl.train.bench import Bench, poll
@@ -150,14 +150,7 @@ class Setting:
         Raises:
             UsageError: at or past the end of the training.
         """
-        assert self.recipe.draw is not None
-        train, per_epoch = self.recipe.train, self.bench.feed.steps_per_epoch
-        step = Duration.parse(self.recipe.draw.rewind).steps(epochs=train.epochs, steps_per_epoch=per_epoch)
-        if step >= train.epochs * per_epoch:
-            raise UsageError(
-                f"rewind {self.recipe.draw.rewind} is the end of the training; name an earlier point"
-            )
-        return step
+        return rewind_step(self.recipe, self.bench.feed.steps_per_epoch)
 
 
 def seeds_of(recipe: Recipe, root: int) -> Seeds:
@@ -174,11 +167,7 @@ def prepare(recipe: Recipe, seeds: Seeds, around: Surroundings, ticket: Ticket |
         UnavailableError: the data cannot be had.
         UsageError: the recipe does not fit the data or the net.
     """
-    late = [epoch for epoch in recipe.keep.epochs if epoch > recipe.train.epochs]
-    if late:
-        raise UsageError(
-            f"keep.epochs: {late[0]} lies past the end of the training ({recipe.train.epochs} epochs)"
-        )
+    check_kept(recipe)
     find(recipe.model.name)  # before data are fetched for a net that is not there
     data = _load(recipe, around)
     augment = data.augment if recipe.data.augment == "auto" else recipe.data.augment

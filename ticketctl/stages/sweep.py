@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from ticketctl.errors import ResourceError, StoppedError, TicketctlError
+from ticketctl.stages.finished import drawn
 from ticketctl.stages.job_run import Outcome
 from ticketctl.stages.job_state import (
     OVER,
@@ -108,6 +110,16 @@ class Swept:
             for need in job.needs:
                 found[need] = max(found.get(need, 0.0), found[job.id])
         return found
+
+
+def check_drawn(plan: Plan, data_dir: Path | None) -> None:
+    """Refuse a plan of which draws are there on other data than those that lie in their place now.
+
+    Raises:
+        MismatchError, UnavailableError: as `drawn`.
+    """
+    for draw in dict.fromkeys(job.draw for job in plan.jobs):
+        drawn(draw.recipe, draw.seed, draw.folder, data_dir)
 
 
 def survey_states(plan: Plan) -> Swept:

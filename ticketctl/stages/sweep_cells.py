@@ -115,7 +115,8 @@ def remarks(rows: Sequence[Row], swept: Swept, metric: str, reference: Reference
         sum(row.combination.diverged for row in rows), sum(row.combination.missing(metric) for row in rows)
     )  # fmt: skip
     if lost or gone:
-        lines.append(f"{lost} trials diverged, {gone} missing: they are counted, and in no mean")
+        trials = "1 trial" if lost == 1 else f"{lost} trials"
+        lines.append(f"{trials} diverged, {gone} missing: they are counted, and in no mean")
     tested = [row.tested for row in rows if row.tested]
     if reference and tested:
         lines.append(

@@ -5,8 +5,8 @@ All of it is read from small files: the states of jobs, and the manifests of run
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -15,21 +15,31 @@ from ticketctl.artifacts.models import TicketManifest
 from ticketctl.artifacts.run import MANIFEST
 from ticketctl.artifacts.ticket import MANIFEST as TICKET
 from ticketctl.errors import ArtifactError, UsageError, near_miss
-from ticketctl.figures.swept import DENSE, DEPTHS, METHOD, State
+from ticketctl.figures.swept import State
 from ticketctl.stages.agenda import Draw, Place, Use
+from ticketctl.stages.audit_wants import check_row
 from ticketctl.stages.audits import with_audits
+from ticketctl.stages.data_names import data_names
 from ticketctl.stages.explorations import with_explorations
-from ticketctl.stages.job_state import OVER
+from ticketctl.stages.job_state import OVER, WHOLE
 from ticketctl.stages.jobs import Plan, PlanJob
-from ticketctl.stages.measured import EXPLORED, REPORTED, Reading, needs_report, whole_name
-from ticketctl.stages.plan_files import begun, newest_form, read_plan
+from ticketctl.stages.measured import (
+    EXPLORED,
+    LAST,
+    MEASURED,
+    REPORTED,
+    Reading,
+    kind_of,
+    needs_report,
+    whole_name,
+)
+from ticketctl.stages.plan_files import begun, newest_form, otherwise_begun, read_plan, retried
+from ticketctl.stages.plan_wanted import NEWEST, Wanted, plan_meant
+from ticketctl.stages.report_wants import check_explored
 from ticketctl.stages.subjects import Subject, opened
 from ticketctl.stages.sweep import Swept, survey_states
 from ticketctl.stages.sweep_costs import Cost, cost_of
-
-NEWEST = "newest"
-NET, CONTROL, NONE = "net", "control", "none"
-"""Labels of a grid's places beside its axes, and what stands where nothing is said."""
+from ticketctl.stages.sweep_labels import is_dense, labelled
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +100,9 @@ class Entries:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is to be known of all of it: damaged runs, and jobs that have other keys than the plan began with."""
-        retried = self.plan.about.get("retried") or ()
-        told = [f"{len(one['jobs'])} jobs were retried with {' '.join(one['set'])}" for one in retried]
-        return (*told, *(f"damaged, and so missing: {fault}" for fault in self.damaged))
+        """What is to be known of all of it: that it was not begun, jobs with other keys than at first, damaged runs."""
+        said = (*otherwise_begun(self.plan), *retried(self.plan))
+        return (*said, *(f"damaged, and so missing: {fault}" for fault in self.damaged))
 
     @cached_property
     def runs(self) -> list[Subject]:
@@ -104,6 +113,11 @@ class Entries:
     def readings(self) -> tuple[Reading, ...]:
         """Reports that the plan makes."""
         return tuple(dict.fromkeys(job.reading for job in self.plan.jobs if job.reading is not None))
+
+    @cached_property
+    def called(self) -> Mapping[str, str]:
+        """What its data sets are called, by their names in recipes."""
+        return data_names(entry.use.draw.recipe.data.name for entry in self.entries)
 
     def known(self) -> list[str]:
         """All metrics that some run has, those of reports too."""
@@ -141,26 +155,21 @@ class Entries:
         return self.reports[reading]
 
 
-def is_dense(use: Use) -> bool:
-    """Whether nothing of it is pruned."""
-    return use.level == 0 and not use.control
-
-
 def plan_named(name: str | None, workspace: Path) -> Plan:
-    """The plan of a sweep.
+    """The plan of a sweep, or what became of it where failed jobs were retried with other keys.
 
     Args:
-        name: a sweep's id or its beginning, the file of a plan (of what became of it, where jobs were retried with
-            other keys), or None or `newest`.
+        name: a sweep's id or its beginning, the file of a grid or plan, a paper's table, or None or `newest`.
         workspace: where the sweep is, or the plan's work lies.
 
     Raises:
-        UsageError: there is no such sweep.
+        UsageError: there is no such sweep, or a grid or table that cannot be.
         ArtifactError: the plan's file is damaged.
     """
-    if name is not None and name.endswith(".jsonl"):
-        return newest_form(read_plan(Path(name).expanduser(), workspace))
-    return read_plan(begun(None if name in (None, NEWEST) else name, workspace), workspace)
+    if name is not None and {":", "/", "."} & {*name}:
+        return newest_form(plan_meant(Wanted(name, workspace)).plan)
+    path = begun(None if name in (None, NEWEST) else name, workspace)
+    return newest_form(read_plan(path, workspace))
 
 
 def entries_of(plan: Plan, metrics: Sequence[str] = ()) -> Entries:
@@ -174,7 +183,7 @@ def entries_of(plan: Plan, metrics: Sequence[str] = ()) -> Entries:
         UsageError: no run has one of the metrics, though some are done.
     """
     states = survey_states(plan)
-    axes, places = _labelled(plan)
+    axes, places = labelled(plan)
     levels = {draw: _ticket(draw.folder) for draw in dict.fromkeys(place.use.draw for place in plan.places)}
     folders = {
         use: _folder(use, states, levels[use.draw]) for use in dict.fromkeys(one.use for one, _ in places)
@@ -193,47 +202,45 @@ def entries_of(plan: Plan, metrics: Sequence[str] = ()) -> Entries:
 
 def _check(whole: Entries, metrics: Sequence[str]) -> None:
     for metric in metrics:
-        if whole.runs and all(whole.value(one, metric) is None for one in whole.entries):
-            known = [name for name in whole.known() if not name.startswith("best_val.")]
-            raise UsageError(
-                f"no run of this sweep has {metric!r}; {whole_name(metric) or near_miss(metric, known)}"
-            )
+        if any(whole.value(one, metric) is not None for one in whole.entries) or _is_to_come(whole, metric):
+            continue
+        if not whole.runs and (metric in MEASURED or kind_of(metric) is not None):
+            continue  # some run may have it, or somebody audit one
+        known = [name for name in whole.known() or LAST if not name.startswith("best_val.")]
+        hint = whole_name(metric) or near_miss(metric, known)
+        raise UsageError(f"no run of this sweep {'has' if whole.runs else 'will have'} {metric!r}; {hint}")
 
 
-# ------------------------------------------------------------------------------------------------------------ labels
+def _is_to_come(whole: Entries, metric: str) -> bool:
+    """Whether a report brings it that is still to be made.
 
-
-def _labelled(plan: Plan) -> tuple[tuple[str, ...], list[tuple[Place, dict[str, str]]]]:
-    """The axes, and every place with its value on each; a dense net that several combinations share stands there once.
-
-    It was drawn by no method and keeps everything: what these axes say of it is `dense`. On other axes, such as tweaks
-    that mean nothing for a dense net, it has `none` where that is among its values, and else all of them.
+    Raises:
+        UsageError: reports of its kind are still to be made, and none of them has such a row.
     """
-    names = dict.fromkeys(name for place in plan.places for name in place.labels if name != NET)
-    axes = tuple(names)
-    if "table" in plan.about:
-        return axes, [(place, {axis: place.labels.get(axis, NONE) for axis in axes}) for place in plan.places]
-    shared: dict[tuple[Use, int, str], list[Place]] = {}
-    for place in plan.places:
-        own = place.use if is_dense(place.use) else replace(place.use, sets=(*place.use.sets, _said(place)))
-        shared.setdefault((own, place.seed, place.metric), []).append(place)
-    found = []
-    for mine in shared.values():
-        dense = is_dense(mine[0].use)
-        found.append((mine[0], {axis: _label(axis, mine, dense) for axis in axes}))
-    return axes, found
+    own = kind_of(metric)
+    waiting = {
+        job.reading
+        for job in whole.plan.jobs
+        if job.reading is not None
+        and job.reading.kind == own
+        and whole.states.states[job.id].kind not in WHOLE
+    }
+    faults = [_fault(metric, reading) for reading in whole.readings if reading in waiting]
+    if faults and all(faults):
+        raise UsageError(f"no run of this sweep will have {metric!r}: {whole_name(metric) or faults[0]}")
+    return bool(faults)
 
 
-def _said(place: Place) -> str:
-    """Tells places apart that share a training."""
-    return repr(sorted(place.labels.items()))
-
-
-def _label(axis: str, places: Iterable[Place], dense: bool) -> str:
-    if dense and (axis == METHOD or axis in DEPTHS):
-        return DENSE
-    values = list(dict.fromkeys(place.labels.get(axis) or NONE for place in places))
-    return values[0] if len(values) == 1 else NONE if NONE in values else "|".join(values)
+def _fault(metric: str, reading: Reading) -> str:
+    """Why no report under the reading's keys has the metric; "" if it does."""
+    try:
+        if reading.kind in EXPLORED:
+            check_explored(metric, reading)
+        elif reading.recipe is not None:
+            check_row(metric, reading.recipe)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 # -------------------------------------------------------------------------------------------------------------- runs

@@ -13,9 +13,11 @@ from ticketctl.figures.paired import Paired
 from ticketctl.figures.significance import Tested, difference, holm
 from ticketctl.figures.swept import DENSE, DEPTHS, LOWER, METHOD, Combination, Swept, Trial
 from ticketctl.plugins import plugins
+from ticketctl.stages.grid_spec import CONTROL
 from ticketctl.stages.measured import EXPLORED
 from ticketctl.stages.sweep_costs import Cost
-from ticketctl.stages.sweep_entries import CONTROL, NONE, Entries, Entry
+from ticketctl.stages.sweep_entries import Entries, Entry
+from ticketctl.stages.sweep_labels import NONE
 
 PLAIN = ("tweaks", "spend")
 """Axes whose `none` others are held against where nothing is said."""
@@ -51,7 +53,7 @@ def _combination(whole: Entries, mine: Sequence[Entry]) -> Combination:
         for entry in mine
     )  # fmt: skip
     recipe = mine[0].use.draw.recipe
-    net, data = recipe.model.name, recipe.data.name.partition(":")[0]
+    net, data = recipe.model.name, whole.called[recipe.data.name]
     return Combination(dict(mine[0].labels), net, data, mine[0].dense, trials)
 
 

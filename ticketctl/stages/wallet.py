@@ -227,17 +227,26 @@ def _job(ticket: Ticket, level: int, seed: int, general: Recipe, names: Names, w
 
 def _teacher(ticket: Ticket, seed: int, general: Recipe, names: Names, workspace: Path) -> Job | Path | None:
     """Whom the tweak that needs a teacher learns from: the dense run of the same seed, or a run that is named."""
-    learning = [name for name in names if "teacher" in literal(name, "NEEDS", ())]
-    if not learning:
+    if not any("teacher" in literal(name, "NEEDS", ()) for name in names):
         return None
-    named = str(general.tweaks.get(learning[0], {}).get("teacher", DENSE))
+    return teacher_named(general, names, workspace) or _job(ticket, 0, seed, general, (), workspace)
+
+
+def teacher_named(recipe: Recipe, names: Names, workspace: Path) -> Path | None:
+    """The run or weights file that a tweak is to learn from; None: no tweak learns, or it learns from the dense run.
+
+    Raises:
+        UsageError: nothing is there.
+    """
+    learning = next((name for name in names if "teacher" in literal(name, "NEEDS", ())), None)
+    named = DENSE if learning is None else str(recipe.tweaks.get(learning, {}).get("teacher", DENSE))
     if named == DENSE:
-        return _job(ticket, 0, seed, general, (), workspace)
+        return None
     for folder in (Path(named), workspace / named):
         if (folder / "run.json").is_file() or (folder.suffix == ".safetensors" and folder.is_file()):
             return folder
     raise UsageError(
-        f"tweaks.{learning[0]}.teacher: no run in {named!r}; name a folder with run.json, a weights file, or {DENSE}"
+        f"tweaks.{learning}.teacher: no run in {named!r}; name a folder with run.json, a weights file, or {DENSE}"
     )
 
 
