@@ -123,7 +123,9 @@ def place(runs: Path, goal: Path) -> None:
     for kind in ("svg", "png"):
         shown = {path.stem for path in goal.glob(f"*.{kind}")}
         placed: set[str] = set()
-        for path in sorted((runs / "figures" if kind == "svg" else runs).glob(f"*.{kind}")):
+        for path in sorted(
+            (runs / "figures" if kind == "svg" else runs).glob(f"*.{kind}"), key=lambda one: one.stem
+        ):
             name = as_shown(path.stem, shown)
             if name is None or name in placed:
                 _say(f"  not shown: {path.name}")

@@ -61,3 +61,12 @@ def test_the_paper_s_marks_have_the_colour_and_form_of_their_series():
     line, mark = (next(one for one in axes.lines if list(one.get_ydata()) == [y]) for y in (2.0, 3.0))
     assert (mark.get_color(), mark.get_marker()) == (line.get_color(), line.get_marker())
     assert mark.get_markerfacecolor() == "none"
+
+
+@pytest.mark.parametrize("far", [-70.0, 70.0])
+def test_the_paper_s_marks_are_all_inside_however_far_from_the_runs(far):
+    """Three series at one place stand side by side: what is moved aside does not widen the axes by itself."""
+    rows = [("", name, role, 1.0, y) for name in "abc" for role, y in (("line", 1.0), ("paper", far))]
+    (axes,), _ = painted(*rows)
+    low, high = axes.get_ylim()
+    assert low < min(far, 1.0) < max(far, 1.0) < high

@@ -154,7 +154,13 @@ def _paper(axes: Axes, rows: Sequence[Row], place: int, beside: float) -> Any:
     if spread:
         thin = {"color": look["color"], "linewidth": 1, "alpha": 0.35, "transform": look["transform"]}
         axes.vlines(*zip(*spread, strict=True), **thin)
-    return axes.plot(x, y, **look)[0]
+    drawn = axes.plot(x, y, **look)[0]
+    # what is moved aside does not widen the axes by itself
+    axes.update_datalim(
+        [one for end in (y, low, high) for one in zip(x, end, strict=True) if None not in one]
+    )
+    axes.autoscale_view()
+    return drawn
 
 
 def _paper_key(apart: Mapping[tuple[str, str], Drawers], found: style.Legend) -> style.Legend:
