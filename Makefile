@@ -1,10 +1,13 @@
-# make demo | make test | make check: each sets up what it needs. Only a Python of 3.11 or newer and make are assumed.
+# make demo | make test | make test-long | make check: each sets up what it needs. Only a Python of 3.11 or newer and make are assumed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check lint types clean
+# Tests start hundreds of processes: what they import is compiled once, whatever this shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test test-long check lint types clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +21,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
 
+# What takes seconds each: pages of the documentation, kills, every plug-in through every claim.
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --long -m long
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,7 +33,7 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types test test-long
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

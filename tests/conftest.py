@@ -26,7 +26,10 @@ class NetworkUsedError(RuntimeError):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+    parser.addoption(
+        "--long", action="store_true", help="also run the tests that take seconds each, as CI does"
+    )
+    parser.addoption("--slow", action="store_true", help="also run those and the tests that take minutes")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,10 +62,13 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    wanted = bool(config.getoption("--slow"))
+    slow = bool(config.getoption("--slow"))
+    wanted = slow or bool(config.getoption("--long"))
     for item in items:
-        if item.get_closest_marker("slow") and not wanted:
+        if item.get_closest_marker("slow") and not slow:
             item.add_marker(pytest.mark.skip(reason="slow: takes minutes; give --slow"))
+        if item.get_closest_marker("long") and not wanted:
+            item.add_marker(pytest.mark.skip(reason="long: takes seconds; give --long, as CI does"))
         if item.get_closest_marker("gpu") and not _has_cuda():
             item.add_marker(pytest.mark.skip(reason="gpu: no CUDA device here"))
 

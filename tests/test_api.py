@@ -34,6 +34,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[ticketctl.Ticket, P
     return found, root
 
 
+@pytest.mark.long
 def test_a_draw_from_python_is_the_ticket_of_the_command(drawn: tuple[ticketctl.Ticket, Path]) -> None:
     found, root = drawn
     asked = ["draw", "--model", "lenet-300-100", "--data", "digits", "--rounds", "2", "--epochs", "1"]

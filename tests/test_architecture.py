@@ -112,6 +112,7 @@ def test_the_check_for_unsafe_calls_can_fail(code: str) -> None:
     assert unsafe(ast.parse(code))
 
 
+@pytest.mark.long
 @every(MODULES)
 def test_only_the_command_line_prints(path: Path) -> None:
     assert "print" not in calls(path)
@@ -135,6 +136,7 @@ def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
+@pytest.mark.long
 @every(MODULES)
 def test_functions_are_short(path: Path) -> None:
     name = path.relative_to(PACKAGE).as_posix()
@@ -182,6 +184,7 @@ def test_no_path_of_one_machine() -> None:
     assert found == []
 
 
+@pytest.mark.long
 def test_imports_run_downhill() -> None:
     """The contracts of pyproject.toml."""
     code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"

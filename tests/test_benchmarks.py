@@ -16,6 +16,7 @@ def test_time_that_no_kernel_covers_is_idle_and_overlaps_count_once() -> None:
     assert gpu.idle_share([(5, 7)]) == 0
 
 
+@pytest.mark.long
 def test_the_figures_of_a_net_are_measured_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

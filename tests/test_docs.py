@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -227,7 +228,13 @@ def runs(page: Path, *, slow: bool) -> bool:
     return False
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if runs(page, slow=False)], ids=name_of)
+def cases(pages: list[Path]) -> list[Any]:
+    """Those of how-to train nets, a minute and a half in all."""
+    marks = {"how-to": pytest.mark.long}
+    return [pytest.param(page, marks=marks.get(page.parent.name, ()), id=name_of(page)) for page in pages]
+
+
+@pytest.mark.parametrize("page", cases([page for page in PAGES if runs(page, slow=False)]))
 def test_the_page_runs_as_written(page: Path, workspace: Path) -> None:
     run_page(page, workspace, slow=False)
 

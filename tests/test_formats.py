@@ -171,6 +171,7 @@ def judged(kind: str, artifact: Path) -> Any:
     }
 
 
+@pytest.mark.long
 def test_the_corpus_is_what_the_generator_makes(tmp_path: Path) -> None:
     make_corpus.write_all(tmp_path)
     for folder in (path for path in tmp_path.rglob("*") if path.is_dir()):

@@ -27,6 +27,7 @@ from ticketctl.store.locks import locked
 # ----------------------------------------------------------------------------------------------------------- kill
 
 
+@pytest.mark.long
 def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
     """Draws and spends; 12 kills at random moments, and around every 150th write, sync and rename of each."""
     summary = marathon("kill_marathon.py", tmp_path, "--kills", "12", "--points", "--every", "150")
@@ -100,6 +101,7 @@ def stopped(process: Child, number: signal.Signals) -> tuple[int, float, str]:
     return process.returncode, time.monotonic() - began, said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
 )
@@ -224,6 +226,7 @@ def assert_a_full_disk_costs_nothing(folder: Path, points: Iterator[int]) -> int
     return refused
 
 
+@pytest.mark.long
 def test_a_full_disk_costs_nothing_that_was_there(tmp_path: Path) -> None:
     assert assert_a_full_disk_costs_nothing(tmp_path, iter(range(0, 1000, 5))) > 10
 

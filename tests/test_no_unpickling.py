@@ -88,6 +88,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield hub, top / "work", first, second
 
 
+@pytest.mark.long
 def test_looking_at_tickets_unpickles_nothing_and_runs_nothing_of_them(desk: Any) -> None:
     hub, work, first, second = desk
     lines = [f"inspect {first}", f"inspect {first} --json", f"verify {first}", f"verify --deep {first}", "list tickets",

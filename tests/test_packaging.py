@@ -88,6 +88,7 @@ def test_sdist_is_the_allow_list(built: Path, tracked: list[str]) -> None:
     assert wanted <= names
 
 
+@pytest.mark.long
 def test_installed_it_works(built: Path, tmp_path: Path) -> None:
     (wheel,) = built.glob("*.whl")
     target = tmp_path / "target"

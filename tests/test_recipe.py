@@ -254,6 +254,17 @@ def test_a_child_is_laid_on_its_parents_key_by_key(tmp_path: Path) -> None:
     }
 
 
+def test_a_file_is_read_anew_when_it_was_written_anew_and_nobody_shares_what_was_read(tmp_path: Path) -> None:
+    name = write(tmp_path, mine="[train]\nmilestones = [1, 2]\n", young='extends = "DIR/mine.toml"\n')
+    for file in (name("mine"), name("young"), name("mine")):
+        found = read_recipe(file)
+        assert found == {"train": {"milestones": [1, 2]}}
+        found["train"]["milestones"].append(3)
+        found["train"]["lr"] = 1.0
+    write(tmp_path, mine="[train]\nmilestones = [4, 5]\n")  # as many bytes
+    assert read_recipe(name("young")) == {"train": {"milestones": [4, 5]}}
+
+
 def test_parents_in_a_circle_are_refused(tmp_path: Path) -> None:
     name = write(
         tmp_path, a='extends = "DIR/b.toml"', b='extends = "DIR/c.toml"', c='extends = "DIR/a.toml"',
@@ -278,7 +289,9 @@ def test_a_recipe_that_is_not_there_has_a_near_miss(tmp_path: Path) -> None:
         read_recipe(str(tmp_path / "absent.toml"))
 
 
-@pytest.mark.parametrize("text", [b"a = ", b"\xff\xfe", b"[a]\n[a]\n", b"x = " + b"[" * 5000])
+@pytest.mark.parametrize(
+    "text", [b"a = ", b"\xff\xfe", b"[a]\n[a]\n", b"x = " + b"[" * 5000, b"a." * 5000 + b"a = 1"]
+)
 def test_what_is_not_toml_is_refused(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "bad.toml").write_bytes(text)
     with pytest.raises(UsageError, match="not readable TOML"):
@@ -589,6 +602,7 @@ def test_tables_within_lists_too() -> None:
     assert tomllib.loads(toml_text(tables)) == tables
 
 
+@pytest.mark.long
 @every([name for name in recipe_names() if not name.startswith(OTHERS)])
 def test_a_recipe_survives_its_printed_form(name: str) -> None:
     recipe = parse_recipe(merge(DRAWN, shipped(name)), where=name)

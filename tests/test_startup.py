@@ -65,6 +65,7 @@ def test_light_commands_import_no_torch(workspace: Path) -> None:
         assert not loaded & {"torch", "torchvision", "huggingface_hub", "matplotlib", "sklearn"}, line
 
 
+@pytest.mark.long
 def test_the_check_can_fail(tmp_path: Path) -> None:
     loaded = _loaded(tmp_path, "--version", "list", "doctor")
     assert not loaded["--version"] & {"numpy", "torch"}

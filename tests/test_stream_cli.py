@@ -180,6 +180,7 @@ def test_a_draw_stopped_anywhere_ends_in_the_same_bytes(root: Path, tmp_path: Pa
     assert tiny.files_below(folder / "ticket") == wanted
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("augment", ["none", "crop-flip"])
 def test_a_streamed_training_is_the_held_one_bit_for_bit(root: Path, tmp_path: Path, augment: str) -> None:
     found = {}

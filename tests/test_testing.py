@@ -190,6 +190,7 @@ def test_a_fault_is_found(
         getattr(suite, claim)(tmp_path_factory)
 
 
+@pytest.mark.long
 def test_a_sound_method_passes_every_claim(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

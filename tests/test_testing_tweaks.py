@@ -135,6 +135,7 @@ def test_a_fault_is_found(fault: str, words: str, tmp_path_factory: pytest.TempP
         check(suite_of(fault), claim_of(words), tmp_path_factory)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["none", "own weight"])
 def test_a_sound_tweak_passes_every_claim(fault: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     suite = suite_of(fault)

@@ -41,6 +41,7 @@ def test_the_ticket_is_small_enough_to_flip_it_all(tmp_path: Path) -> None:
     assert all(read(ticket) is not None for read in READ.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", READ)
 def test_every_flipped_bit_of_a_ticket_is_seen(tmp_path: Path, name: str) -> None:
     ticket = samples.ticket(tmp_path)
@@ -110,12 +111,14 @@ def accepted_otherwise(kind: str, mutants: Iterator[bytes]) -> int:
     return wrong
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::ticketctl.artifacts.records.FormatWarning")
 @pytest.mark.parametrize("kind", ["mask", "ladder", "trajectory"])
 def test_no_flipped_bit_of_a_lone_file_changes_its_meaning(kind: str) -> None:
     assert accepted_otherwise(kind, flips(ALONE[kind][0]())) == 0
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::ticketctl.artifacts.records.FormatWarning")
 @pytest.mark.parametrize("kind", ["samples", "report"])
 def test_every_flipped_bit_of_what_was_measured_is_seen(kind: str) -> None:
@@ -125,6 +128,7 @@ def test_every_flipped_bit_of_what_was_measured_is_seen(kind: str) -> None:
             decode(mutant, where="")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ALONE)
 def test_every_truncation_and_inserted_byte_is_refused(kind: str) -> None:
     encode, decode, _ = ALONE[kind]

@@ -101,6 +101,7 @@ def forged(fields: Any, rng: np.random.Generator) -> Any:
         return fields
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "model"), [("ticket", TicketManifest), ("run", RunManifest)])
 def test_forged_manifests_are_refused_or_sound(tmp_path: Path, kind: str, model: Any) -> None:
     make: Callable[[Path], Any] = getattr(samples, kind)
@@ -150,6 +151,7 @@ def forged_report(rng: np.random.Generator) -> bytes:
     return hostile_reports.forged(change)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "decode", "encode"),
     [(forged_samples, decode_samples, encode_samples), (forged_report, decode_report, encode_report)],

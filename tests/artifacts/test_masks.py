@@ -17,6 +17,7 @@ MANY = {f"w{number}": np.ones(1, "?") for number in range(4097)}
 BITS = hnp.arrays("?", hnp.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=9))
 
 
+@pytest.mark.long
 @given(st.dictionaries(NAMES, BITS, min_size=1, max_size=4))
 def test_what_is_encoded_is_decoded(keep: dict[str, np.ndarray]) -> None:
     data = encode_mask(keep)

@@ -73,6 +73,7 @@ def same(first: Report, second: Report) -> bool:
     )  # fmt: skip
 
 
+@pytest.mark.long
 @given(reports())
 def test_what_is_encoded_is_decoded(report: Report) -> None:
     data = encode_report(report)

@@ -47,6 +47,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "one"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["pass", "fail", "indicative"])
 def test_the_same_verdict_is_found_elsewhere_without_torch_and_without_the_rest(
     name: str, tmp_path: Path
@@ -96,6 +97,7 @@ def test_the_document_is_canonical_and_says_which_reports(folder: Path) -> None:
     assert open_verdict(folder).verdict == verdict
 
 
+@pytest.mark.long
 def test_a_flipped_bit_of_any_byte_of_the_document_is_seen(folder: Path) -> None:
     data, rng = (folder / "verdict.json").read_bytes(), random.Random(0)
     unseen = 0
@@ -123,6 +125,7 @@ FREE = {"name", "kept", "prunable", "classes", "train_accuracy", "init", "seed",
 """What the writer says and no report does; the ends of their places."""
 
 
+@pytest.mark.long
 def test_whatever_finding_a_forger_changes_and_seals_again_is_seen(folder: Path) -> None:
     sound = json.loads((folder / "verdict.json").read_bytes())
     places = [

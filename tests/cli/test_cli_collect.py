@@ -83,6 +83,7 @@ def test_compare_has_a_row_for_each_combination_in_every_form(home: Path) -> Non
         assert ask(home, "compare", "--sweep", "newest", "--format", kind).out.startswith(begin)
 
 
+@pytest.mark.long
 def test_a_report_of_the_sweep_is_a_sound_page_and_the_same_each_time(home: Path, tmp_path: Path) -> None:
     pages = []
     for name in ("a.html", "b.html"):
@@ -132,6 +133,7 @@ def test_without_a_sweep_it_says_which_command_begins_one(tmp_path: Path) -> Non
     assert "ticketctl sweep" in answer.complaint
 
 
+@pytest.mark.long
 def test_no_torch_is_imported(home: Path) -> None:
     lines = ["collect --metric all", "compare --sweep newest"]
     for line, loaded in _loaded(home, *lines).items():
@@ -142,7 +144,7 @@ def test_no_torch_is_imported(home: Path) -> None:
 def test_a_sweep_of_a_paper_s_table_is_compared_and_reported_as_its_cells(tmp_path: Path) -> None:
     here = write(tmp_path / "table")
     with chdir(here):
-        plan = plan_meant(Wanted("mine.toml", Path("runs"), seeds=[3]), lambda _: None).plan
+        plan = plan_meant(Wanted("mine.toml", Path("runs"), seeds=[3])).plan
         site = Site(str(keep(plan)), "runs")
         assert {do(site, job.id, resolve).state.kind for job in plan.jobs} == {"done"}
     swept, plain = (

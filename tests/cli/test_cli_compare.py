@@ -430,6 +430,7 @@ def test_a_run_changed_by_hand_is_not_believed(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------------------- speed
 
 
+@pytest.mark.long
 def test_two_hundred_runs_take_less_than_two_seconds(tmp_path: Path) -> None:
     for at in range(200):
         run(
@@ -446,6 +447,7 @@ def test_two_hundred_runs_take_less_than_two_seconds(tmp_path: Path) -> None:
     assert spent < 2
 
 
+@pytest.mark.long
 def test_it_starts_without_torch(spent: Path) -> None:
     lines = [
         "recipes --tables",
@@ -462,6 +464,7 @@ def test_it_starts_without_torch(spent: Path) -> None:
 # ------------------------------------------------------------------------------------------------- the list of tables
 
 
+@pytest.mark.long
 def test_tables_are_listed_and_shown(tmp_path: Path) -> None:
     listed = ask(tmp_path, "recipes", "--tables")
     assert "001:A2" in listed.out

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 GUARD = """
 import io, json, os, sys
@@ -99,3 +102,48 @@ def test_every_key_that_a_recipe_takes_is_offered_and_no_table_as_if_it_were_one
         assert table not in offered
     assert [name for name, _ in complete.settings("data.noise.k")] == ["data.noise.kind=", "data.noise.key="]
     assert {"tweaks.dsd.cycles", "tweaks.scaled-init.eta"} <= offered
+
+
+def test_sweeps_are_offered_by_id_with_their_titles_wherever_one_is_named(tmp_path: Path) -> None:
+    from typer.main import get_command
+
+    from tests.stages.swept_plan import plan
+    from ticketctl.cli import complete
+    from ticketctl.cli.app import app
+    from ticketctl.stages.plan_files import keep
+
+    kept = [plan(tmp_path, {"a": ""}), plan(tmp_path, {"b": ""})]
+    for number, path in enumerate(map(keep, kept)):
+        os.utime(path, (number, number))
+    program: Any = get_command(app)
+    ctx = typer.Context(program)
+    ctx.params["workspace"] = tmp_path
+    newest, oldest = kept[1].id, kept[0].id
+    assert complete.sweeps(ctx, "") == [(newest, "made up"), (oldest, "made up"), ("newest", "made up")]
+    assert complete.sweeps(ctx, oldest[:5]) == [(oldest, "made up")]
+    (tmp_path / ".sweeps" / newest / "plan.jsonl").write_text("nothing")
+    assert complete.sweeps(ctx, newest) == [(newest, "")], "a damaged plan has no title"
+    ctx.params["workspace"] = tmp_path / "none"
+    assert complete.sweeps(ctx, "") == []
+    options = {
+        name: one
+        for name, command in program.commands.items()
+        for one in command.params
+        if "--sweep" in one.opts
+    }
+    assert {"compare", "plot", "report"} <= {*options}
+    ctx.params["workspace"] = tmp_path
+    arguments = [one for one in program.commands["status"].params if one.name == "name"]
+    for one in (*options.values(), *arguments):
+        assert [item.value for item in one.shell_complete(ctx, oldest[:5])] == [oldest]
+
+
+def test_a_plan_is_a_grid_at_hand_a_table_or_a_sweep(tmp_path: Path) -> None:
+    from ticketctl.cli import complete
+
+    (tmp_path / "mine.toml").write_text("[axes]\nmethod = 'imp'\n")
+    (tmp_path / "other.toml").write_text("[draw]\n")
+    ctx = typer.Context(typer.main.get_command(typer.Typer(callback=lambda: None)))
+    ctx.params["workspace"] = tmp_path
+    assert complete.plans(ctx, f"{tmp_path}/") == [(f"{tmp_path}/mine.toml", "a grid")]
+    assert complete.plans(ctx, "papers/001-toast/table-a2")

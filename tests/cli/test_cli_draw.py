@@ -50,6 +50,7 @@ def test_quiet_and_json_of_a_finished_draw(cli: Program) -> None:
     assert set(result["levels"][0]) == {"level", "kept", "empty_layers", "cut", "effective", "metrics"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words",
     [
@@ -75,6 +76,7 @@ def test_the_printed_line_repeats_it(words: tuple[str, ...], tmp_path: Path) -> 
     assert anew.json["result"][0]["ticket_id"] == first.json["result"][0]["ticket_id"]
 
 
+@pytest.mark.long
 def test_a_recipe_file_without_a_base_is_named_again(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(
         'model = { name = "resnet20", init = "torch" }\ndata = { name = "digits" }\n'

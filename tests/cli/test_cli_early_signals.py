@@ -52,6 +52,7 @@ def test_a_signal_during_the_first_imports_is_one_line_and_the_documented_code(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", [LIBRARY, COMMANDS_OWN])
 def test_with_json_it_is_an_object_too(at: str, tmp_path: Path) -> None:
     done = _signalled(tmp_path, signal.SIGTERM, at, "draw", "--json")

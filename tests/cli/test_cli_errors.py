@@ -308,6 +308,7 @@ def _shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -349,6 +350,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert ask(tmp_path, *draw).code == 0
 
 
+@pytest.mark.long
 def test_a_finished_draw_does_nothing(home: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
     words = " ".join(DRAW)

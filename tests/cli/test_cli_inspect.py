@@ -54,6 +54,7 @@ def _rows(text: str, head: str) -> dict[str, list[str]]:
 # ------------------------------------------------------------------------------------------------ along a training
 
 
+@pytest.mark.long
 def test_a_run_tells_what_was_measured_along_its_training(made: Path) -> None:
     """Against the record as the safetensors library reads it."""
     record = load_file(made / _run(made) / "record.safetensors")
@@ -116,6 +117,7 @@ def test_a_compacted_net_is_verified_with_the_run_beside_it(made: Path) -> None:
     assert answer.out.endswith(f"compact {_run(made)}/compact: sound\n")
 
 
+@pytest.mark.long
 def test_none_of_it_imports_torch(made: Path) -> None:
     run = _run(made)
     names = (run, f"{run}/compact", f"{run}/reports", f"{run}/samples")

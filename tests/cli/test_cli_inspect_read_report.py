@@ -44,6 +44,7 @@ def test_without_a_file_it_says_how_it_is_used() -> None:
         assert err.startswith("usage: read_report.py")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [

@@ -161,6 +161,7 @@ def test_a_landscape_is_about_each_net_trained_untrained_or_only_named(home: Pat
     assert lines[1].split() == ["net", "plane"]
 
 
+@pytest.mark.long
 def test_what_was_measured_is_not_measured_again_and_other_words_are(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

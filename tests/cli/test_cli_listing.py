@@ -171,6 +171,7 @@ def test_of_many_names_six_are_shown() -> None:
     assert listed(list("abcdefghi")) == "a, b, c, d, e, f and 3 more"
 
 
+@pytest.mark.long
 def test_none_of_it_imports_torch(odd: Path) -> None:
     lines = ["inspect", f"inspect {spends(odd, 'ema')}", "list", "list --controls", "list runs", "list tweaks",
              "list tweaks at", "inspect --show-recipe", "spend --dry-run"]  # fmt: skip

@@ -42,6 +42,7 @@ def test_epochs_and_scale_stretch_what_is_trained(home: Path) -> None:
     assert "give one of them" in both.complaint
 
 
+@pytest.mark.long
 def test_the_newest_tickets_onset_is_found_shown_and_written(home: Path) -> None:
     answer = ask(home, *ONSET, "--json", "-q")
     assert answer.code == 0, answer.err

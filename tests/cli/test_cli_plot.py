@@ -38,6 +38,7 @@ def typed(spent: Path, tmp_path: Path) -> Any:
 ONE = ("--figure", "accuracy-sparsity")
 
 
+@pytest.mark.long
 def test_a_figure_is_a_picture_and_the_numbers_that_it_shows(typed: Any, tmp_path: Path) -> None:
     answer = typed("runs", *ONE, "--format", "svg,png,pdf")
     assert answer.code == 0, answer.err
@@ -192,6 +193,7 @@ def test_a_damaged_run_is_named(spent: Path, tmp_path: Path) -> None:
     assert "10-seed-0/run.json" in answer.complaint
 
 
+@pytest.mark.long
 def test_plot_imports_no_torch(spent: Path, tmp_path: Path) -> None:
     lines = [f"plot runs --figure accuracy-sparsity --out {tmp_path / 'out'}", "list figures", "plot --help"]
     for line, loaded in _loaded(spent, *lines).items():

@@ -37,6 +37,7 @@ def nets(home: Path, *words: str) -> Any:
     return answer.json["result"]["nets"]
 
 
+@pytest.mark.long
 def test_the_newest_ticket_is_probed_untrained_and_its_report_is_shown_verified_and_read(home: Path) -> None:
     table = ask(home, "probe")
     assert table.code == 0, table.err
@@ -145,6 +146,7 @@ def test_a_net_that_is_only_named_is_the_dense_one_that_a_draw_begins_with(home:
     assert ask(home, "verify", plain["file"]).code == 0
 
 
+@pytest.mark.long
 def test_what_was_measured_is_taken_as_it_is_and_other_images_or_keys_are_measured(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

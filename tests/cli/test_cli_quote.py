@@ -11,6 +11,7 @@ from tests.cli.conftest import Program, ask
 from ticketctl.stages.pace import PARAMETER, START, TRAINING, Speed
 
 
+@pytest.mark.long
 def test_a_dry_run_says_what_is_to_train_and_how_long_that_takes_and_the_spend_says_the_first_too(
     cli: Program,
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_dry_run_fetches_nothing_and_says_why_the_time_is_not_known(
     assert "data" not in "".join(typed.err.splitlines()[:3] + typed.err.splitlines()[4:-2])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -124,12 +124,14 @@ def test_a_file_of_somebody_else_is_left_alone(typed: Any, tmp_path: Path) -> No
     assert (tmp_path / "out.html").read_text() == "mine"
 
 
+@pytest.mark.long
 def test_a_report_imports_no_torch(spent: Path, tmp_path: Path) -> None:
     line = f"report runs --figure layer-density --out {tmp_path / 'out.html'}"
     (loaded,) = _loaded(spent, line).values()
     assert not loaded & {"torch", "torchvision", "huggingface_hub"}
 
 
+@pytest.mark.long
 def test_the_commands_on_the_page_make_the_same_tickets_and_nets(cli: Program, home: Path) -> None:
     """In an empty workspace, where nothing is left to find: equal ids are equal masks, weights and recipes."""
     spend = ("spend", "--level", "1", "--seed", "3", "--tweaks", "ls", "--set", "train.lr=0.03", "--quiet")
@@ -148,6 +150,7 @@ def test_the_commands_on_the_page_make_the_same_tickets_and_nets(cli: Program, h
     assert before == after
 
 
+@pytest.mark.long
 def test_the_lines_on_the_page_measure_the_same_paths_twins_and_onsets(
     cli: Program, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +247,7 @@ def ours(proxy: Watched) -> list[str]:
     return [one for one in proxy.asked if not re.search(r"google|gstatic|gvt1", one)]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine")
 def test_a_browser_fetches_nothing_and_runs_nothing(typed: Any, tmp_path: Path, proxy: Watched) -> None:
     """Against a page that does both, so that the watch is known to see it."""
@@ -268,6 +272,7 @@ MEASURE = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine")
 def test_a_telephone_shows_the_page_without_scrolling_sideways(
     typed: Any, tmp_path: Path, proxy: Watched

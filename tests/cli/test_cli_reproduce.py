@@ -70,6 +70,18 @@ def here(tmp_path: Path) -> Path:
     return write(tmp_path / "here")
 
 
+def test_several_devices_are_refused_with_the_sweep_that_uses_them(here: Path) -> None:
+    words = ("reproduce", "mine.toml", "--rows", "vanilla", "--scale", "0.5", "--seed", "3")
+    answer = ask(here, *words, "--devices", "2")
+    assert answer.code == 2
+    line = answer.complaint.partition("one on each GPU: ")[2].partition(";")[0]
+    planned = ask(here, *shlex.split(line)[1:], "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    assert planned.json["result"]["jobs"] == 1
+    assert "--devices" not in ask(here, "reproduce", "--help").out
+    assert not (here / "runs").exists()
+
+
 def test_a_dry_run_counts_and_writes_nothing(here: Path) -> None:
     before = sorted(here.rglob("*"))
     answer = ask(here, "reproduce", "mine.toml", "--dry-run", "--json")
@@ -89,6 +101,7 @@ def test_a_dry_run_counts_and_writes_nothing(here: Path) -> None:
     assert ask(here, "reproduce", "mine.toml", "--dry-run", "--quiet").err == ""
 
 
+@pytest.mark.long
 def test_it_trains_and_compares(done: tuple[Path, Answer]) -> None:
     folder, answer = done
     assert answer.code == 0, answer.err
@@ -116,6 +129,7 @@ def test_a_second_time_trains_nothing_and_says_the_same(
     assert repeated.out == first.out
 
 
+@pytest.mark.long
 def test_what_was_made_by_hand_is_found(here: Path, done: tuple[Path, Answer]) -> None:
     assert ask(here, "draw", "--recipe", "recipe.toml", "--seed", "3").code == 0
     assert ask(here, "spend", "--tweaks", "ls").code == 0
@@ -125,11 +139,13 @@ def test_what_was_made_by_hand_is_found(here: Path, done: tuple[Path, Answer]) -
     assert ask(here, "reproduce", "mine.toml").out == done[1].out
 
 
+@pytest.mark.long
 def test_what_is_there_needs_no_torch(done: tuple[Path, Answer]) -> None:
     loaded = _loaded(done[0], "reproduce mine.toml")
     assert "torch" not in loaded["reproduce mine.toml"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("phase", [2, 3])
 def test_stopped_it_goes_on_to_the_same_bytes(
@@ -202,6 +218,7 @@ def test_labels_that_cannot_be_read_are_refused_by_a_dry_run_too(here: Path) -> 
         assert "/nonesuch.npy: cannot be read" in answer.complaint
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -93,6 +93,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer, Answer
     return folder, planned, ask(folder, "reproduce", "mine.toml")
 
 
+@pytest.mark.long
 def test_a_dry_run_counts_and_names_the_audits(done: tuple[Path, Answer, Answer]) -> None:
     folder, planned, _ = done
     assert planned.code == 0, planned.err
@@ -147,6 +148,7 @@ def test_an_audit_that_is_missing_is_named_and_taken_alone(done: tuple[Path, Ans
     assert report.read_bytes() == data
 
 
+@pytest.mark.long
 def test_runs_are_compared_by_what_their_audits_say(done: tuple[Path, Answer, Answer]) -> None:
     folder = done[0]
     answer = ask(folder, "compare", "runs", "--metric", "audit.ece", "--json")

@@ -37,6 +37,7 @@ def test_choices_are_said(cli: Program) -> None:
     assert lines[3].endswith("/seed-0/ticket --level 2 --seed 0 --workspace runs")
 
 
+@pytest.mark.long
 def test_the_printed_line_repeats_it(cli: Program) -> None:
     first = cli("spend", "--json", "--level", "0.2,2", "--seed", "1-2", "--set", "train.lr=0.03",
                 "--set", "train.schedule=constant", "--controls")  # fmt: skip

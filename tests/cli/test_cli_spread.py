@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from ticketctl.cli import options as opt
+from ticketctl.cli.app import app
+from ticketctl.cli.plan import Which as PlanWhich
 
 
 def _program(command: Callable[..., None]) -> typer.Typer:
@@ -70,3 +73,36 @@ def test_a_command_line_that_says_where_repeats_the_place() -> None:
     wanted = "--workspace w --out o --data mnist --data-dir d --device cpu --offline --controls"
     assert said == wanted.split()
     assert opt.where(opt.Site()) == ["--workspace", "runs"]
+
+
+@dataclass(frozen=True)
+class Which:
+    """A group with an argument that has to be typed."""
+
+    name: Annotated[str, typer.Argument()]
+    many: Annotated[int, typer.Option()] = 1
+
+
+def test_several_groups_are_spread_and_an_argument_of_one_has_to_be_typed() -> None:
+    seen: list[Any] = []
+
+    @opt.spread
+    def command(*, which: Which, level: opt.Level = None, how: opt.Manner) -> None:
+        """Do."""
+        seen.append((which, level, how))
+
+    program = _program(command)
+    assert CliRunner().invoke(program, []).exit_code == 2
+    assert CliRunner().invoke(program, ["a", "--many", "3", "--level", "2", "--json"]).exit_code == 0
+    assert seen == [(Which("a", 3), "2", opt.Manner(json=True))]
+
+
+def test_plan_and_sweep_take_the_same_words_for_what_they_are_of() -> None:
+    program: Any = get_command(app)
+    plan, sweep = (
+        {one.name: (one.opts, one.help, one.default) for one in program.commands[name].params}
+        for name in ("plan", "sweep")
+    )
+    own = [one.name for one in fields(PlanWhich)]
+    assert own == ["name", "only", "rows", "levels", "seed", "scale", "data"]
+    assert [plan[name] for name in own] == [sweep[name] for name in own]

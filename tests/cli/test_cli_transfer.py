@@ -87,6 +87,7 @@ def test_all_weights_are_trained_with_keep_and_the_run_is_audited_by_its_folder(
     assert audited["metrics"][0]["value"] == values["transfer"]
 
 
+@pytest.mark.long
 def test_where_the_nets_own_data_lie_is_known_by_its_draw_or_asked_for_before_any_work(
     place: Path, tmp_path: Path
 ) -> None:

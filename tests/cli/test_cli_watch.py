@@ -372,6 +372,7 @@ def test_a_workspace_in_which_nothing_was_begun_is_waited_for(tmp_path: Path) ->
     assert shown.leave() == 0
 
 
+@pytest.mark.long
 def test_waiting_ends_by_a_signal_and_a_folder_that_was_named_is_not_waited_for(tmp_path: Path) -> None:
     shown = Terminal(tmp_path)
     shown.until(lambda text: "Ctrl-C ends" in text)
@@ -383,6 +384,7 @@ def test_waiting_ends_by_a_signal_and_a_folder_that_was_named_is_not_waited_for(
         assert "\x1b[?25l" not in refused.text or "\x1b[?25h" in refused.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_a_signal_ends_the_looking_alone_and_puts_the_terminal_right(
     tmp_path: Path, number: int, code: int
@@ -405,6 +407,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_one_picture(tmp_path: Path)
     assert "epoch 1 of 10" in shown.text
 
 
+@pytest.mark.long
 def test_a_terminal_without_braille_gets_ascii(tmp_path: Path) -> None:
     begun(tmp_path, [0.1, 0.5])
     rich = Terminal(tmp_path, "--once")

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,17 @@ from tests.stages.swept_plan import say
 from tests.sweep_marathon import files
 from tests.test_startup import _loaded
 from tests.warm import QUIET, Warm
+from ticketctl.cli import options as opt
+from ticketctl.cli.cluster import Cluster
+from ticketctl.cli.signals import Stop
+from ticketctl.cli.sweep import _check as check
+from ticketctl.cli.sweep import _submitted as submitted
+from ticketctl.errors import UnavailableError
+from ticketctl.stages.bill import Bill, Item
 from ticketctl.stages.grid import plan_grid
 from ticketctl.stages.grid_spec import grid_in
 from ticketctl.stages.jobs import Plan, plan_of
+from ticketctl.stages.plan_cost import PlanCost
 from ticketctl.stages.plan_files import keep
 
 GRID = """
@@ -72,6 +81,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answer = swept(folder, "grid.toml", "--workers", "2", "--device", "cpu", "--json")
     assert answer.code == 0, answer.err
     (folder / "said.json").write_text(answer.out)
+    (folder / "said.txt").write_text(answer.err)
     return folder
 
 
@@ -111,6 +121,7 @@ def test_a_plan_in_a_file_is_the_same_plan(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------------------- sweep
 
 
+@pytest.mark.long
 def test_a_sweep_of_two_processes_has_the_bytes_of_each_command_alone(here: Path, tmp_path: Path) -> None:
     runs = here / "runs"
     names = {path.name.partition("-")[0]: f"{path.relative_to(runs)}/seed-0" for path in runs.glob("*/*")}
@@ -127,6 +138,7 @@ def test_a_sweep_of_two_processes_has_the_bytes_of_each_command_alone(here: Path
     assert found == wanted
 
 
+@pytest.mark.long
 def test_what_became_of_a_sweep_is_told_as_json(here: Path) -> None:
     result = json.loads((here / "said.json").read_text())["result"]
     assert result["counts"] == {"done": 4}
@@ -134,6 +146,72 @@ def test_what_became_of_a_sweep_is_told_as_json(here: Path) -> None:
     assert result["seconds"] > 0
 
 
+def test_a_sweep_says_how_long_it_takes_before_anything_is_done(here: Path) -> None:
+    lines = (here / "said.txt").read_text().splitlines()
+    (when,) = [number for number, line in enumerate(lines) if line.startswith("time        about ")]
+    assert lines[when].endswith("with 2 at a time")
+    assert lines.index("timing lenet-300-100 on digits …") < when
+    assert when < next(number for number, line in enumerate(lines) if line.startswith("done "))
+
+
+@pytest.mark.parametrize(
+    ("engine", "at", "seconds", "lenient"),
+    [
+        ("local", opt.Site(), 3.0, False),
+        ("local", opt.Site(dry_run=True), 5.0, True),
+        ("local", opt.Site(quiet=True), 0.0, False),
+        ("local", opt.Site(quiet=True, dry_run=True), 5.0, True),
+        ("ray", opt.Site(), 0.0, False),
+        ("ray", opt.Site(dry_run=True), 0.0, True),
+        ("slurm", opt.Site(), 0.0, True),
+    ],
+)
+def test_a_clusters_jobs_are_not_timed_on_this_machine(
+    engine: str,
+    at: opt.Site,
+    seconds: float,
+    lenient: bool,
+    many: tuple[Path, Plan],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = list[dict[str, Any]]()
+
+    def cost_of(plan: Plan, around: object, **how: Any) -> PlanCost:
+        del around
+        asked.append(how)
+        return PlanCost(
+            {"draw": (1, 0)}, Bill({}, [(None, Item(1, 1.0, 1, 9.0, 9.0))]), {plan.jobs[0].id: 9.0}, 1
+        )  # type: ignore[list-item]  # of no task
+
+    folder, plan = many
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("ticketctl.stages.plan_cost.cost_of", cost_of)
+        patch.setattr("ticketctl.cli.sweep.slots_here", lambda device: 2)
+        check(plan, replace(at, device="cpu"), Stop(), Cluster(engine=engine))
+    assert asked == [{"timed": seconds, "lenient": lenient}]
+    said = capsys.readouterr()
+    assert ("time " in said.out + said.err) == (engine == "local" and (at.dry_run or not at.quiet))
+
+
+def test_data_that_only_the_nodes_see_are_no_reason_not_to_submit(
+    many: tuple[Path, Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cost_of(*_: object, **__: object) -> PlanCost:
+        raise UnavailableError("--data-dir /nodes/only: there is no such folder")
+
+    folder, plan = many
+    sent = list[Plan]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("ticketctl.stages.plan_cost.cost_of", cost_of)
+        patch.setattr("ticketctl.cli.sweep.on_slurm", lambda plan, *_: sent.append(plan))
+        submitted(plan, opt.Site(device="cpu"), Stop(), Cluster(engine="slurm"))
+    assert sent == [plan]
+    assert "not checked here: --data-dir /nodes/only: there is no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.long
 def test_a_sweep_that_is_done_does_nothing_without_torch_in_a_moment(here: Path) -> None:
     before = files(here / "runs")
     loaded = _loaded(here, "sweep grid.toml", "sweep grid.toml --dry-run", "status", "status --list")
@@ -207,6 +285,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Plan]
         yield folder, plan
 
 
+@pytest.mark.long
 def test_the_status_of_200_jobs_takes_less_than_two_seconds_and_no_torch(many: tuple[Path, Plan]) -> None:
     folder, plan = many
     assert not _loaded(folder, "status --json")["status --json"] & {"torch", "matplotlib", "zarr"}
@@ -254,6 +333,9 @@ def test_failed_jobs_are_told_by_cause_and_no_control_character_reaches_the_term
         ("plan none.toml", "none.toml"),
         ("plan 001:Z9", "Z9"),
         ("plan none.jsonl", "there is no such file"),
+        ("plan none.toml", "none.toml: there is no such file"),
+        ("plan none", "no plan 'none': name a grid (GRID.toml), a paper's table (001:A2)"),
+        ("collect none.toml", "none.toml: there is no such file"),
         ("sweep none.jsonl", "there is no such file"),
         ("sweep 001:A2 --engine slum", "--engine slum"),
         ("sweep 001:A2 --set train.lr=1", "--retry alone"),
@@ -290,6 +372,12 @@ def test_what_cannot_be_is_refused_in_a_line_and_leaves_nothing(line: str, fault
             "cifar-10",
         ),
         ("[axes", "plan grid.toml", 2, "not TOML"),
+        (
+            "[axes]\nmethod = 'random'\ndensity = 0.5\nspend = ['none', 'keep.epochs=[999]']",
+            "sweep grid.toml",
+            2,
+            "1 of 2 combinations cannot be: keep.epochs: 999 lies past the end of the training",
+        ),
         ("{}", "plan grid.jsonl", 3, "no plan of ours"),
         ("{}", "sweep grid.jsonl", 3, "no plan of ours"),
         ("{}", "sweep grid.jsonl --only a=b", 2, "a plan that is made already"),

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ticketctl.cli.devices import resolve
-from ticketctl.cli.options import seeds_of
 from ticketctl.stages.job_run import Site
 from ticketctl.stages.jobs import Plan
 from ticketctl.stages.plan_files import keep, sweep_folder
@@ -41,7 +40,7 @@ def plan_in(workspace: Path, *, epochs: int = 2, size: Mapping[str, str] = SIX) 
     workspace.mkdir(parents=True, exist_ok=True)
     path = workspace.parent / f"{workspace.name}.toml"
     path.write_text(GRID.format(epochs=epochs, **size))
-    return plan_meant(Wanted(str(path), workspace), seeds_of).plan
+    return plan_meant(Wanted(str(path), workspace)).plan
 
 
 def site_of(plan: Plan) -> Site:

@@ -68,6 +68,7 @@ def known() -> tuple[nn.Module, Mask, Specimen, np.ndarray]:
     return net, mask, subject, matrix(net, subject, 20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("subspace", ["sparse", "full"])
 def test_vector_and_curve_are_those_of_the_whole_matrix(known: Any, subspace: Any) -> None:
     net, mask, subject, whole = known
@@ -107,6 +108,7 @@ def test_the_second_difference_at_the_net_is_lambda_and_the_metric_hessian_finds
     assert fuller["eigenvector.lambda"].value == pytest.approx(theirs["hessian.max.full"].value, rel=1e-5)
 
 
+@pytest.mark.long
 def test_the_batch_is_of_training_images_whatever_is_shown(known: Any) -> None:
     _, _, subject, _ = known
     params = replace(SMALL, set="test", span=0.04)

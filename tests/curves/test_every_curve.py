@@ -373,6 +373,7 @@ def test_it_writes_no_files(tmp_path: Path) -> None:
         assert look(curve, MLP, 0, folder).noise == (), curve
 
 
+@pytest.mark.long
 @every((curve, ground) for curve in CURVES for ground in (CONV, MLP))
 def test_stopped_at_any_question_it_leaves_the_net_as_it_was(case: tuple[str, Ground]) -> None:
     curve, ground = case
@@ -394,6 +395,7 @@ def test_its_points_have_legal_names_each_of_its_own(curve: str) -> None:
     assert all(re.fullmatch(r"[a-z0-9.-]{1,80}", name) for name in points), points
 
 
+@pytest.mark.long
 @every((curve, ground) for curve in CURVES for ground in (CONV, MLP))
 def test_stopped_between_points_it_goes_on_to_the_same_values_and_makes_none_twice(
     case: tuple[str, Ground],
@@ -458,6 +460,7 @@ def passes(curve: str, ground: Ground, keys: Mapping[str, Any]) -> tuple[float, 
     return module_of(curve).price(sizes, params, len(on.ends)), all_.get_total_flops() / each
 
 
+@pytest.mark.long
 @every(
     (curve, keys)
     for curve in CURVES

@@ -48,6 +48,7 @@ def test_a_sparse_tensor_that_would_swell_or_is_none_is_refused_at_once(shape, i
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.long
 def test_tensors_nobody_could_have_written_are_refused_in_one_line():
     """20,000 files with the names of every dialect and whatever in them: none gets past the errors that users see."""
     draw = random.Random(0)

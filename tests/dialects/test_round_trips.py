@@ -68,6 +68,7 @@ def found_in(path: Path) -> Any:
     return recognised(next(trees((path,)))[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("form", ["torch-prune", "open-lth", "coo", "npz"])
 def test_an_exact_form_gives_back_the_very_mask_and_the_very_weights(
@@ -89,6 +90,7 @@ def test_an_exact_form_gives_back_the_very_mask_and_the_very_weights(
         np.testing.assert_array_equal(found.weights[name].array(), leaf.array() * kept)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("net", NETS)
 def test_equal_tickets_are_equal_files_and_the_file_that_lies_there_is_left_alone(
     net: str, drawn: dict[str, Ticket], tmp_path: Path

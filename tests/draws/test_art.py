@@ -506,6 +506,7 @@ def results(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "keys",
     [

@@ -633,6 +633,7 @@ class StopAt:
         return 75 if self.at is not None and self.asked > self.at else None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("keys", "each"),
     [

@@ -341,6 +341,7 @@ def test_the_ticket_is_found_where_brute_force_over_the_kept_weights_finds_it(tm
     assert dense.fit is None
 
 
+@pytest.mark.long
 def test_a_channel_ticket_starts_from_the_weights_of_its_epoch_with_pruned_norms_silent(
     tmp_path: Path,
 ) -> None:
@@ -379,6 +380,7 @@ def test_a_channel_ticket_starts_from_the_weights_of_its_epoch_with_pruned_norms
         assert bool((end[conv][pruned] == 0).all())
 
 
+@pytest.mark.long
 def test_the_penalty_makes_the_scales_smaller(tmp_path: Path) -> None:
     sums = []
     for l1 in (0.0, 0.02):

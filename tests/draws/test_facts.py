@@ -167,6 +167,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawings:
     return Drawings(tmp_path_factory.mktemp("facts"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in OURS if name not in MOVING])
 def test_masks_are_nested_as_stated(name: str, drawn: Drawings) -> None:
     wanted = TELLING.get(name, DENSITIES[:2] if name in TRAINED else DENSITIES)
@@ -186,6 +187,7 @@ def test_no_method_claims_nested_masks_of_different_trainings() -> None:
     assert {first(FACTS[name]["nested"]) for name in MOVING} == {"no"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OURS)
 def test_the_record_has_the_keys_stated(name: str, drawn: Drawings) -> None:
     _, levels = drawn(name, DENSITIES[1])
@@ -217,6 +219,7 @@ def test_a_ticket_starts_where_stated(name: str, drawn: Drawings) -> None:
     assert at_first == (said.startswith("initialisation") and not lab.rewind)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OURS)
 def test_a_rewind_point_is_taken_or_refused_as_stated(name: str, drawn: Drawings) -> None:
     layers = {**HERE.get(name, {}), "rewind": "3it"}

@@ -81,6 +81,7 @@ def point(net: nn.Module, mask: Mask) -> Tensor:
     return flat([weight * mask.keep[name] for name, weight in weights_of(net).items()])
 
 
+@pytest.mark.long
 @activations
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("temperature", [1.0, 200.0])
@@ -162,6 +163,7 @@ def test_pruned_weights_score_0_which_beats_every_negative_score() -> None:
     assert not top(scores, 45) <= mask
 
 
+@pytest.mark.long
 def test_the_temperature_is_no_mere_factor_until_it_is_high() -> None:
     """On ResNet-20s, 10 %: T = 200 and T = 2000 keep the same but for a few in a thousand, T = 1 does not.
 

@@ -91,6 +91,7 @@ def untrainable(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab, "fit", fit)
 
 
+@pytest.mark.long
 @every
 def test_the_dense_net_is_not_trained_and_the_ticket_is(method: str, cache: Path, tmp_path: Path) -> None:
     setting, lab = ready(cache, tmp_path)
@@ -161,6 +162,7 @@ def test_layers_keep_what_the_rule_says(
     assert counts(ticket) == rule(setting.shapes, kept_count(lab.full().size, DENSITY))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", [name for name in ALL if name not in ("random", "shuffle")])
 def test_another_seed_moves_the_weights_and_not_the_counts(method: str, cache: Path, tmp_path: Path) -> None:
     _, lab = ready(cache, tmp_path / "0")

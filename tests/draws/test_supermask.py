@@ -164,6 +164,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Level]:
     return levels_of(setting_of(folder / "cache", quick), folder / "work")
 
 
+@pytest.mark.long
 def test_weights_are_bitwise_those_that_were_frozen_after_the_scores_were_trained(drawn: list[Level]) -> None:
     dense, ticket = drawn
     before, after = bits(dense.start), bits(ticket.start)

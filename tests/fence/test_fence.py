@@ -191,6 +191,7 @@ def test_the_child_knows_no_token_writes_no_file_and_is_held_to_its_limits(fence
     assert int(limits["Max address space"]) < 12 << 30
 
 
+@pytest.mark.long
 def test_the_child_starts_no_process_of_its_own():
     """As a user who is not root, whom the system would not hold to it."""
     code = (
@@ -248,6 +249,7 @@ def test_an_answer_of_more_than_a_file_can_hold_is_not_waited_for(monkeypatch):
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.long
 def test_no_child_is_started_for_nothing():
     with Fence() as held:
         assert held.child is None

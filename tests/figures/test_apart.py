@@ -164,6 +164,7 @@ def grid(panels, across, rows):
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("panels", "across", "rows"), [(1, 21, 3), (3, 5, 15), (4, 5, 15), (1, 10, 10)])
 def test_matrices_are_not_so_wide_that_their_letters_are_below_seven_points_on_paper(panels, across, rows):
     z = Axis("accuracy", "%")
@@ -175,6 +176,7 @@ def test_matrices_are_not_so_wide_that_their_letters_are_below_seven_points_on_p
         assert small * printed(figure) >= 6.8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("panels", [1, 2, 6])
 def test_reliability_diagrams_are_read_on_paper_and_no_title_reaches_over_the_edge(panels):
     rows = tuple(

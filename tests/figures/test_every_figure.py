@@ -23,6 +23,7 @@ CASES = [Case(name, EXAMPLES.get(name)) for name in plugins("figures")]
 CASES += [Case(name, example, words) for words, (name, example) in MORE.items()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_every_figure(claim: str) -> None:
     every(CASES)(CLAIMS[claim])()
@@ -33,6 +34,7 @@ def test_examples_are_of_figures_and_show_every_form() -> None:
     assert {form for case in CASES if case.example for form in case.by_form} == {*FORMS}
 
 
+@pytest.mark.long
 @every(FORMS)
 def test_equal_sheets_give_equal_pictures(form: str) -> None:
     one = next(case.by_form[form] for case in CASES if case.example and form in case.by_form)
@@ -51,6 +53,7 @@ def heavy(names: dict[str, str], *folders: str) -> list[str]:
     return found.stdout.splitlines()
 
 
+@pytest.mark.long
 def test_to_gather_imports_neither_torch_nor_matplotlib() -> None:
     assert heavy({name: name for name in EXAMPLES}) == []
 

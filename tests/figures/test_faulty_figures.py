@@ -133,6 +133,7 @@ def test_a_figure_without_an_example_is_told_of() -> None:
         CLAIMS["gives_sheets_with_names"](Case("new", None))
 
 
+@pytest.mark.long
 def test_what_is_heavy_is_found(installed: Path) -> None:
     """The torch that is imported here is an empty module in the same place."""
     (installed / "torch.py").write_text("", encoding="utf-8")

@@ -31,6 +31,7 @@ def lines(names=("imp", "random"), *, notes=("n = 3",), title="lenet on digits",
     return Sheet("accuracy-sparsity", "lines", title, x, y, tuple(rows), notes=tuple(notes))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_sheets_give_equal_bytes_whatever_the_user_has_set(kind):
     first = picture(lines(), kind)
@@ -40,6 +41,7 @@ def test_equal_sheets_give_equal_bytes_whatever_the_user_has_set(kind):
         assert picture(lines(), kind) == first
 
 
+@pytest.mark.long
 def test_another_process_writes_the_same_bytes():
     code = "import sys; from tests.figures.test_ink import svg; sys.stdout.buffer.write(svg())"
     found = subprocess.run(
@@ -72,6 +74,7 @@ def test_words_of_a_picture_can_be_read_and_selected():
     assert b"test accuracy [%]</text>" in svg()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
 @pytest.mark.parametrize("size", [3, 60])
 def test_no_words_lie_over_others_nor_beyond_the_edge(count, size):
@@ -166,6 +169,7 @@ def test_clips_are_called_by_their_number_and_not_by_the_last_bit_of_a_place():
     assert found == [f"p{name}".encode() for name in names]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_is_drawn_once_and_is_byte_for_byte_what_matplotlib_saves_by_itself(kind, monkeypatch):
     drawn, draw = [], Figure.draw

@@ -22,6 +22,7 @@ def bars(layers=3, series=2, *, panels=1, zero=-1, word="layer"):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("layers", "series", "panels", "word"),
     [(3, 2, 1, "fc"), (3, 5, 4, "fc"), (21, 2, 2, "layer4.0.downsample"), (54, 3, 1, "layer4.0.conv" * 4)],
@@ -46,6 +47,7 @@ def test_bars_are_as_high_as_their_values_and_stand_about_their_category():
     assert middles[:, :, 0].mean(axis=0) == pytest.approx([0, 1])
 
 
+@pytest.mark.long
 def test_where_layers_are_too_many_for_names_every_other_is_named_and_the_axis_says_so():
     with painted(bars(250, 1)) as figure:
         axes = figure.axes[0]

@@ -84,11 +84,13 @@ def _seen_once():
     seen.cache_clear()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", SHEETS)
 def test_six_panels_take_less_than_150_kb(form):
     assert len(seen(form)[0]) < 150_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", SHEETS)
 def test_no_words_lie_over_others_nor_beyond_the_edge(form):
     assert seen(form)[1:] == ([], [])
@@ -123,6 +125,7 @@ def test_a_plane_without_a_slope_can_be_drawn(form):
         figure.canvas.draw()
 
 
+@pytest.mark.long
 def test_numbers_of_levels_are_written_on_their_lines():
     assert b">1</text>" in seen("contour")[0]
 

@@ -22,6 +22,7 @@ def matrix(rows, columns=None, *, scale=(None, None), panels=1, n=3, value=lambd
     return Sheet("one", "matrix", "a net", Axis("x"), Axis("y"), tuple(cells), z=scale)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("count", "word", "panels"),
     [(1, "imp", 1), (4, "imp", 1), (7, "ticket " * 9, 1), (16, "s", 1), (5, "fog", 4)],

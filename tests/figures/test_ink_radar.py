@@ -23,6 +23,7 @@ def radar(nets=3, word="imp"):
     return Sheet("one", "radar", "a net", Axis("metric"), Axis("share"), tuple(rows), notes=("n = 3",))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("nets", "word"), [(2, "imp"), (8, "random-iterative at 93.13 % " * 3)])
 def test_no_words_of_a_radar_chart_lie_over_others_nor_beyond_the_edge(nets, word):
     with painted(radar(nets, word)) as figure:

@@ -142,6 +142,7 @@ def test_pull_says_what_came_and_what_stayed(hub: FakeHub, ticket: Path, tmp_pat
     assert hub.token not in json.dumps(said) + answer.out + answer.err
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_within_seconds_by_130_and_nothing_is_seen(hub: FakeHub, tmp_path: Path) -> None:
     hub.fault("drip", "/blob/", piece=40, every=0.02)
     env = {**hub.env(tmp_path / "hf"), "PYTHONPATH": os.getcwd()}
@@ -161,6 +162,7 @@ def test_ctrl_c_leaves_within_seconds_by_130_and_nothing_is_seen(hub: FakeHub, t
     assert list((tmp_path / "runs" / "hub").glob("*/[!.]*")) == []
 
 
+@pytest.mark.long
 def test_the_way_to_the_hub_does_not_lead_through_torch(hub: FakeHub, tmp_path: Path) -> None:
     lines = (
         "import sys; from ticketctl.stages.pull import pull; from ticketctl.stages import search;"

@@ -16,6 +16,7 @@ GROUPS = ("contents", "headers", "redirects", "refusals", "slowness")
 CASES = [case for group in GROUPS for case in getattr(hostile_bytes, group)()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_hostile_hub_gets_nothing_by_what_it_sends(stage: Stage, sandbox: Path, case: Case) -> None:
     held(stage, sandbox, case)

@@ -25,6 +25,7 @@ GROUPS = [
 CASES = [case for group in GROUPS for case in group()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_hostile_hub_gets_nothing_by_what_it_says(stage: Stage, sandbox: Path, case: Case) -> None:
     held(stage, sandbox, case)

@@ -39,6 +39,7 @@ def test_what_is_not_there_raises_what_the_command_says(hub: FakeHub, tmp_path: 
         ticketctl.pull("ada/alone", runs=True, workspace=tmp_path / "theirs")
 
 
+@pytest.mark.long
 def test_spend_audit_and_export_take_names_on_the_hub(hub: FakeHub, tmp_path: Path) -> None:
     drawn = ticketctl.draw(
         model="lenet-300-100", data="digits", rounds=1, epochs=1, workspace=tmp_path / "mine"

@@ -114,6 +114,7 @@ TRAPS: dict[str, Callable[[Ground], None]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TRAPS)
 def test_a_link_or_pipe_among_what_is_ours_is_swept_away(ground: Ground, name: str) -> None:
     TRAPS[name](ground)

@@ -152,6 +152,7 @@ def test_the_id_of_a_level_is_told_from_that_of_its_ticket(hub: FakeHub, tmp_pat
     assert ask(there, "pull", REPO, "--expect", own).code == 0
 
 
+@pytest.mark.long
 def test_diff_takes_a_level_of_each_side(hub: FakeHub, tmp_path: Path) -> None:
     name = f"hf://{REPO}"
     folder, _ = pulled(tmp_path)

@@ -134,6 +134,7 @@ def test_things_of_several_draws_and_a_verdict_lie_in_groups(
     assert sorted(one.id for one in got.things) == sorted(one.id for one in done.preview.parcel.things)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "names", [(), ("levels/3",), ("SEED", "--runs"), ("SEED/controls/shuffled",), ("verdicts/verdict-x",)]
 )
@@ -270,6 +271,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_repository_that_was_made_for_nothing_is_removed(hub: FakeHub, runs: Path, kind: str) -> None:
     path, said = FAULTS[kind]

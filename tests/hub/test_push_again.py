@@ -120,6 +120,7 @@ def test_a_card_that_is_changed_during_the_push_stays(hub: FakeHub, runs: Path) 
     assert [line for line in told.lines if "by hand meanwhile" in line]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "mine"), [(COUNTED, b'{"library_name": "mine"}'), (FIGURE, b"mine"), (FIGURE, b"")]
 )

@@ -77,6 +77,7 @@ def private_draw(folder: Path) -> Path:
     return ticket
 
 
+@pytest.mark.long
 def test_no_canary_leaves_with_a_push_and_none_is_shown_when_it_fails(hub: FakeHub, tmp_path: Path) -> None:
     private_draw(tmp_path)
     said = f"no, {hub.token} of /nest-of-canaries/canarymarie"
@@ -113,6 +114,7 @@ def test_no_failure_shows_the_token(
     assert answer.complaint
 
 
+@pytest.mark.long
 def test_who_presses_ctrl_c_leaves_nothing_half_visible(hub: FakeHub, tmp_path: Path) -> None:
     private_draw(tmp_path)
     hub.fault("slow", "/commit/", method="POST", seconds=30)

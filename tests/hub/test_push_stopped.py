@@ -185,6 +185,7 @@ def test_a_stopped_commit_to_what_is_there_is_whole_or_told_to_be_open(hub: Fake
     assert done.commit == hub.repos[REPO].head.sha
 
 
+@pytest.mark.long
 def test_the_program_leaves_nothing_after_ctrl_c_in_the_making(
     hub: FakeHub, tmp_path: Path, runs: Path
 ) -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.artifacts import samples
 from tests.hub.fakehub import FakeHub
 
@@ -19,6 +21,7 @@ def push(hub: FakeHub, folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.long
 def test_a_draw_goes_by_xet_and_a_part_of_it_costs_nothing_more(tmp_path: Path) -> None:
     draw = tmp_path / "runs/toy-digits/imp-1/seed-0"
     ticket = samples.ticket(draw / "ticket")

@@ -20,6 +20,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in ("ticket.json", "chain.json", *listed)}
 
 
+@pytest.mark.long
 def test_a_ticket_goes_round_and_is_the_same(hub: FakeHub, tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()

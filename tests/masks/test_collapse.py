@@ -64,6 +64,7 @@ def draw_mask(data: st.DataObject, sizes: dict[str, torch.Size], share: float) -
     return Mask(keep)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Tanh])
 @given(data=st.data(), share=st.sampled_from([0.1, 0.3, 0.6]))
 @settings(max_examples=25, deadline=None)
@@ -257,6 +258,7 @@ def test_a_depthwise_pair_has_the_paths_of_its_graph(data: st.DataObject, share:
 LOGITS: set[Hashable] = {("logit", 0), ("logit", 1)}
 
 
+@pytest.mark.long
 @given(data=st.data(), share=st.sampled_from([0.2, 0.4, 0.8]))
 @settings(max_examples=40, deadline=None)
 def test_a_pre_activation_block_has_the_paths_of_its_graph(data: st.DataObject, share: float) -> None:

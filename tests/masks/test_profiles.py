@@ -89,6 +89,7 @@ def rigl_densities(shapes: dict[str, torch.Size], sparsity: float, power: float 
 # --- what every rule owes ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @every
 @given(random_shapes, st.fractions(Fraction(1, 200), 1))
 @settings(deadline=None, max_examples=60)
@@ -111,6 +112,7 @@ def test_every_rule_is_exact_on_real_nets_and_dense_at_density_one(rule, name) -
     assert rule(shapes, sum(sizes.values())) == sizes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", [profiles.er, profiles.erk, profiles.balanced])
 @given(st.sampled_from(["lenet-300-100", "resnet20s"]), st.fractions(Fraction(1, 100), 1), st.fractions(0, 1))
 @settings(deadline=None, max_examples=25)
@@ -259,6 +261,7 @@ def test_erk_has_the_densities_measured_on_rigls_code(name: str, density: str) -
     assert {n: round(float(quotas[n]) / math.prod(shapes[n]), 4) for n in expected} == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("power", [1.0, 0.5, 2.0, 0.0])
 @pytest.mark.parametrize("name", ["lenet-300-100", "resnet20s", "resnet32-2x", "resnet18", "resnet50"])
 @pytest.mark.parametrize("sparsity", [0.5, 0.75, 0.875, 0.96875])

@@ -56,6 +56,7 @@ def problems(draw: st.DrawFn) -> tuple[dict[str, torch.Tensor], int, Mask | None
     return scores, draw(st.integers(0, survivors)), among
 
 
+@pytest.mark.long
 @given(problems())
 @settings(max_examples=200, deadline=None)
 def test_top_is_the_head_of_a_stable_descending_sort(problem: tuple) -> None:
@@ -91,6 +92,7 @@ def _numpy_sort_top(flat: np.ndarray, alive: np.ndarray, count: int) -> np.ndarr
     return keep
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kind", ["normal", "ties", "constant", "sorted", "periodic", "one value rare", "two scales"]
 )

@@ -25,6 +25,7 @@ def net_shapes(name: str) -> dict[str, torch.Size]:
     return shapes(model, prunable(model, Policy()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("draw", [random_masks, random_ladder])
 def test_random_ladders_are_nested_exact_and_a_function_of_the_seed(draw) -> None:
     sizes = net_shapes("resnet20s")

@@ -55,6 +55,7 @@ def straight(count: int, eps: float) -> tuple[Specimen, np.ndarray]:
     return specimen(model, pixels, labels.numpy(), classes=5), (margin > 0).all(1).numpy()
 
 
+@pytest.mark.long
 def test_on_a_linear_net_what_stands_is_what_no_point_of_the_ball_fells() -> None:
     eps = 0.02
     found, want = straight(150, eps)
@@ -65,6 +66,7 @@ def test_on_a_linear_net_what_stands_is_what_no_point_of_the_ball_fells() -> Non
     assert said.protocol["targets"] == 4
 
 
+@pytest.mark.long
 def test_accuracies_fall_from_attack_to_attack_and_say_which_image_fell_to_what() -> None:
     exam = exam_of(net(60))
     said = measured(exam, eps=0.01)
@@ -80,6 +82,7 @@ def test_accuracies_fall_from_attack_to_attack_and_say_which_image_fell_to_what(
     assert step >= many >= shares[3]
 
 
+@pytest.mark.long
 def test_the_standard_version_is_run_in_its_parts_to_the_same_images() -> None:
     found = net(40)
     exam = exam_of(found)
@@ -93,6 +96,7 @@ def test_the_standard_version_is_run_in_its_parts_to_the_same_images() -> None:
     assert ((answered == y).numpy() != ours.arrays["right"][right.numpy()]).sum() <= 1
 
 
+@pytest.mark.long
 def test_images_attacked_together_fall_alike_whichever_of_the_set_they_are_shown_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -111,6 +115,7 @@ def test_images_attacked_together_fall_alike_whichever_of_the_set_they_are_shown
     assert len({tuple(one) for one in seeds[:4]}) == 4
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_and_no_generator_of_the_process_moves() -> None:
     exam = exam_of(net(30))
     before, state = torch.random.get_rng_state(), np.random.get_state()[1].copy()
@@ -120,6 +125,7 @@ def test_the_same_seed_gives_the_same_and_no_generator_of_the_process_moves() ->
     assert (state == np.random.get_state()[1]).all()
 
 
+@pytest.mark.long
 def test_a_net_is_left_as_found_and_tracing_goes_on_even_after_an_error(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

@@ -407,6 +407,7 @@ def at_once(monkeypatch):
     monkeypatch.setattr(_embedding, "_run", run)
 
 
+@pytest.mark.long
 def test_two_far_clouds_stay_apart_in_the_plane_and_a_process_of_its_own_says_so_too(
     at_once, monkeypatch
 ) -> None:

@@ -186,6 +186,7 @@ def ratio(ticket: np.ndarray, dense: np.ndarray) -> float:
     return float((ticket.sum(axis=1) / dense.sum(axis=1)).mean())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shared", [0.0, 1.0, 3.0])
 def test_the_error_of_mce_is_its_spread_over_samples_of_images_that_are_hard_for_both_nets(
     shared: float,

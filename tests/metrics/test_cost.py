@@ -45,6 +45,7 @@ def flops(net: nn.Module, shape: tuple[int, int, int]) -> int:
     return counter.get_total_flops()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "options"),
     [("lenet-300-100", {}), ("resnet20s", {}), ("vgg11", QUARTER), ("mobilenet", QUARTER)],

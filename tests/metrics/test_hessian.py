@@ -106,6 +106,7 @@ def alive(net: nn.Module, mask: Mask) -> np.ndarray:
     return torch.cat([part.bool() for part in parts]).numpy()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [mlp, lambda: mlp(nn.ReLU), conv_net])
 def test_trace_eigenvalues_and_layers_are_those_of_the_whole_matrix_kept_and_full(make: Any) -> None:
     net = make()
@@ -135,6 +136,7 @@ def test_trace_eigenvalues_and_layers_are_those_of_the_whole_matrix_kept_and_ful
     assert list(found.protocol["layers"]) == [name for name, _ in net.named_parameters()]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")  # what it imports uses it
 def test_curvlinops_has_the_same_products_and_eigenvalues() -> None:
     from curvlinops import HessianLinearOperator
@@ -178,6 +180,7 @@ def test_a_diagonal_matrix_is_known_after_one_sample_and_its_density_is_where_it
     assert tops == pytest.approx(values.numpy(), abs=step)
 
 
+@pytest.mark.long
 def test_the_density_of_the_kept_coordinates_has_their_moments_and_no_zeros_of_pruned_ones() -> None:
     net = mlp()
     mask = pruned(net, share=0.8)
@@ -252,6 +255,7 @@ def test_what_a_graph_holds_is_told_by_the_image() -> None:
     assert products.room(build, 24, torch.device("cpu")) == (24, True)
 
 
+@pytest.mark.long
 def test_the_stated_error_is_the_spread_over_seeds_and_the_rule_stops_by_it() -> None:
     net = mlp()
     whole = torch.from_numpy(matrix(net, subject(net), drawn())).float()
@@ -281,6 +285,7 @@ def test_no_more_than_the_most_are_sampled() -> None:
     assert found.values["hessian.trace"].n == len(found.arrays["samples"]) == 44
 
 
+@pytest.mark.long
 def test_several_batches_are_averaged_and_share_no_image() -> None:
     net = mlp()
     seen = subject(net, count=33)

@@ -102,6 +102,7 @@ def test_an_image_keeps_its_vectors_where_only_some_of_the_set_are_shown() -> No
     assert abs(whole["trace"][:3] - part["trace"]).max() > 1e-2 * abs(part["trace"]).max()
 
 
+@pytest.mark.long
 def test_chunks_change_nothing_but_rounding(monkeypatch: Any) -> None:
     seen = subject()
     whole = input_hessian.measure(exam_of(seen), params=KEYS).arrays

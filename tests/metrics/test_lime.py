@@ -360,6 +360,7 @@ def test_a_key_out_of_range_is_refused_with_what_would_be_right(key: str, value:
         measured(of(small_net(), pictures(2)), replace(SMALL, **{key: value}))
 
 
+@pytest.mark.long
 def test_the_benchmarks_loop_over_sampled_pictures_finds_what_the_metric_finds() -> None:
     found = benchmark.compare("resnet20s", benchmark.blotches(1), samples=30, rounds=1)
     assert found["largest difference"] < 1e-6

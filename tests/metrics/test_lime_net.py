@@ -38,6 +38,7 @@ def norms(net: nn.Module) -> int:
     return sum(isinstance(one, nn.BatchNorm2d) for one in net.modules())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["resnet20", "resnet20s", "vgg11", "mobilenet", "wrn-22-2"])
 def test_nets_say_the_same_without_their_normalisations_and_keep_their_own(name: str) -> None:
     net = random_(initialise_(build(name, shape=(3, 32, 32), classes=10), "kaiming-normal", Seeds(0)))
@@ -123,6 +124,7 @@ SKIPS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["resnet20s", "wrn-22-2", "vgg11"])
 @pytest.mark.parametrize("keys", SKIPS, ids=str)
 def test_a_net_with_skips_is_explained_with_its_skips(keys: dict[str, Any], name: str) -> None:

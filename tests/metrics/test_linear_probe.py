@@ -96,6 +96,7 @@ def test_arrays_say_what_each_block_is_and_lbfgs_that_it_has_converged() -> None
     assert set(map(len, arrays.values())) == {9}
 
 
+@pytest.mark.long
 def test_all_blocks_at_once_are_to_the_bit_each_alone_in_pieces_too(monkeypatch) -> None:
     whole = found_in(subject(), epochs=2, weights=True)
     for names in (("layer2.0",), ("4", "layer3.2")):
@@ -285,6 +286,7 @@ def test_the_price_of_heads_is_told_by_the_features_that_they_are_trained_on() -
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", thin.OURS)
 def test_every_net_of_ours_can_be_probed(name) -> None:
     net = specimen(thin.net_of(name, width=16).eval(), *random_images(20, (3, 17, 19), 3), classes=3)

@@ -121,6 +121,7 @@ def test_giving_up_early_never_changes_the_answer() -> None:
     assert len(asked) < 15 * len(found.tried)
 
 
+@pytest.mark.long
 def test_noise_on_a_weight_is_borne_as_far_as_the_integral_says() -> None:
     slope = 1.5
     limit = 1.1 * softplus(-slope)
@@ -148,6 +149,7 @@ def test_noise_on_pixels_is_clipped_and_borne_as_far_as_the_integral_says() -> N
     assert abs(found.value - truth) < 0.05 * truth
 
 
+@pytest.mark.long
 def test_the_error_is_the_spread_over_seeds() -> None:
     params = Params(draws=60, input_draws=1)
     found = [

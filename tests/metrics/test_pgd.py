@@ -23,6 +23,7 @@ def measured(exam: object, **keys: object) -> Measurement:
     return pgd.measure(exam, params=pgd.Params(**keys))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1])
 def test_image_by_image_clean_is_no_worse_than_fgsm_or_pgd_and_more_restarts_fell_no_fewer(seed: int) -> None:
     exam = exam_of(net(300), seed)
@@ -72,6 +73,7 @@ def test_of_two_classes_a_linear_net_stands_where_the_closed_form_says() -> None
     assert found.values["pgd.zero"].value == 0
 
 
+@pytest.mark.long
 def test_neither_batches_nor_subsets_change_what_happens_to_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     found = net()
     exam = exam_of(found)

@@ -71,6 +71,7 @@ def test_it_is_a_head_trained_by_hand_on_what_goes_into_the_old_one() -> None:
     assert found.values["transfer.lbfgs"].value > 0.8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "channels"), [("resnet20", 3), ("resnet20", 1), ("vgg11", 3), ("wrn-22-2", 3)]
 )

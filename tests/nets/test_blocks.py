@@ -73,6 +73,7 @@ def test_in_a_chain_each_layer_is_named_and_its_feature_is_behind_its_activation
     assert all(isinstance(net.get_submodule(block.module), nn.ReLU) for block in blocks)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["vgg11", "resnet18", "mobilenet", "wrn-22-2"])
 @pytest.mark.parametrize(
     ("tweak", "keys"),

@@ -43,6 +43,7 @@ def test_listing_the_nets_reads_them_without_importing_torch() -> None:
     assert all(plugins("nets")[name].help for name in NAMES)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (3, 64, 64), (3, 33, 47)])
 def test_any_size_and_number_of_channels_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
@@ -56,6 +57,7 @@ def test_any_size_and_number_of_channels_gives_logits(name: str, shape: tuple[in
     assert model(torch.zeros(2, *shape, device="meta")).shape == (2, 7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_activations_are_modules_of_their_own_and_not_in_place(name: str) -> None:
     model = layout(name, shape=(3, 32, 32), classes=10)

@@ -34,6 +34,7 @@ def same(net: nn.Module, other: nn.Module, shape: tuple[int, int, int] = SHAPE) 
     assert torch.equal(was.argmax(1), now.argmax(1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "density", "options"), FAMILIES, ids=[one[0] for one in FAMILIES])
 def test_every_family_says_the_same_with_fewer_channels(
     name: str, density: float, options: dict[str, Any]
@@ -47,6 +48,7 @@ def test_every_family_says_the_same_with_fewer_channels(
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["identity", "identity-bn", "proj"])
 @pytest.mark.parametrize("mismatch", ["none", "pad"])
 @pytest.mark.parametrize("name", ["resnet20s", "vgg11", "mobilenet"])
@@ -216,6 +218,7 @@ def test_a_net_that_does_not_run_with_fewer_channels_is_refused_in_one_line() ->
         compact(net, SHAPE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5"])
 def test_torchvisions_nets_say_the_same(name: str) -> None:
     shape = (3, 64, 64)

@@ -125,6 +125,7 @@ def test_multiply_adds_per_image(name: str, data: tuple[int, int, int, int], mil
     assert macs(net(name, data), data[:3]) / 1e6 == pytest.approx(millions, abs=0.05 if millions > 1 else 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["lenet-300-100", "resnet20s", "resnet32-2x", "resnet50", "mobilenet", "wrn-22-2"]
 )

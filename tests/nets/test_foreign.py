@@ -41,6 +41,7 @@ def test_torchvisions_names_are_read_without_importing_it_and_are_its_own() -> N
     assert not {"torch", "torchvision"} & set(seen)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small"])
 def test_a_net_of_torchvision_is_its_own_with_our_values(name: str) -> None:
     from torchvision import models
@@ -69,6 +70,7 @@ def test_no_weight_is_asked_of_the_network(monkeypatch: pytest.MonkeyPatch) -> N
     build("torchvision:mobilenet_v2", shape=SMALL, classes=7)
 
 
+@pytest.mark.long
 def test_auxiliary_heads_and_dropout_are_off() -> None:
     for name in ("googlenet", "efficientnet_b0"):
         model = initialise_(build(f"torchvision:{name}", shape=SMALL, classes=7), "torch", Seeds(0)).train()
@@ -78,6 +80,7 @@ def test_auxiliary_heads_and_dropout_are_off() -> None:
             assert model(x).shape == (2, 7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "squeezenet1_1"])
 def test_other_channels_than_three_get_a_first_convolution_of_their_own(name: str) -> None:
     model = build(f"torchvision:{name}", shape=(1, 32, 32), classes=7)
@@ -86,6 +89,7 @@ def test_other_channels_than_three_get_a_first_convolution_of_their_own(name: st
     assert parameter_count(usual) - parameter_count(model) == 2 * first.weight.numel()
 
 
+@pytest.mark.long
 def test_a_vision_transformer_takes_the_size_of_the_data() -> None:
     model = layout("torchvision:vit_b_32", shape=SMALL, classes=7)
     assert model.get_parameter("encoder.pos_embedding").shape == (1, 5, 768)
@@ -322,6 +326,7 @@ def test_what_is_wrong_with_a_net_of_ones_own_is_one_line(name: str, words: str)
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.long
 def test_a_module_on_pythonpath_is_found_from_any_directory(tmp_path: Path) -> None:
     (tmp_path / "lib/nets_of_mine").mkdir(parents=True)
     (tmp_path / "lib/nets_of_mine/flat.py").write_text(
@@ -391,6 +396,7 @@ def test_a_preset_prunes_what_its_paper_pruned(preset: str, name: str, weights: 
     assert head(model) == "fc.weight"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preset", POLICIES)
 def test_every_preset_has_something_to_prune_in_nets_of_torchvision(preset: str) -> None:
     for name in ("mobilenet_v3_small", "squeezenet1_1"):

@@ -52,6 +52,7 @@ def same(net: nn.Module, other: nn.Module, shape: tuple[int, int, int] = SHAPE) 
         assert float((was - now).abs().max()) <= within * max(1.0, float(was.abs().max()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_every_family_permuted_says_the_same_and_its_mask_follows(name: str) -> None:
     net = thin(name, 0.5, **options(name))
@@ -67,6 +68,7 @@ def test_every_family_permuted_says_the_same_and_its_mask_follows(name: str) -> 
     same(net, other)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_all_hidden_channels_of_every_family_may_change_places(name: str) -> None:
     net = thin(name, 1.0, **options(name))
@@ -116,6 +118,7 @@ def test_norms_follow_and_statistics_are_told_from_what_is_trained() -> None:
     assert [place.tensor for place in groups[1].readers] == ["layer1.0.conv2.weight"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["identity", "identity-bn", "proj"])
 @pytest.mark.parametrize("mismatch", ["none", "pad"])
 @pytest.mark.parametrize("name", ["resnet20s", "vgg11", "mobilenet"])
@@ -239,6 +242,7 @@ def test_torchvisions_resnet_blocks_say_the_same() -> None:
     same(net, exchanged(net, groups, shuffles(groups)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "count"), [("squeezenet1_1", 9), ("mobilenet_v3_small", 27)])
 def test_torchvisions_nets_say_the_same(name: str, count: int) -> None:
     shape = (3, 32, 32)

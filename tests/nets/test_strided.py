@@ -35,6 +35,7 @@ class Convolutions(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in plugins("nets") if ":" not in name])
 @pytest.mark.parametrize("projected", [False, True])
 def test_no_thin_net_runs_a_convolution_that_onednn_cannot_take(name: str, projected: bool) -> None:

@@ -87,6 +87,7 @@ def test_the_factor_has_no_more_decimals_than_it_needs() -> None:
     assert nearest_width((300, 100), chain((300, 100)), chain)[0] == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "shape", "density"),
     [

@@ -144,6 +144,7 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ticket, Ticket, Pat
     return mine, remapped(mine, "torchvision:resnet18", root).ticket, root
 
 
+@pytest.mark.long
 def test_a_ticket_under_torchvisions_names_computes_what_ours_does(
     moved: tuple[Ticket, Ticket, Path],
 ) -> None:

@@ -138,6 +138,7 @@ def test_a_metric_that_breaks_is_named_and_those_before_it_are_kept(
     assert [path.name.partition("-")[0] for path in (run / "audit-work").glob("*.zip")] == ["accuracy"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("after", range(0, 60, 17))
 def test_an_audit_that_was_stopped_goes_on_to_the_same_bytes(run: Path, after: int) -> None:
     other = run.parent / "other"
@@ -151,6 +152,7 @@ def test_an_audit_that_was_stopped_goes_on_to_the_same_bytes(run: Path, after: i
         assert path.read_bytes() == (other / "samples" / path.name).read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["test", "ood-noise"])
 def test_answers_that_are_damaged_or_of_another_net_are_asked_again(
     run: Path, drawn: Path, name: str

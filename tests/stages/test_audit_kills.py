@@ -60,6 +60,7 @@ def audited(
 # ----------------------------------------------------------------------------------------------------- kills and stops
 
 
+@pytest.mark.long
 def test_killed_and_stopped_at_random_moments_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
     summary = marathon(
         "audit_marathon.py", tmp_path, "--kills", "2", "--stops", "2", "--points", "--every", "90"
@@ -99,6 +100,7 @@ def test_what_another_command_is_writing_beside_it_is_left_alone(run: Path) -> N
     assert other.exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("after", [0, 1, 3, 6, 10])
 def test_what_is_there_after_a_stop_is_whole(run: Path, after: int) -> None:
     other = Path(shutil.copytree(run, run.parent / "other"))
@@ -169,6 +171,7 @@ def disk_refuses(place: Path) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_a_full_disk_costs_nothing_that_was_there(run: Path) -> None:
     assert a_full_disk_costs_nothing(run, range(0, 1000, 7)) > 4
 

@@ -104,6 +104,33 @@ def test_a_metric_that_a_done_run_has_not_is_absent_or_missing_while_its_audit_w
     assert collect.summary(found).endswith(f"0 missing; 1 of {len(audits)} reports missing")
 
 
+def test_a_metric_that_an_audit_of_the_plan_will_bring_is_known_before_it_is_there(tmp_path: Path) -> None:
+    plan = swept(tmp_path, accuracy, 'audits = ["audit/quick"]\n' + GRID, seeds=1)
+    for metric in ("audit.ece", "ratio.nll", "audit.auroc.noise", "test.accuracy"):
+        rows = collect.rows_of(entries_of(plan, [metric]), [metric])
+        assert {row["state"] for row in rows} == ({"done"} if metric == "test.accuracy" else {"missing"})
+    for metric, hint in (
+        ("audit.acuracy", "'accuracy'"),
+        ("audit.forgetting", "does not measure"),
+        ("ece", "audit.ece"),
+    ):
+        with pytest.raises(UsageError, match=hint):
+            entries_of(plan, [metric])
+
+
+def test_a_metric_of_no_report_of_the_plan_is_refused_with_what_there_is(whole: Entries) -> None:
+    with pytest.raises(UsageError, match=r"no run of this sweep has 'audit.ece'; there is test.accuracy"):
+        entries_of(whole.plan, ["audit.ece"])
+
+
+def test_before_any_run_is_there_a_metric_that_none_can_have_is_refused(tmp_path: Path) -> None:
+    plan = plan_in(tmp_path, seeds=1)
+    for metric in ("test.accuracy", "val.loss", "audit.ece"):
+        entries_of(plan, [metric])
+    with pytest.raises(UsageError, match=r"will have 'test.acuracy'; did you mean 'test.accuracy'"):
+        entries_of(plan, ["test.acuracy"])
+
+
 def test_a_file_has_every_digit_and_an_empty_cell_for_nothing(whole: Entries, tmp_path: Path) -> None:
     rows = collect.rows_of(whole)
     collect.write(rows, tmp_path / "s.csv", "csv")

@@ -91,6 +91,7 @@ def test_controls_that_are_asked_for_later_are_those_that_were_drawn_at_once(
             assert ours[f"{kind}/ticket/{name}"] == theirs[f"{kind}/ticket/{name}"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sets", "seed", "said"),
     [
@@ -128,6 +129,7 @@ def test_another_version_does_not_go_on_here(tmp_path: Path, monkeypatch: pytest
         tiny.draw(tmp_path / "seed-0")
 
 
+@pytest.mark.long
 def test_the_thread_count_of_the_first_session_is_used_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_levels_line_says_what_its_run_measured(drawn: tuple[Ticket, Path]) ->
         assert level.kept == run.kept
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sets", [(), ("train.drop_last=true",), ("train.batch=100", "draw.rewind=7it")])
 def test_the_cost_is_the_steps_and_images_that_were_trained(
     sets: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -77,6 +77,7 @@ def test_a_ladder_of_three_levels_is_no_three_twins(tmp_path: Path) -> None:
     assert line.ours != barrier(ladder)
 
 
+@pytest.mark.long
 def test_a_path_from_another_seeds_run_is_not_that_of_the_re_dense_net(tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, epochs=2)
     words = {"tweaks": ["redense"], "sets": {"tweaks.redense.lr": 0.001}}
@@ -189,6 +190,7 @@ def test_a_mean_over_two_targets_is_refused(tmp_path: Path) -> None:
         refuse_mixed(found, "transfer.transfer")
 
 
+@pytest.mark.long
 def test_two_targets_of_one_name_in_one_table_have_a_value_each(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()
@@ -245,6 +247,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("odd", [5, None, "ends", [5, 5], [None, {"run_id": 3}], {"a": 1}])
 def test_odd_words_of_a_report_are_passed_over(odd: Any, measured: Path) -> None:
     for place in (measured / "runs").rglob("reports/interpolate-*"):

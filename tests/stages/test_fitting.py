@@ -67,6 +67,7 @@ def test_levels_that_were_not_kept_are_no_start_and_the_draw_that_keeps_them_is_
         tiny.spend(tmp_path / "seed-0", "spend.start=trained", levels="1")
 
 
+@pytest.mark.long
 def test_a_control_of_a_rewound_ticket_that_begins_at_an_initialisation_is_trained_once(late: Path) -> None:
     """Told to begin at the initialisation, the reinit control does what it does anyway; the others do not."""
     plain, told = (tiny.spend(late, *sets, levels="2", controls=True) for sets in ((), ("spend.start=init",)))

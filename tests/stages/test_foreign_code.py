@@ -91,6 +91,7 @@ def test_a_spend_after_the_code_of_its_net_has_changed_is_trained_anew(theirs: P
     assert all(one.trained for one in tiny.spend(theirs / "a", *words))
 
 
+@pytest.mark.long
 def test_two_trainings_by_other_code_of_one_tweak_are_two(theirs: Path) -> None:
     ids = []
     for name in ("a", "b"):

@@ -10,8 +10,9 @@ import pytest
 from tests.stages.written import drawn, run
 from ticketctl.errors import UsageError
 from ticketctl.figures.shelf import Family
+from ticketctl.stages.apart import fewest
 from ticketctl.stages.gallery import gallery
-from ticketctl.stages.labels import fewest, labels_of, unsaid
+from ticketctl.stages.labels import labels_of, unsaid
 from ticketctl.stages.papers import find_table
 
 BATCH = {"train": {"batch": 64}}

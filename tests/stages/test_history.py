@@ -45,6 +45,7 @@ def level_1(drawn: Path, *sets: str, **keys: Any) -> list[Spent]:
     return [one for one in every if one.job.level and one.job.ticket.manifest.control is None]
 
 
+@pytest.mark.long
 def test_the_record_of_a_draw_is_told_to_its_own_run_alone(drawn: Path) -> None:
     ticket = open_ticket(drawn / "ticket")
     bits = (ticket.record() or {})["right.pruned"].array()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from tests.stages import tiny
 from ticketctl.artifacts.run import open_run
+from ticketctl.data import load
 from ticketctl.errors import MismatchError, UsageError
 from ticketctl.recipe import Recipe
+from ticketctl.recipe_data import DataSpec, NoiseSpec
 from ticketctl.stages.finished import finished_draw
+from ticketctl.stages.identity import check_data
 from ticketctl.stages.intent import read_intent
 from ticketctl.stages.places import run_at, with_ids
 from ticketctl.stages.request import run_folder
@@ -131,3 +135,29 @@ def test_of_a_draw_without_a_dense_run_another_is_named(counted: Path, tmp_path:
         UsageError, match=r"snip/levels/1; name one, as --set data\.drop\.record=snip/levels/1$"
     ):
         run_at("snip", "data.drop.record", tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------- data looked at again
+
+
+def test_a_folder_of_data_is_looked_at_once_for_all_draws_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until something is refused: that is looked at anew, and so may have been put right meanwhile."""
+    there, looks = ["sha256:one"], []
+    (tmp_path / "pictures").mkdir()
+    monkeypatch.setattr(load, "fingerprint_here", lambda name, **how: looks.append(name) or there[0])
+    spec = DataSpec(name=f"imagefolder:{tmp_path / 'pictures'}")
+    for number in range(1, 41):
+        noise = NoiseSpec(kind="asymmetric", rate=Fraction(1, number), map={"0": "1"})
+        check_data(tmp_path / f"seed-{number}", "sha256:one", spec.model_copy(update={"noise": noise}))
+    assert len(looks) == 1, "whatever their labels"
+    for _ in range(2):
+        with pytest.raises(MismatchError, match=r"seed-41: begun on other data .*was two, is one"):
+            check_data(tmp_path / "seed-41", "sha256:two", spec)
+    there[0] = "sha256:two"
+    check_data(tmp_path / "seed-41", "sha256:two", spec)
+    (tmp_path / "pictures").rename(tmp_path / "old")
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(MismatchError, match="was one, is two"):
+        check_data(tmp_path / "seed-0", "sha256:one", spec)

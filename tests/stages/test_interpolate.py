@@ -253,6 +253,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     return asks
 
 
+@pytest.mark.long
 def test_the_same_again_measures_nothing_and_other_ends_keys_alignment_and_seeds_do(
     ladder: Path, measured: Callable[..., bool]
 ) -> None:

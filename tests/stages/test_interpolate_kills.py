@@ -76,6 +76,7 @@ def asked_of(measured: Measured, folder: Path) -> int:
     return len(times)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("measured", [between, about])
 def test_stopped_at_any_question_it_goes_on_and_measures_no_point_twice(
     measured: Measured, ladder: Path, made: list[str]
@@ -100,6 +101,7 @@ def test_stopped_at_any_question_it_goes_on_and_measures_no_point_twice(
         shutil.rmtree(place)
 
 
+@pytest.mark.long
 def test_stopped_after_every_second_point_it_gets_on(ladder: Path, made: list[str]) -> None:
     whole = Path(shutil.copytree(ladder, ladder.parent / "whole" / "seed-0"))
     about(whole)

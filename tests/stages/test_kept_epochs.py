@@ -233,6 +233,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Planned]:
     return folder, plan
 
 
+@pytest.mark.long
 def test_cells_of_epochs_are_measured_of_weights_that_were_kept_for_them(made: tuple[Path, Planned]) -> None:
     tmp_path, plan = made
     assert [use.sets for use in plan.uses] == [("keep.epochs=[2]",), ("keep.epochs=[2]",)]  # of three

@@ -138,6 +138,7 @@ def test_the_history_of_a_run_is_what_it_kept(drawn: Path) -> None:
     assert np.array_equal(events, series.forget_count)
 
 
+@pytest.mark.long
 def test_each_net_is_measured_with_its_own_threads_whatever_was_opened_before(
     drawn: Path, tmp_path: Path
 ) -> None:

@@ -188,6 +188,7 @@ def as_tensors(setting: Setting, labels: np.ndarray, index: np.ndarray, path: Pa
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "sets",
     [

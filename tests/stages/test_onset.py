@@ -118,6 +118,7 @@ def test_the_dense_net_of_a_ticket_is_the_very_one_that_its_draw_trained(place: 
         assert weights_digest(begun(origin, epoch).tensors()) == weights_digest(run.state(f"epoch-{epoch}"))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("longer", [{"epochs": 2}, {"scale": Fraction(1, 2)}])
 def test_a_stretched_search_is_that_of_the_draw_stretched_alike(
@@ -269,6 +270,7 @@ def test_twins_under_the_same_noise_are_one_net_and_stable_from_the_beginning(
 # ----------------------------------------------------------------------------------------------- what is searched
 
 
+@pytest.mark.long
 def test_bisection_ends_where_the_full_scan_says_and_repeats_nothing_of_it(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,6 +380,7 @@ def test_evidence_against_monotony_is_said_whichever_search_found_it(
 # --------------------------------------------------------------------------------------- stopped, lost, gone on with
 
 
+@pytest.mark.long
 def test_stopped_at_any_moment_it_ends_in_the_same_bytes_and_repeats_nothing(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -471,6 +474,7 @@ def test_a_dense_net_that_diverges_has_no_onset(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------- what it is asked
 
 
+@pytest.mark.long
 def test_a_ticket_and_its_dense_run_have_one_onset_and_a_model_its_own_folder(place: Path) -> None:
     by_ticket, by_run = (found(search_of(one)) for one in (place, place / "levels/0"))
     assert np.array_equal(array(by_ticket, "barrier"), array(by_run, "barrier"), equal_nan=True)
@@ -486,6 +490,7 @@ def test_a_ticket_and_its_dense_run_have_one_onset_and_a_model_its_own_folder(pl
     assert one.net.recipe.train.lr == 0.3
 
 
+@pytest.mark.long
 def test_a_dry_run_prices_what_is_not_there(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ticketctl.stages.onset_due.speed_of", lambda setting: speed_of(setting, 0.01))
     monkeypatch.setattr("ticketctl.stages.due.LAP", 0.01)

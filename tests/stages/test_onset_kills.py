@@ -9,6 +9,7 @@ import pytest
 from tests.warm import marathon
 
 
+@pytest.mark.long
 def test_killed_at_random_moments_and_around_some_writes_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
     summary = marathon("onset_marathon.py", tmp_path, "--kills", "2", "--points", "--every", "211")
     assert summary["identical"] == summary["runs"] >= 3

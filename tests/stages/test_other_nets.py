@@ -121,6 +121,7 @@ def test_a_net_of_ones_own_is_drawn_with_controls_and_is_custom(mine: Path) -> N
     assert fresh.manifest.arch == arch
 
 
+@pytest.mark.long
 def test_a_torchvision_net_is_drawn_as_torchvisions(tmp_path: Path) -> None:
     ticket = draw(
         tmp_path / "a", "model.name=torchvision:shufflenet_v2_x0_5", "train.epochs=1", "draw.rounds=0"

@@ -361,6 +361,7 @@ def test_a_page_that_is_too_large_loses_its_last_figures_and_says_so() -> None:
     assert "Left out, because the page would be over its size: " + ", ".join(done.left_out) in found.text
 
 
+@pytest.mark.long
 def test_a_page_is_under_its_size_whatever_stands_on_it() -> None:
     text = '"' * 30_000  # five bytes each
     table = parts.Table(text, (text,) * 13, ((text,) * 13,) * 200)

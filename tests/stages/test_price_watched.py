@@ -44,6 +44,7 @@ def seen() -> Iterator[list[int]]:
     handle.remove()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "sets",
     [

@@ -52,6 +52,7 @@ def test_a_training_that_was_stopped_keeps_it(drawn: Path) -> None:
     assert [SAYS in text for remarks in kept for text in remarks] == [True] * 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("tweak", "sets", "says"),
     [

@@ -120,6 +120,7 @@ def test_two_rows_share_a_draw(tmp_path: Path) -> None:
 METHODS = ["imp", "gradient", "random-iterative", "omp", "snip", "random", "synflow", "aimp", "rigl", "gmp"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_what_a_draw_trains_itself_is_foreseen(method: str, tmp_path: Path) -> None:
     """Against the draw itself: what is foreseen is there, and of the methods that papers' tables name, no more is."""
@@ -207,6 +208,7 @@ def test_a_second_time_nothing_is_trained(
     assert list(carried.runs) == ready_runs(plan)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("after", [3, 60])
 def test_stopped_again_and_again_it_ends_in_the_same_bytes(
     after: int, done: tuple[Path, Planned, int, int], tmp_path: Path

@@ -45,6 +45,7 @@ def test_only_what_the_cells_report_is_audited_each_by_its_own_recipe(tmp_path: 
     assert carry(plan, tmp_path).audited == 0
 
 
+@pytest.mark.long
 def test_stopped_in_the_midst_of_audits_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     (whole := tmp_path / "whole").mkdir()
     carry(table(whole), whole)

@@ -90,6 +90,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due, "LAP", 0.0)
 
 
+@pytest.mark.long
 def test_all_of_them_are_measured_once_and_read_into_their_cells(tmp_path: Path) -> None:
     plan = table(tmp_path)
     check_audits(plan)

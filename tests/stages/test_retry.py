@@ -11,9 +11,11 @@ from ticketctl.errors import UsageError
 from ticketctl.stages.grid import plan_grid
 from ticketctl.stages.grid_spec import grid_in
 from ticketctl.stages.jobs import Plan, PlanJob, plan_of
-from ticketctl.stages.plan_files import as_bytes, keep, newest_form, read_plan
+from ticketctl.stages.plan_files import as_bytes, keep, newest_form, read_plan, retried
+from ticketctl.stages.plan_wanted import Wanted, plan_meant
 from ticketctl.stages.retry import changed, check_same, chosen
 from ticketctl.stages.sweep import survey_states
+from ticketctl.stages.sweep_entries import entries_of, plan_named
 
 GRID = """
 audits = ["audit/quick"]
@@ -108,6 +110,40 @@ def test_what_became_of_a_plan_is_found_by_the_plan_that_it_was(plan: Plan) -> N
     for one in (plan, second, third):
         assert newest_form(one).id == third.id
     assert as_bytes(read_plan(path, plan.workspace)) == as_bytes(third)
+
+
+def test_however_a_sweep_is_named_it_is_what_became_of_it(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "g.toml").write_text(GRID)
+    (tmp_path / "p.jsonl").write_bytes(as_bytes(plan))
+    second = changed(plan, [job(plan, "draw", "random")], ["train.batch=32"])
+    for one in (second, plan):  # what it came of is written last, and so is the newest by its file
+        keep(one)
+    for name in (
+        None,
+        "newest",
+        plan.id,
+        plan.id[:5],
+        second.id,
+        str(tmp_path / "g.toml"),
+        str(tmp_path / "p.jsonl"),
+    ):
+        assert plan_named(name, tmp_path).id == second.id
+    assert retried(second) == ["1 job was retried with train.batch=32"]
+
+
+def test_a_grid_that_was_swept_with_other_options_is_told_with_the_sweep_that_was(tmp_path: Path) -> None:
+    (tmp_path / "g.toml").write_text(GRID)
+    swept = plan_meant(Wanted(str(tmp_path / "g.toml"), tmp_path, seeds=[3, 4])).plan
+    keep(swept)
+    assert not entries_of(plan_named(swept.id, tmp_path)).remarks
+    odd = tmp_path / ".sweeps" / "0123" / "plan.jsonl"  # whoever wrote it, nothing is told of it
+    odd.parent.mkdir()
+    odd.write_text('{"about": ["g.toml"]}\n')
+    other = plan_named(str(tmp_path / "g.toml"), tmp_path)
+    said = f"no sweep of this very plan was begun; of the same there is {swept.id}"
+    assert entries_of(other).remarks == (said,)
+    keep(other)
+    assert not entries_of(other).remarks
 
 
 def test_a_key_that_cannot_be_is_refused(plan: Plan) -> None:

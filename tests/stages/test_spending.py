@@ -39,6 +39,7 @@ def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return tiny.run_draw(recipe, 0, folder, tiny.around(folder.parent / "cache")), folder
 
 
+@pytest.mark.long
 def test_a_level_under_the_draws_recipe_and_seed_is_found_and_not_trained(
     drawn: tuple[Ticket, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +121,7 @@ def column(run: Run, name: str) -> list[float]:
     return values
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("epochs", "sets", "start", "steps"),
     [
@@ -254,6 +256,7 @@ def test_a_diverged_run_is_kept_and_flagged_and_the_others_go_on(tmp_path: Path,
     assert again[2].run.manifest.status == "diverged"
 
 
+@pytest.mark.long
 def test_a_net_with_batchnorm_diverges_into_a_run_too(tmp_path: Path) -> None:
     """Its running statistics leave the finite numbers before, or without, the loss."""
     folder = tmp_path / "seed-0"
@@ -276,6 +279,7 @@ def test_a_net_with_batchnorm_diverges_into_a_run_too(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------- interruptions
 
 
+@pytest.mark.long
 def test_a_spend_that_is_stopped_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
     folder = tmp_path / "seed-0"
     tiny.draw(folder)

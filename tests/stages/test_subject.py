@@ -38,6 +38,7 @@ def test_the_levels_of_a_draw_say_what_they_said_when_they_were_trained(drawn: P
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tweak", WORN)
 def test_so_does_a_net_that_tweaks_have_changed(drawn: Path, tweak: str) -> None:
     (spent,) = [
@@ -67,6 +68,7 @@ def test_a_run_is_audited_as_it_was_trained(drawn: Path) -> None:
             subject_of(run, sets, tiny.around(drawn.parent / "cache"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sets", [[], ["tweaks.skip.kind=proj"], ["tweaks.skip.fade=0.9"]])
 def test_so_does_a_net_with_skips_which_have_weights_or_fade(tmp_path: Path, sets: list[str]) -> None:
     small = ("model.name=resnet20s", "model.width=1/4", "train.epochs=1", "train.lr=0.01")

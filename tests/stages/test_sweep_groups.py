@@ -137,7 +137,7 @@ def test_the_table_has_the_axes_that_vary_and_the_remarks_say_how_to_read_it(who
     assert {len(row) for row in cells} == {len(columns)}
     assert [row[:2] for row in cells][:4] == [["dense", "dense"]] * 4, "dense nets first"
     said = "\n".join(remarks(made, found, METRIC, reference))
-    assert "1 trials diverged, 6 missing" in said
+    assert "1 trial diverged, 6 missing" in said
     assert "of 5 pairs it is never below 0.062" in said
     assert "corrected for being one of 5" in said
     assert "all rows: model lenet-300-100, data digits" in said

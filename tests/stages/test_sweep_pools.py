@@ -76,6 +76,7 @@ def test_each_slot_has_one_thread_on_a_cpu_and_its_share_beside_a_gpu(
     assert [(slot.device, slot.threads) for slot in slots_of(devices, each, cores)] == wanted
 
 
+@pytest.mark.long
 def test_a_process_has_its_threads_and_goes_on_after_one_that_died(
     pool: LocalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +116,7 @@ def test_what_is_under_way_is_stopped_when_the_pool_is_closed(pool: LocalPool, t
     assert future.result(10).state.kind == "done"
 
 
+@pytest.mark.long
 def test_what_does_not_stop_is_killed(pool: LocalPool, tmp_path: Path) -> None:
     future = pool.begin("deaf busy")
     pid = int(appears(tmp_path / "busy"))
@@ -123,6 +125,7 @@ def test_what_does_not_stop_is_killed(pool: LocalPool, tmp_path: Path) -> None:
     assert isinstance(future.exception(10), BrokenProcessPool)
 
 
+@pytest.mark.long
 def test_processes_end_when_the_one_that_began_them_is_gone(tmp_path: Path) -> None:
     """The one at work at its next step, the one without work at once: nothing waits for a job for ever."""
     (tmp_path / "driver.py").write_text(DRIVER)

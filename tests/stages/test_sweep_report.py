@@ -41,6 +41,7 @@ def tiles(part: SweepPart) -> dict[tuple[str, str, str], str]:
     }
 
 
+@pytest.mark.long
 def test_a_map_of_methods_by_recipes_has_every_combination_once(whole: Entries) -> None:
     part = part_of(shown(whole))
     assert [one.corner for one in part.maps] == ["method by spend"] * 2

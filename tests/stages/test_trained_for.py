@@ -64,6 +64,7 @@ def bill(plan: Planned, folder: Path) -> Bill:
     return bill_of(plan, todo, survey(plan, todo, around, timed=False, faults=None, trained=more), more)
 
 
+@pytest.mark.long
 def test_of_twins_and_retrained_nets_the_bill_has_what_is_then_trained(
     tmp_path: Path, trained: list[str]
 ) -> None:

@@ -44,6 +44,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_an_attribution_has_vanilla_each_tweak_all_of_them_and_the_dense_net_with_and_without(
     drawn: Path,
 ) -> None:
@@ -56,6 +57,7 @@ def test_an_attribution_has_vanilla_each_tweak_all_of_them_and_the_dense_net_wit
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_what_tweak_sets_share_is_trained_once(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.spend(drawn, levels="3", seeds=[5], tweaks=["ls", "kd"])
     monkeypatch.setattr(Loop, "run", lambda self: pytest.fail("trained"))
@@ -63,6 +65,7 @@ def test_what_tweak_sets_share_is_trained_once(drawn: Path, monkeypatch: pytest.
     assert len(found) == 4  # dense, vanilla, each tweak: the teacher is the dense run
 
 
+@pytest.mark.long
 def test_the_order_in_which_tweaks_are_typed_means_nothing(drawn: Path) -> None:
     one, other = (tiny.spend(drawn, levels="3", tweaks=[text])[-1] for text in ("swish,ls", "ls,swish"))
     assert one.run.folder == other.run.folder
@@ -78,6 +81,7 @@ def test_groups_stand_for_their_parts() -> None:
     assert tweak_set(["none"]) == ()
 
 
+@pytest.mark.long
 def test_kd_names_its_teacher_by_the_digest_of_its_weights(drawn: Path) -> None:
     run = tiny.spend(drawn, levels="3", tweaks=["kd"])[-1].run
     said = json.dumps(run.manifest.model_dump(mode="json")["ext"][TWEAKED])
@@ -184,6 +188,7 @@ def test_kept_momentum_changes_the_course_and_is_refused_where_there_is_none(lat
         tiny.spend(drawn, "spend.optimizer=kept", levels="2")
 
 
+@pytest.mark.long
 def test_what_changes_the_start_has_no_second_say_in_a_sequel(drawn: Path) -> None:
     sets = (
         "tweaks.scaled-init.iterations=3",
@@ -198,6 +203,7 @@ def test_what_changes_the_start_has_no_second_say_in_a_sequel(drawn: Path) -> No
     assert not any(name.startswith("scaled_init") for name in run.record() or {})
 
 
+@pytest.mark.long
 def test_the_largest_eigenvalue_is_kept_along_a_spend(late: Path) -> None:
     run = tiny.spend(late, "keep.lambda_max=1", "keep.epochs=[3]", levels="2")[-1].run
     record = run.record()
@@ -220,6 +226,7 @@ def test_saying_a_default_leads_to_the_same_run(drawn: Path) -> None:
     assert not any(one.trained for one in spelt)
 
 
+@pytest.mark.long
 def test_kept_momentum_is_that_of_the_draw_whatever_the_seed_and_length_of_the_spend(late: Path) -> None:
     spent = tiny.spend(late, "spend.optimizer=kept", "train.epochs=6", levels="1,2", seeds=[0, 3])
     assert len([one for one in spent if one.level]) == 4
@@ -233,6 +240,7 @@ def test_kept_momentum_is_that_of_the_draw_whatever_the_seed_and_length_of_the_s
         tiny.spend(late, "spend.optimizer=kept", "train.batch=128", levels="2")
 
 
+@pytest.mark.long
 def test_a_sequel_that_learns_from_the_dense_net_finds_it_though_no_dense_row_is_asked_for(
     drawn: Path,
 ) -> None:
@@ -247,6 +255,7 @@ def test_a_dense_net_has_no_mask_to_tweak(drawn: Path) -> None:
             tiny.spend(drawn, levels="0", tweaks=[name])
 
 
+@pytest.mark.long
 def test_what_is_shown_beside_a_spend_does_not_move_its_runs(drawn: Path) -> None:
     one, other = (
         tiny.spend(drawn, "train.lr=0.02", *more, levels="3")[-1] for more in ((), ("spend.dense=false",))
@@ -266,6 +275,7 @@ def test_what_hangs_on_a_diverged_run_is_left_out_and_the_rest_goes_on(drawn: Pa
     assert any("nothing can begin from it" in note for note in heard.notes)
 
 
+@pytest.mark.long
 def test_the_recipe_in_a_run_is_the_one_that_repeats_it(drawn: Path) -> None:
     for name, keys in (("redense", ("tweaks.redense.lr=0.01",)), ("dsd", ())):
         run = tiny.spend(drawn, *keys, levels="2", tweaks=[name])[-1].run.manifest.model_dump(mode="json")
@@ -285,6 +295,7 @@ def test_a_re_dense_run_is_measured_from_where_the_sparse_one_began_pruned_weigh
     )
 
 
+@pytest.mark.long
 def test_after_a_scaled_start_it_is_measured_from_there(drawn: Path) -> None:
     keys = ("tweaks.redense.lr=0", "tweaks.scaled-init.iterations=3", "tweaks.scaled-init.lr=0.2")
     spent = tiny.spend(drawn, *keys, levels="2", tweaks=["scaled-init,redense"])
@@ -319,6 +330,7 @@ def test_a_run_is_the_same_however_its_place_is_written(drawn: Path, monkeypatch
     assert len(found) == 1
 
 
+@pytest.mark.long
 def test_a_weights_file_can_teach_and_one_of_another_net_cannot(drawn: Path, late: Path) -> None:
     final, run = (drawn / "levels" / "1" / name for name in ("final.safetensors", ""))
     of_file, of_run = (
@@ -331,6 +343,7 @@ def test_a_weights_file_can_teach_and_one_of_another_net_cannot(drawn: Path, lat
         tiny.spend(drawn, f"tweaks.kd.teacher={late}/levels/0/final.safetensors", levels="3", tweaks=["kd"])
 
 
+@pytest.mark.long
 def test_the_gap_to_dense_is_over_the_seeds_of_which_neither_diverged(drawn: Path) -> None:
     spent = tiny.spend(drawn, levels="3", seeds=[0, 1, 2])
     lost = next(one for one in spent if one.level and one.seed == 1)

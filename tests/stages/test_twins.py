@@ -75,6 +75,7 @@ def test_the_dense_net_is_not_trained_beside_them_unless_it_is_asked_for(drawn: 
     assert [len(asked[level]) for level in (0, 2)] == [2, 2]
 
 
+@pytest.mark.long
 def test_what_the_draws_recipe_says_for_its_spends_is_not_the_twins(tmp_path: Path) -> None:
     folder = tmp_path / "seed-0"
     tiny.draw(

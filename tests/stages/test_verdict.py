@@ -103,6 +103,7 @@ def test_t15_the_one_point_rule_gives_67_and_91_percent_on_table_a3_of_paper_001
     assert found == [67, 91]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not TABLES.exists(), reason="the papers' tables are not beside this checkout")
 def test_t15_the_tables_here_are_the_papers_and_the_rule_of_003_gives_its_winning_tickets() -> None:
     tables = {(one["seed"], one["table"]): one for one in json.loads(TABLES.read_text())["tables"]}
@@ -485,6 +486,7 @@ MIXED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("word", "changes"), MIXED, ids=[word for word, _ in MIXED])
 def test_reports_that_were_taken_otherwise_are_refused_by_name(word: str, changes: dict[str, Any]) -> None:
     usual: dict[str, Any] = recipe_of() if "code" in changes.get("recipe", {}) else {}
@@ -691,6 +693,7 @@ def test_dense_nets_of_more_seeds_stand_for_those_of_fewer_only_where_they_lack_
     assert [values[name]["ece"] for name in [*values][:2]] == [0.05, None]
 
 
+@pytest.mark.long
 def test_a_hundred_nets_of_three_seeds_fit_into_one_document() -> None:
     ours, theirs = [audit(f"imp-{at}") for at in range(3)], [audit(f"dense-{at}") for at in range(3)]
     made = [net(ours, theirs, name=f"{at}", ladder="imp" if at % 2 else "erk") for at in range(100)]

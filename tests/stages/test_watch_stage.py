@@ -384,6 +384,7 @@ def test_what_is_no_work_is_refused_with_what_there_is(
 # ----------------------------------------------------------------------------------------------------------- papers
 
 
+@pytest.mark.long
 def test_a_papers_recipe_has_its_table_as_marks_and_another_length_is_said() -> None:
     name = "papers/003-sgd-noise/imp-resnet18-cifar10-m0.9-b100"
     recipe = parse_recipe(read_recipe(name), where=name)

@@ -51,6 +51,7 @@ def rows_of(run: Run) -> dict[str, np.ndarray[Any, Any]]:
     }
 
 
+@pytest.mark.long
 def test_every_row_is_kept_from_before_the_first_step_to_the_last_epoch(watched: Run) -> None:
     rows = rows_of(watched)
     assert rows.keys() == ROWS
@@ -88,6 +89,7 @@ def test_the_dense_net_is_watched_beside_the_ticket_and_the_first_and_last_epoch
     assert rows_of(ticket.run)["epoch"].tolist() == [2, 3, 4]
 
 
+@pytest.mark.long
 def test_it_stands_beside_tweaks_and_the_largest_eigenvalue_and_sees_the_net_that_is_trained(
     late: Path,
 ) -> None:
@@ -103,6 +105,7 @@ def test_it_stands_beside_tweaks_and_the_largest_eigenvalue_and_sees_the_net_tha
     assert losses[0] != losses[1]
 
 
+@pytest.mark.long
 def test_a_spend_that_was_stopped_anywhere_ends_in_the_same_files(late: Path, watched: Run) -> None:
     """In the midst of measurements too: they ask more often than the training itself."""
     sets = (*WATCHED, "spend.dense=false")
@@ -124,6 +127,7 @@ def test_a_spend_that_was_stopped_anywhere_ends_in_the_same_files(late: Path, wa
         assert tiny.files_below(watched.folder) == wanted
 
 
+@pytest.mark.long
 def test_other_metrics_spacings_and_keys_are_other_runs_and_their_order_is_none(late: Path) -> None:
     def place(*sets: str) -> Path:
         found = tiny.spend(late, "spend.dense=false", *sets, levels="2")[-1]

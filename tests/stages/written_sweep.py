@@ -12,7 +12,7 @@ from ticketctl.stages.grid_spec import grid_in
 from ticketctl.stages.job_state import JobState, job_folder, write_state
 from ticketctl.stages.jobs import Plan, plan_of
 from ticketctl.stages.plan_files import keep
-from ticketctl.stages.sweep_entries import is_dense
+from ticketctl.stages.sweep_labels import is_dense
 
 Outcome = float | str
 """A test accuracy; or diverged, waiting, failed."""

@@ -23,6 +23,7 @@ def test_what_is_packed_is_unpacked_and_zipfile_agrees(members: dict[str, bytes]
         assert archive.testzip() is None
 
 
+@pytest.mark.long
 def test_too_many_members_are_refused() -> None:
     data = pack_zip({f"{number}": b"" for number in range(MAX_MEMBERS + 1)})
     with pytest.raises(ArtifactError, match="more than"):

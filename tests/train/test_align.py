@@ -61,6 +61,7 @@ def hidden(net: nn.Module) -> list[Tensor]:
     return [value for value in net.state_dict().values() if value.is_floating_point()]
 
 
+@pytest.mark.long
 @each
 @pytest.mark.parametrize("density", [1.0, 0.5])
 def test_a_planted_permutation_is_recovered_from_weights_and_nothing_is_between_the_nets(
@@ -82,6 +83,7 @@ def test_a_planted_permutation_is_recovered_from_weights_and_nothing_is_between_
     assert all(torch.equal(value, back[key]) for key, value in net.state_dict().items())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "options"), NETS[:-1], ids=[name for name, _ in NETS[:-1]])
 def test_a_planted_permutation_is_recovered_from_activations(name: str, options: dict[str, Any]) -> None:
     net = thin(name, 1.0, **options)

@@ -156,6 +156,7 @@ def test_the_product_is_that_of_the_full_hessian_over_alive_weights() -> None:
     assert found.values[-1] == pytest.approx(float(torch.linalg.eigvalsh(full)[-1]), rel=1e-8)
 
 
+@pytest.mark.long
 def test_measuring_changes_no_bit_of_the_training_and_goes_on_after_a_stop(tmp_path: Path) -> None:
     def fit(name: str, *hooks: Curvature, stop: int | None = None) -> object:
         asked = iter(range(10_000))

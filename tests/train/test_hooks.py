@@ -165,6 +165,7 @@ def test_two_hooks_cannot_both_run_the_net(tmp_path: Path) -> None:
         lab.fit(small.weights(), small.half(), hooks=[Everything(), Everything()])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("checkpoints", ["at every step", "when stopped alone"])
 def test_stopped_anywhere_it_ends_in_the_same_bits(
     tmp_path: Path, checkpoints: str, monkeypatch: pytest.MonkeyPatch
@@ -255,6 +256,7 @@ class Counts(Silent):
         self.epochs, self.steps = tensors["epochs"], tensors["steps"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make",
     [

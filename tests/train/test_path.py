@@ -161,6 +161,7 @@ def _agree(seen: Specimen, policy: Policy, monkeypatch: pytest.MonkeyPatch, *, s
         assert found.loss[place] == pytest.approx(float(loss), rel=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", get_args(Policy))
 @pytest.mark.parametrize("kind", [Mlp, Scaled, Twice, Masking, Writing])
 @pytest.mark.parametrize("shared", [True, False])
@@ -170,6 +171,7 @@ def test_nets_that_read_images_by_a_linear_layer_say_what_the_plain_loop_says(
     _agree(_specimen(kind()), policy, monkeypatch, shared=shared)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "policy"),
     [

@@ -35,6 +35,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     return list(marathon("train/rank_claims.py", folder))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("course", [*rank_claims.COURSES])
 def test_a_shared_training_is_that_of_one_process_but_for_rounding(found: Found, course: str) -> None:
     """Batches of 5 and of 1 image, BatchNorm, augmentation, a mask; under SAM two passes a step."""
@@ -46,6 +47,7 @@ def test_a_shared_training_is_that_of_one_process_but_for_rounding(found: Found,
     assert ours["pruned"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("course", [*rank_claims.COURSES])
 def test_what_was_right_at_each_presentation_is_recorded_of_all_ranks(found: Found, course: str) -> None:
     assert all(rank["courses"][course]["memory"] for rank in found)

@@ -217,6 +217,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("masked", [False, True], ids=["dense", "masked"])
 @pytest.mark.parametrize("train", TRAININGS.values(), ids=TRAININGS.keys())
 def test_the_engine_trains_as_the_reference_does(

@@ -116,6 +116,7 @@ def undisturbed(
     return of
 
 
+@pytest.mark.long
 @each_case
 def test_stopped_at_every_question_it_ends_in_the_same_bytes(
     case: Case, undisturbed: Callable[[Case], tuple[list[Level], Path, int]], tmp_path: Path
@@ -131,6 +132,7 @@ def test_stopped_at_every_question_it_ends_in_the_same_bytes(
         assert_same(case.draw(folder), folder, truth, wanted)
 
 
+@pytest.mark.long
 @each_case
 def test_stopped_again_and_again_it_ends_in_the_same_bytes(
     case: Case, undisturbed: Callable[[Case], tuple[list[Level], Path, int]], tmp_path: Path
@@ -167,6 +169,7 @@ class KillAtWrite:
             raise Killed
 
 
+@pytest.mark.long
 @each_case
 def test_killed_around_every_file_it_writes_it_ends_in_the_same_bytes(
     case: Case,

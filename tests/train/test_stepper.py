@@ -49,6 +49,7 @@ SPECS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("padding", [None, 1])
 @pytest.mark.parametrize("name", SPECS)
 def test_it_takes_the_same_course_to_the_bit(

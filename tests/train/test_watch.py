@@ -87,6 +87,7 @@ def test_watching_changes_no_bit_of_the_training(tmp_path: Path) -> None:
     assert plain.key != watched.key
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [-1.0, 20.0], ids=["a checkpoint at every step", "when stopped alone"])
 def test_a_training_that_was_stopped_anywhere_ends_in_the_same_record(
     seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -109,6 +110,7 @@ def test_a_training_that_was_stopped_anywhere_ends_in_the_same_record(
     assert polls > 30
 
 
+@pytest.mark.long
 def test_a_training_that_was_killed_around_any_file_it_writes_ends_in_the_same_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ class Instead(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "module", "keys"),
     [
@@ -213,6 +214,7 @@ def test_skip_and_swish_go_together() -> None:
 # -------------------------------------------------------------------------------------------------------- trainings
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("module", "keys"), [(swish, {"fade": Fraction(1, 2)}), (swish, {}), (mish, {})])
 def test_stopped_in_the_middle_it_goes_on_to_the_same_bytes(
     tmp_path: Path, module: ModuleType, keys: dict[str, Any]

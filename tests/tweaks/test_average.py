@@ -335,6 +335,7 @@ WORN: dict[str, alone.Worn] = {
 each = pytest.mark.parametrize("worn", WORN.values(), ids=WORN.keys())
 
 
+@pytest.mark.long
 @each
 def test_stopped_anywhere_it_goes_on_to_the_same_bits(
     tmp_path: Path, worn: alone.Worn, monkeypatch: pytest.MonkeyPatch
@@ -342,6 +343,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bits(
     alone.goes_on(tmp_path, worn, monkeypatch, train=alone.spec(epochs=3), each=5)
 
 
+@pytest.mark.long
 @each
 def test_with_a_checkpoint_at_every_step_too(
     tmp_path: Path, worn: alone.Worn, monkeypatch: pytest.MonkeyPatch

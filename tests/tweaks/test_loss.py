@@ -189,6 +189,7 @@ def test_at_strength_zero_no_bit_changes(tmp_path: Path, worn: alone.Worn) -> No
     assert alone.same_bytes(alone.train(tmp_path / "worn", worn), plain)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 @pytest.mark.parametrize("worn", [BOTH[:1], BOTH[1:], BOTH], ids=["ls", "kd", "both"])
 def test_stopped_anywhere_it_goes_on_to_the_same_bits(

@@ -429,6 +429,7 @@ def test_distances_are_from_the_masked_start_over_what_is_kept_at_the_time(
 # -------------------------------------------------------------------------------------------------------- common
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "keys", "epochs"),
     [("acdc", ACDC, 6), ("dsd", {"cycles": 2, "mask": "magnitude"}, 1), ("dsd", {"end": "sparse"}, 1)],

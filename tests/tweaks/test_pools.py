@@ -182,6 +182,7 @@ def test_weights_of_other_tweaks_stay(tmp_path: Path, levels: tuple[Trained, ...
     assert all(torch.equal(fit.end().weights[name], value) for name, value in own.items())
 
 
+@pytest.mark.long
 def test_stopped_anywhere_it_ends_in_the_same_bytes(
     tmp_path: Path, levels: tuple[Trained, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

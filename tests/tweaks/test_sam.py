@@ -196,6 +196,7 @@ def test_at_rho_zero_it_is_sgd_to_the_bit(tmp_path: Path, name: str) -> None:
     assert alone.same_bytes(alone.train(tmp_path / name, [(name, {"rho": 0.0})]), plain)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spec", [{}, {"optimizer": "adam", "lr": 0.01}], ids=["sgd", "adam"])
 @each
 def test_stopped_anywhere_it_goes_on_to_the_same_bits(

@@ -116,6 +116,7 @@ def test_branches_of_units_with_awkward_names_are_told_apart() -> None:
 # -------------------------------------------------------------------------------------------- what the net computes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SKIPPING)
 def test_every_mode_keeps_names_shapes_and_masks(name: str) -> None:
     plain = thin.net_of(name)
@@ -256,6 +257,7 @@ def same(one: nn.Module, other: nn.Module, x: Tensor) -> bool:
     return torch.equal(ours[0], theirs[0]) and all(map(torch.equal, ours[1], theirs[1]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["resnet18", "vgg11", "mobilenet", "wrn-22-2"])
 def test_at_strength_zero_outputs_and_gradients_are_the_plain_nets_to_the_bit(name: str) -> None:
     plain, x = thin.net_of(name), thin.batch(2, 3, 17, 19)
@@ -368,6 +370,7 @@ def test_a_net_that_runs_its_layers_in_another_order_is_refused() -> None:
 # ------------------------------------------------------------------------------------------------------- trainings
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "mode",
     [
