@@ -181,7 +181,7 @@ def test_a_clusters_jobs_are_not_timed_on_this_machine(
         asked.append(how)
         return PlanCost(
             {"draw": (1, 0)}, Bill({}, [(None, Item(1, 1.0, 1, 9.0, 9.0))]), {plan.jobs[0].id: 9.0}, 1
-        )  # type: ignore[list-item]  # of no task
+        )
 
     folder, plan = many
     with pytest.MonkeyPatch.context() as patch:
