@@ -22,6 +22,9 @@ from types import TracebackType
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
 WITHIN = 60.0
 """Seconds in which the daemons have to answer."""
+LIFETIME = 6
+"""Seconds that a credential is good for, and so that Slurm holds back a task that was requeued (usually 120). One that
+was begun again sooner, by force, would be killed with `Job credential revoked`: slurmd counts in whole seconds."""
 
 CONFIGURATION = """
 ClusterName=one
@@ -29,7 +32,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={place}/munge.socket
+AuthInfo=socket={place}/munge.socket,cred_expire={lifetime}
 CredType=cred/munge
 SlurmctldPort={control}
 SlurmdPort={node}
@@ -99,6 +102,7 @@ class Node:
         text = CONFIGURATION.format(
             host=socket.gethostname().partition(".")[0], user=user, place=self.place, grace=self.grace,
             control=_free_port(), node=_free_port(), track="linuxproc" if os.geteuid() == 0 else "pgid",
+            lifetime=LIFETIME,
         )  # fmt: skip
         (self.place / "slurm.conf").write_text(text)
         try:

@@ -53,13 +53,10 @@ class Disturbed:
         self.order = slurm.Order(plan, site_of(plan), slurm_asked("cpu", time="30"), resolve)
 
     def wait(self, ready: Callable[[], object], what: str, seconds: float = 120.0) -> None:
-        """Until it is so; what Slurm holds back after a requeue is let go at once: it waits two minutes otherwise."""
+        """Until it is so."""
         end = time.monotonic() + seconds
         while not ready():
             assert time.monotonic() < end, f"{what}: {self.node.queue()}\n{self.node.tell('slurmctld.log')}"
-            for task, state in self.node.queue().items():
-                if state == "PENDING":
-                    self.node.command("scontrol", "update", f"JobId={task}", "StartTime=now", check=False)
             time.sleep(0.2)
 
     def busy(self, number: int, attempts: int) -> int:
