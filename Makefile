@@ -21,9 +21,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
 
-# What takes seconds each: pages of the documentation, kills, every plug-in through every claim.
+# What takes seconds each: pages of the documentation, kills, every plug-in through every claim; and what needs a GPU, on
+# one that is not there (tests/pretend_gpu.py).
 test-long: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --long -m long
+	$(BIN)/python -m pytest -n 2 --long --pretend-gpu -m "long or gpu"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -29,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long", action="store_true", help="also run the tests that take seconds each, as CI does"
     )
+    parser.addoption(
+        "--pretend-gpu",
+        action="store_true",
+        help="run what needs a GPU on one that is not there (tests/pretend_gpu.py)",
+    )
     parser.addoption("--slow", action="store_true", help="also run those and the tests that take minutes")
 
 
@@ -69,8 +74,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="slow: takes minutes; give --slow"))
         if item.get_closest_marker("long") and not wanted:
             item.add_marker(pytest.mark.skip(reason="long: takes seconds; give --long, as CI does"))
-        if item.get_closest_marker("gpu") and not _has_cuda():
-            item.add_marker(pytest.mark.skip(reason="gpu: no CUDA device here"))
+        needs = item.get_closest_marker("gpu")
+        if needs and not _has_cuda():
+            real, pretend = needs.kwargs.get("real", ""), config.getoption("--pretend-gpu")
+            if real or not pretend:
+                why = f": {real}" if real and pretend else ""
+                item.add_marker(pytest.mark.skip(reason=f"gpu: no CUDA device here{why}"))
+
+
+@pytest.fixture(autouse=True)
+def _pretended_gpu(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Under `--pretend-gpu`, for what needs a GPU, where there is none."""
+    if not request.node.get_closest_marker("gpu") or _has_cuda():
+        yield
+        return
+    from tests.pretend_gpu import pretended
+
+    with pretended():
+        yield
 
 
 def _has_cuda() -> bool:

@@ -126,6 +126,17 @@ KNOWN = 20
 """Words of ours, as keys and methods, that a message names at most: who guessed wrong needs them all."""
 
 
+def by_chance(problem: BaseException) -> UsageError | None:
+    """What torch raises under `train.deterministic` for want of a kernel, in a line of ours; None: something else."""
+    said = str(problem)
+    if not isinstance(problem, RuntimeError) or "does not have a deterministic implementation" not in said:
+        return None
+    return UsageError(
+        f"train.deterministic: this net needs {said.split()[0]}, whose result depends on chance on this device; "
+        "train it without, or take another net"
+    )
+
+
 def near_miss(word: str, allowed: Iterable[str], most: int = KNOWN) -> str:
     """Say what was allowed: the nearest (`did you mean 'snip'?`), or the list, cut short after `most`."""
     names = sorted(allowed)

@@ -21,7 +21,6 @@ from ticketctl.draws._regularisers import (
     Regulariser,
     gradient,
     laid_out,
-    order_statistic,
     penalty,
     rank_of,
     shaped_like,
@@ -30,7 +29,7 @@ from ticketctl.draws._regularisers import (
 from ticketctl.draws._shrink import Shrink, Shrinking, masks_of, under
 from ticketctl.draws._stop import Rule, Watch, watched
 from ticketctl.errors import DivergedError, StoppedError, UsageError
-from ticketctl.masks.select import top
+from ticketctl.masks.select import order_statistic, top
 from ticketctl.train import evaluate, loop
 from ticketctl.train.lab import Level, Plan, Target
 from ticketctl.train.state import State
@@ -148,6 +147,7 @@ def test_w_kappa_is_the_order_statistic_at_the_floor_of_kappa_n() -> None:
         assert rank == int((1 - Fraction(density)) * 777)
         assert float(order_statistic(values, rank)) == sorted(values.tolist())[rank]
         assert float(values.kthvalue(rank + 1).values) == sorted(values.tolist())[rank]
+        assert float(values.sort().values[rank]) == sorted(values.tolist())[rank]
 
 
 @pytest.mark.parametrize("density", [Fraction(1), Fraction(0)])

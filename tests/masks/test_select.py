@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ticketctl.errors import DivergedError, UsageError
 from ticketctl.masks import select
 from ticketctl.masks.mask import Mask
-from ticketctl.masks.select import kept_count, top, top_by_layer
+from ticketctl.masks.select import kept_count, order_statistic, top, top_by_layer
 
 
 def stable_sort_top(scores: dict[str, torch.Tensor], count: int, among: Mask | None = None) -> list[int]:
@@ -189,6 +189,23 @@ def test_kept_count_rounds_the_exact_product_half_up(size: int, density: Decimal
 def test_a_density_outside_its_range_is_refused(density: Fraction) -> None:
     with pytest.raises(UsageError, match="density"):
         kept_count(100, density)
+
+
+@given(
+    st.lists(heavy_ties, min_size=1, max_size=20),
+    st.sampled_from([torch.float32, torch.float64, torch.float16]),
+    st.data(),
+)
+def test_the_value_at_a_rank_is_that_of_a_sort(
+    values: list[float], dtype: torch.dtype, data: st.DataObject
+) -> None:
+    rank = data.draw(st.integers(0, len(values) - 1))
+    typed = torch.tensor(values, dtype=torch.float64).to(dtype)
+    before = typed.clone()
+    found = order_statistic(typed, rank)
+    assert (found.dtype, found.shape) == (dtype, ())
+    assert float(found) == sorted(typed.tolist())[rank]
+    assert torch.equal(typed, before)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from torch import nn
 
 from tests.metrics.specimens import exam_of, picked, random_images, specimen
 from tests.metrics.test_attack import conv
+from ticketctl.data.sets import Split
 from ticketctl.errors import UsageError
 from ticketctl.metrics import _attack, fgsm, fgsm_rs
 from ticketctl.progress import Silent
@@ -180,10 +181,7 @@ def on_cuda(found: Specimen) -> Exam:
     cuda, test = torch.device("cuda", 0), found.images["test"]
     scaling = Scaling(found.scaling.scale.to(cuda), found.scaling.offset.to(cuda))
 
-    class Source:
-        images, labels = test.pixels.numpy(), test.labels.numpy()
-
-    moved = Images(Source(), None, scaling, cuda)
+    moved = Images(Split(test.pixels.numpy(), test.labels.numpy()), None, scaling, cuda)
     return exam_of(
         replace(found, model=found.model.to(cuda), images=dict.fromkeys(found.images, moved), scaling=scaling)
     )

@@ -256,9 +256,9 @@ def test_sparse_products_say_the_same_and_other_nets_are_refused() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["resnet20s", "mobilenet"])
-def test_on_cuda_the_same_channels_go(name: str) -> None:
-    net = thin(name, 0.05)
+@pytest.mark.parametrize(("name", "density"), [("resnet20s", 0.05), ("mobilenet", 0.1)])
+def test_on_cuda_the_same_channels_go(name: str, density: float) -> None:
+    net = thin(name, density)
     here, there = compact(net, SHAPE), compact(net.cuda(), SHAPE)
     assert here.cuts.keys() == there.cuts.keys()
     assert all(torch.equal(here.cuts[path].rows, cut.rows) for path, cut in there.cuts.items())

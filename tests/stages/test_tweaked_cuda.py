@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import torch
 
 from tests.stages import tiny
 from tests.stages.test_tweaked import CONV
+from ticketctl.errors import StoppedError
 from ticketctl.plugins import plugins
 from ticketctl.stages.request import Typed
 from ticketctl.stages.spend import spend
@@ -26,6 +30,10 @@ KEYS = {
 }
 """What makes a tweak quick on two epochs."""
 
+ALONE = ("spend.dense=false", "spend.vanilla=false")
+OWN = ("tweaks.ls.alpha=0.2",)
+"""What no other test here has trained."""
+
 TOLERANCE = 5e-3
 """Of weights after ten float32 steps, relative to the largest of each tensor."""
 
@@ -37,19 +45,27 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def spent_on(device: str, name: str, folder: Path) -> Spent:
-    sets = (
-        f"train.lr={0.041 if device == 'cpu' else 0.0410000001}",
-        *KEYS.get(name, ()),
-    )  # a folder for each device
-    chosen = prepare_spend(Wanted(str(folder), "2", None, False, folder.parent, Typed(sets=sets), (name,)))
-    around = replace(tiny.around(folder.parent / "cache"), device=torch.device(device))
-    return list(spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, around))[-1]
+def spent_on(
+    device: str,
+    folder: Path,
+    *tweaks: str,
+    sets: tuple[str, ...] = (),
+    stop: Callable[[], int | None] = tiny.never,
+) -> Spent:
+    rate = f"train.lr={0.041 if device == 'cpu' else 0.0410000001}"  # a folder for each device
+    typed = Typed(sets=(rate, "train.deterministic=true", *ALONE, *sets))
+    chosen = prepare_spend(Wanted(str(folder), "2", None, False, folder.parent, typed, tweaks))
+    heard = tiny.Heard()
+    around = replace(tiny.around(folder.parent / "cache", stop, heard), device=torch.device(device))
+    found = list(spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, around))[-1]
+    assert not [text for text in heard.notes if "slower" in text], "the step is one graph"
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(plugins("tweaks")))
 def test_a_tweaked_spend_on_the_gpu_is_that_of_the_cpu_within_float32(name: str, drawn: Path) -> None:
-    theirs, ours = (spent_on(device, name, drawn).run for device in ("cpu", "cuda"))
+    """By kernels alone that are deterministic."""
+    theirs, ours = (spent_on(device, drawn, name, sets=KEYS.get(name, ())).run for device in ("cpu", "cuda"))
     assert ours.manifest.cost == theirs.manifest.cost
     assert (
         ours.manifest.mask == theirs.manifest.mask or literal(name, "AFTER", False) or name in ("acdc", "dsd")
@@ -60,3 +76,35 @@ def test_a_tweaked_spend_on_the_gpu_is_that_of_the_cpu_within_float32(name: str,
             assert np.abs(here - there).max() <= TOLERANCE * max(1.0, float(np.abs(there).max())), key
     keep = ours.mask() or {}
     assert all(not ours.weights()[key].array()[~mask].any() for key, mask in keep.items())
+
+
+def test_what_is_measured_along_a_spend_on_the_gpu_is_what_a_cpu_finds(drawn: Path) -> None:
+    sets = (
+        "train.epochs=1", "keep.metrics=['nll','ece','gap','fgsm']", "metrics.fgsm.images=50", "keep.lambda_max=1",
+    )  # fmt: skip
+    theirs, ours = (spent_on(device, drawn, sets=sets).run.record() or {} for device in ("cpu", "cuda"))
+    along = [name for name in theirs if name.startswith(("metrics.", "lambda_max"))]
+    assert {"metrics.nll", "metrics.fgsm", "lambda_max"} <= {*along}
+    for name in along:  # an image of fifty may change sides
+        np.testing.assert_allclose(
+            ours[name].array(), theirs[name].array(), rtol=0.05, atol=0.02, err_msg=name
+        )
+
+
+def test_a_spend_that_was_stopped_on_the_gpu_ends_in_the_bits_of_one_that_was_not(
+    drawn: Path, tmp_path: Path
+) -> None:
+    cut, whole = (Path(shutil.copytree(drawn, tmp_path / name / "seed-0")) for name in ("cut", "whole"))
+    stops, asked = 0, itertools.count()
+    while True:
+        try:
+            ours = spent_on("cuda", cut, "ls", sets=OWN, stop=lambda: 75 if next(asked) in (5, 9) else None)
+        except StoppedError:
+            stops += 1
+            continue
+        break
+    assert stops == 2
+    theirs = spent_on("cuda", whole, "ls", sets=OWN)
+    assert {name: one.data for name, one in ours.run.weights().items()} == {
+        name: one.data for name, one in theirs.run.weights().items()
+    }

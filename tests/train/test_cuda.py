@@ -99,8 +99,11 @@ def test_the_graph_takes_the_course_of_eager_steps(
     torch.testing.assert_close(replayed.history, eager.history, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
-def test_a_loss_that_is_not_finite_is_noticed_and_the_net_before_it_kept(tmp_path: Path) -> None:
-    bench = small.bench(small.train_spec(epochs=3, lr=1e30), device=CUDA)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_loss_that_is_not_finite_is_noticed_and_the_net_before_it_kept(
+    optimizer: str, tmp_path: Path
+) -> None:
+    bench = small.bench(small.train_spec(epochs=3, lr=1e30, optimizer=optimizer), device=CUDA)
     fit = small.lab(tmp_path, bench).fit_in(
         FitFiles(tmp_path), small.weights(), small.half(), keep=(), title="t"
     )

@@ -130,7 +130,7 @@ def test_ranks_share_the_threads_of_the_machine(monkeypatch: pytest.MonkeyPatch)
     assert settle(rank_claims.small.train_spec(threads=3), torch.device("cpu"), 2).threads == 3
 
 
-@pytest.mark.gpu
+@pytest.mark.gpu(real="its ranks are processes of their own")
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs: NCCL takes one rank for each")
 @pytest.mark.slow
 def test_two_gpus_draw_what_one_gpu_draws(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ticketctl.masks.select import order_statistic
 from ticketctl.seeds import Seeds
 
 
@@ -47,7 +48,7 @@ def largest(scores: Tensor, count: int) -> Tensor:
     if count == 0:
         return keep
     flat = scores.detach().reshape(-1)
-    threshold = flat.kthvalue(flat.numel() - count + 1).values
+    threshold = order_statistic(flat, flat.numel() - count)
     above, ties = flat > threshold, flat == threshold
     chosen = above | (ties & (ties.cumsum(0) <= count - above.sum()))
     return keep.copy_(chosen.reshape(scores.shape))

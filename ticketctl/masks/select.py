@@ -54,6 +54,23 @@ def round_half_up(value: Fraction) -> int:
     return math.floor(value + Fraction(1, 2))
 
 
+def order_statistic(values: torch.Tensor, rank: int) -> torch.Tensor:
+    """The value at `rank` (from 0) in ascending order, a scalar where the values lie; exact, so the same by any way.
+
+    numpy's partition takes a tenth of the time of kthvalue on a CPU. On other devices nothing waits; where torch is to
+    be deterministic it may refuse kthvalue there, whose index depends on chance, though not its value.
+
+    Args:
+        values: finite, [n] with n > `rank`.
+        rank: at least 0.
+    """
+    if values.device.type == "cpu":
+        return values.new_tensor(np.partition(values.numpy(), rank)[rank])
+    if torch.are_deterministic_algorithms_enabled():
+        return values.sort().values[rank]
+    return values.kthvalue(rank + 1).values
+
+
 def top(scores: Mapping[str, torch.Tensor], count: int, *, among: Mask | None = None) -> Mask:
     """The `count` largest scores over all layers together.
 

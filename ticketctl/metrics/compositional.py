@@ -36,8 +36,10 @@ from torch import Tensor, nn
 
 from ticketctl.data.segmented import LIMIT, Segmented, members_of, packed, read_segmented
 from ticketctl.errors import UsageError, near_miss
+from ticketctl.masks.select import order_statistic
 from ticketctl.metrics._activations import watching
 from ticketctl.metrics._compositional import Bits, Concepts, Found, concepts_of, search, words
+from ticketctl.store.expand import expanded
 from ticketctl.train.exam import Absent, Exam, Measurement, Value
 from ticketctl.train.predict import batch_on
 from ticketctl.train.specimen import Specimen
@@ -86,13 +88,13 @@ def content(params: Params) -> dict[str, str]:
     Raises:
         UsageError, UnavailableError: there is none, or a file cannot be read.
     """
-    folder = Path(params.folder).expanduser()
+    folder = expanded(params.folder)
     return {"folder": members_of(folder).content(lambda: None)} if params.folder else {}
 
 
 def price(sizes: Mapping[str, int], params: Params) -> float:
     """Forward passes of single images; what the search takes is not in it."""
-    count = _listed(Path(params.folder).expanduser()) if params.folder else 0
+    count = _listed(expanded(params.folder)) if params.folder else 0
     return min(params.images or count, count)
 
 
@@ -116,9 +118,7 @@ def measure(exam: Exam, *, params: Params) -> Measurement:
     net = exam.specimen
     layer = params.layer or _last_with_positions(net)
     net.reporter.note(f"compositional: reading {params.folder}")
-    shown = read_segmented(
-        Path(params.folder).expanduser(), shape=_shape(net), most=params.images, tick=net.poll
-    )
+    shown = read_segmented(expanded(params.folder), shape=_shape(net), most=params.images, tick=net.poll)
     maps = _maps(net, layer, shown)
     thresholds = _thresholds(maps, params.quantile, net)
     concepts = Concepts(len(shown.concepts), shown.image, shown.concept, shown.bits)
@@ -244,7 +244,7 @@ def _thresholds(maps: Tensor, share: float, net: Specimen) -> NDArray[np.float32
         )
     for unit in range(len(found)):
         net.poll()
-        found[unit] = maps[:, unit].reshape(-1).kthvalue(count - above).values.item()
+        found[unit] = order_statistic(maps[:, unit].reshape(-1), count - above - 1).item()
     return found
 
 

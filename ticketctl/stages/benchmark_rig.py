@@ -53,8 +53,7 @@ def random_mask(model: nn.Module, density: float = DENSITY) -> Mask:
     numbers = torch.Generator().manual_seed(0)
     weights = dict(model.named_parameters())
     names = prunable(model, policy("default"))
-    keep = {name: torch.rand(weights[name].shape, generator=numbers) < density for name in names}
-    return Mask({name: part.to(weights[name].device) for name, part in keep.items()})
+    return Mask({name: torch.rand(weights[name].shape, generator=numbers) < density for name in names})
 
 
 class BareLoop:
@@ -199,8 +198,8 @@ class Rig:
     def feed_apart(self) -> Feed:
         """The same images in an order of their own, as each training has it."""
         apart = copy(self.feed)
-        apart.order, apart.flip, apart.down, apart.right = (
-            held.clone() for held in (apart.order, apart.flip, apart.down, apart.right)
+        apart.order, apart.flip, apart.down, apart.right, apart.corner = (
+            held.clone() for held in (apart.order, apart.flip, apart.down, apart.right, apart.corner)
         )
         return apart
 
