@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ticketctl.errors import TicketctlError, UsageError
+from ticketctl.nets.torch_wide import borrowed_generators
 
 _STORED = {torch.float32, torch.int64, torch.int32, torch.int16, torch.uint8, torch.bool}
 
@@ -45,7 +46,7 @@ def built(
         MissingExtraError: its package is not installed.
     """
     channels, height, width = shape
-    with torch.random.fork_rng(devices=[]):
+    with borrowed_generators():
         torch.set_rng_state(torch.Generator().manual_seed(0).get_state())
         with _in_one_line(name, "cannot be built"):
             net = family.build(

@@ -108,8 +108,8 @@ class _Tally:
     part: Part
     bounds: list[int]
     """Of its rows, where each batch begins."""
-    losses: list[float]
-    """Of each batch."""
+    losses: list[float | Tensor]
+    """Of each batch; on a GPU they stay there until they are added up."""
     right: Tensor
 
     @classmethod
@@ -124,7 +124,7 @@ class _Tally:
         """Of all batches, in their order: the sum of floats is not that of another order."""
         total = 0.0
         for each in self.losses:
-            total += each
+            total += float(each)
         return total
 
     def add(self, number: int, logits: Tensor) -> None:
@@ -135,13 +135,15 @@ class _Tally:
         if last - first < len(logits):
             logits = logits[self.part.rows[first:last] - number * BATCH]
         labels = self.part.labels[first:last]
-        self.losses[number] = float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+        loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
+        self.losses[number] = loss if loss.is_cuda else float(loss)
         self.right[first:last] = logits.argmax(1) == labels
 
     def gather(self, ranks: Ranks) -> None:
         """What each rank has found of the batches that it took; the others are 0 there."""
         device = self.right.device
-        self.losses = ranks.sum_(torch.tensor(self.losses, dtype=torch.float64, device=device)).tolist()
+        mine = [float(each) for each in self.losses]
+        self.losses = ranks.sum_(torch.tensor(mine, dtype=torch.float64, device=device)).tolist()
         self.right = ranks.sum_(self.right.to(torch.int32)).bool()
 
     def means(self) -> tuple[float, float]:

@@ -174,7 +174,7 @@ def _plain(feed: Feed, places: Tensor) -> Batch:
 def _augmented(feed: Feed, seeds: Seeds, epoch: int, places: Tensor) -> Batch:
     """By a twin of the feed, so that what augmentation means is said once; it shares the images alone."""
     twin = copy.copy(feed)
-    for table in ("order", "flip", "down", "right"):  # an epoch is written into these
+    for table in ("order", "flip", "down", "right", "corner"):  # an epoch is written into these
         setattr(twin, table, getattr(feed, table).clone())
     twin.begin_epoch(seeds, epoch)
     inputs, labels, _ = twin.gather(places)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ticketctl.train.bench import Bench, Progress
+from ticketctl.train.capture import captured, moved_alike
 from ticketctl.train.course import Course
 from ticketctl.train.hooks import Batch, Hooks, overrides, touches
 from ticketctl.train.machine import Machine
@@ -18,11 +19,8 @@ from ticketctl.train.optimizer import set_rate
 AHEAD = 16
 """Steps after which the host waits until the GPU has done the ones before them: a stop is noticed soon."""
 
-WARM_UP = 3
-"""Steps before a capture, as the libraries choose and set up what they use; they leave no trace."""
-
 SMALL_RATE = 1e-4
-"""Learning rate of these steps, so that nothing leaves the finite numbers."""
+"""Learning rate of the steps around a capture, so that nothing leaves the finite numbers."""
 
 
 class Stepper(Protocol):
@@ -105,7 +103,8 @@ class Ahead:
         device = bench.place.device
         self.feed, self.machine, self.reporter = bench.feed, machine, bench.reporter
         self.ranks = bench.ranks
-        self.loss, self.objective = torch.zeros((2,), dtype=torch.float64, device=device)
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self.loss, self.objective = self.sums
         self.done = torch.zeros((), dtype=torch.int64, device=device)
         self.bad = torch.zeros((), dtype=torch.float32, device=device)
         self.index = torch.zeros(bench.feed.batch_size, dtype=torch.int64, device=device)
@@ -114,12 +113,15 @@ class Ahead:
         self.inside: tuple[Hooks, ...] | None = None
         """The hooks that are part of the graph, or of what was tried; None: nothing was."""
         self.usable = False
+        self.rate = math.nan
+        """What the optimizer's is set to; not a number: to nobody knows what."""
         self.marks: list[torch.cuda.Event] = []
         self.begun = 0
 
     def begin(self, progress: Progress) -> None:
         """As the protocol says."""
         self.usable = self._can_be_captured()
+        self.rate = math.nan
         self.loss.fill_(progress.loss)
         self.objective.fill_(progress.objective)
         self.done.zero_()
@@ -129,7 +131,9 @@ class Ahead:
     def take(self, position: int, rate: float, course: Course) -> bool:
         """As the protocol says; that the loss was not finite shows at the next `settle`."""
         index = self.feed.rows(position)
-        set_rate(self.machine.optimizer, rate)
+        if rate != self.rate:
+            set_rate(self.machine.optimizer, rate)
+            self.rate = rate
         if touches(self.machine.hooks, course.step):
             self._hooked(index, rate, course)
         elif self.graph is not None and self.usable and len(index) == len(self.index):
@@ -166,13 +170,15 @@ class Ahead:
             seen, labels = machine.gradients(batch), batch.labels
         else:
             seen, labels = machine.shared(self.ranks, index)
-        self.bad.copy_(torch.maximum(self.bad, (~seen.objective.isfinite()).float()))
+        self.bad.masked_fill_(
+            (seen.objective - seen.objective) != 0, 1.0
+        )  # infinity less itself is no number
         machine.statistics.restore_where(self.bad)
         machine.memory.see_unless(self.bad, index, seen.logits, labels)
-        good = 1 - self.bad.double()
-        for sums, value in ((self.loss, seen.entropy), (self.objective, seen.objective)):
-            sums.add_(torch.where(good > 0, value.double() * len(index), 0.0))
-        self.done.add_(good.long())
+        stopped = self.bad > 0
+        each = torch.stack([seen.entropy, seen.objective]).double()
+        self.sums.add_(each.mul_(len(index)).masked_fill_(stopped, 0.0))
+        self.done.add_(~stopped)
 
     def _hooked(self, index: Tensor, rate: float, course: Course) -> None:
         self._first_half(index)
@@ -183,7 +189,9 @@ class Ahead:
 
     def _pace(self, step: int) -> None:
         if step % AHEAD == 0:
-            self.marks.append(torch.cuda.Event())
+            self.marks.append(
+                torch.cuda.Event(blocking=True)
+            )  # waiting is no work for a core: other jobs may want it
             self.marks[-1].record()
             if len(self.marks) > 1:
                 self.marks.pop(0).synchronize()
@@ -237,16 +245,7 @@ class Ahead:
     def _captured(self) -> torch.cuda.CUDAGraph:
         self.index.copy_(torch.arange(len(self.index), device=self.index.device) % len(self.feed))
         set_rate(self.machine.optimizer, SMALL_RATE)
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                self.plain(self.index)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.plain(self.index)
-        return graph
+        return captured(lambda: self.plain(self.index))
 
     @torch.no_grad()
     def _is_true(self, graph: torch.cuda.CUDAGraph) -> bool:
@@ -266,7 +265,7 @@ class Ahead:
             self.plain(self.index)
         if self.bad.item():
             return False
-        return all(_moved_alike(*three) for three in zip(before, replayed, state, strict=True))
+        return all(moved_alike(*three) for three in zip(before, replayed, state, strict=True))
 
     def _moving(self) -> list[Tensor]:
         """Everything that a step changes, but for what was right."""
@@ -279,11 +278,6 @@ class Ahead:
             self.done,
             self.bad,
         ]
-
-
-def _moved_alike(before: Tensor, replayed: Tensor, eager: Tensor) -> bool:
-    ours, theirs = (after.double() - before.double() for after in (replayed, eager))
-    return bool((ours - theirs).norm() <= 0.05 * theirs.norm() + 1e-7 * before.double().norm())
 
 
 def stepper_for(bench: Bench, machine: Machine) -> Stepper:

@@ -36,6 +36,13 @@ class Windows:
             down: rows to cut off at the top, 0 ... 2 * padding, int64 [B].
             right: columns to cut off at the left, after mirroring.
         """
-        corner = ((flip * self.count + image) * self.high + down) * self.wide + right
+        return self.at(self.corners(image, flip, down, right))
+
+    def corners(self, image: Tensor, flip: Tensor, down: Tensor, right: Tensor) -> Tensor:
+        """Where each crop of `cut` begins, int64 [B]."""
+        return ((flip * self.count + image) * self.high + down) * self.wide + right
+
+    def at(self, corner: Tensor) -> Tensor:
+        """The crops [B, C, H, W] that begin at `corner` [B]."""
         rows = self.rows.index_select(0, (corner[:, None] + self.below).flatten())
-        return rows.view(len(image), *self.size).permute(0, 3, 1, 2)
+        return rows.view(len(corner), *self.size).permute(0, 3, 1, 2)
