@@ -54,10 +54,25 @@ def files(workspace: Path) -> dict[str, str]:
     return found
 
 
-def command(plan: Path, workspace: Path, workers: int) -> list[str]:
+IN_LANES = """
+from ticketctl.__main__ import main
+from ticketctl.stages import pools
+if __name__ == "__main__":
+    slots_of = pools.slots_of
+    pools.slots_of = lambda devices, each, cores, **_: slots_of(devices, each, cores, streams=True)
+    main()
+"""
+"""The program, whose jobs are lanes of one process on a CPU too."""
+
+
+def command(plan: Path, workspace: Path, workers: int, *, lanes: bool = False) -> list[str]:
     """The sweep, quiet."""
-    start = [sys.executable, "-m", "ticketctl", "sweep", str(plan), "--workspace", str(workspace)]
-    return [*start, "--workers", str(workers), "--device", "cpu", "--quiet"]
+    start = ["-m", "ticketctl"]
+    if lanes:
+        start = [str(plan.parent / "in_lanes.py")]
+        Path(start[0]).write_text(IN_LANES)
+    words = ["sweep", str(plan), "--workspace", str(workspace), "--workers", str(workers), "--device", "cpu"]
+    return [sys.executable, *start, *words, "--quiet"]
 
 
 def undisturbed(argv: list[str], workspace: Path) -> tuple[float, float]:
@@ -113,12 +128,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--lanes", action="store_true", help="what is killed does its jobs in lanes of one process"
+    )
     typed = parser.parse_args()
     plan, chance = typed.folder / "grid.toml", random.Random(typed.seed)
     typed.folder.mkdir(parents=True, exist_ok=True)
     plan.write_text(grid(typed.seeds, typed.epochs))
     first, whole = undisturbed(command(plan, typed.folder / "whole", typed.workers), typed.folder / "whole")
-    ways, hurt = Counter[str](), command(plan, typed.folder / "hurt", typed.workers)
+    ways, hurt = Counter[str](), command(plan, typed.folder / "hurt", typed.workers, lanes=typed.lanes)
     while sum(ways.values()) < typed.kills:
         how = chance.choice(["driver", "all", "worker", "term", "ctrl-c"])
         if killed(hurt, chance.uniform(0.3, 1.3) * first, how) is None:

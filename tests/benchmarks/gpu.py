@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +42,11 @@ CASES = {
     "G5 ResNet-20, batch 128": Case("resnet20", (3, 32, 32), 128, 1000, True),
     "G6 LeNet-300-100, batch 128": Case("lenet-300-100", (1, 28, 28), 128, 4000, False),
 }
+TOGETHER = {
+    "LeNet-300-100": ("G6 LeNet-300-100, batch 128", (4, 16)),
+    "ResNet-20": ("G5 ResNet-20, batch 128", (4,)),
+}
+"""How many trainings share the GPU, each on a stream of its own (G7)."""
 MUST = {"G1": 45e3, "G2": 55e3, "G5": 80e3, "G6": 0.6e6}
 """Images a second."""
 
@@ -73,7 +80,7 @@ class Site:
 
     def loop(self, rig: Rig, *, masked: bool = True, tested: int = 0) -> Loop:
         """A training whose graph is captured, and which has taken its first step."""
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         loop = rig.loop("bf16", masked=masked, folder=self.folder, tested=tested)
         loop.stepper.begin(loop.progress)
         rig.turn(loop, 1)
@@ -87,6 +94,7 @@ def main() -> None:
     parser.add_argument("--nets", default="", help="beginnings of the rows wanted: G1,G6")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")  # read when a GPU is first used
     wanted = tuple(options.nets.split(",")) if options.nets else ("",)
     with tempfile.TemporaryDirectory() as folder:
         site = Site(torch.device(options.device), options.quick, Path(folder) / "fit")
@@ -95,8 +103,8 @@ def main() -> None:
         for part in measured(site, wanted):
             found |= part
             print(json.dumps(part, indent=1), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
+            if options.json:  # after each group: a later one may break
+                options.json.write_text(json.dumps(found, indent=1))
 
 
 def measured(site: Site, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
@@ -113,6 +121,8 @@ def measured(site: Site, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         yield {name: training(site, case, peaks["matmul"], MUST[name[:2]])}
     if "".startswith(wanted):
         yield parts(site, peaks["copy"])
+        for name, (case, numbers) in TOGETHER.items():
+            yield {f"G7 {name}, aggregate over one": {n: together(site, CASES[case], n) for n in numbers}}
         yield {"G3, G4 minutes": long_trainings(site)}
         yield {"G10 deterministic over fast": deterministic(site)}  # last: the setting stays with the process
 
@@ -168,6 +178,28 @@ def training(site: Site, case: Case, peak: float, must: float) -> dict[str, Any]
             )
         result["G11 idle share"] = idle(site, lambda: rig.turn(loops["engine"], min(50, rig.case.steps)))
     return result
+
+
+def together(site: Site, case: Case, number: int) -> float:
+    """Images a second of so many trainings at once, each in a thread and on a stream, over those of one alone."""
+    streams: list[Any] = [None] * number
+    if site.device.type == "cuda":
+        streams = [torch.cuda.Stream(site.device) for _ in streams]
+
+    def prepared(at: int) -> Callable[[], object]:
+        with torch.cuda.stream(streams[at]):
+            rig = site.rig(case)
+            loop = replace(site, folder=site.folder / str(at)).loop(rig)
+        return partial(rig.turn, loop, rig.case.steps)
+
+    def run(at: int) -> None:
+        with torch.cuda.stream(streams[at]):
+            turns[at]()
+
+    with ThreadPoolExecutor(number) as threads:
+        turns = list(threads.map(prepared, range(number)))
+        alone = site.seconds(lambda: run(0))
+        return number * alone / site.seconds(lambda: list(threads.map(run, range(number))))
 
 
 def idle(site: Site, run: Callable[[], object]) -> float:

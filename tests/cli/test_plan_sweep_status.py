@@ -25,7 +25,7 @@ from ticketctl.cli.cluster import Cluster
 from ticketctl.cli.signals import Stop
 from ticketctl.cli.sweep import _check as check
 from ticketctl.cli.sweep import _submitted as submitted
-from ticketctl.errors import UnavailableError
+from ticketctl.errors import UnavailableError, UsageError
 from ticketctl.stages.bill import Bill, Item
 from ticketctl.stages.grid import plan_grid
 from ticketctl.stages.grid_spec import grid_in
@@ -54,8 +54,8 @@ LINES = (
 FORKED = """
 import multiprocessing, sys
 from ticketctl.__main__ import main
-from ticketctl.stages import pools
-pools.get_context = lambda how: multiprocessing.get_context("fork")  # a process that is spawned imports torch again
+from ticketctl.stages import workers
+workers.get_context = lambda how: multiprocessing.get_context("fork")  # a process that is spawned imports torch again
 main()
 """
 
@@ -192,6 +192,30 @@ def test_a_clusters_jobs_are_not_timed_on_this_machine(
     assert asked == [{"timed": seconds, "lenient": lenient}]
     said = capsys.readouterr()
     assert ("time " in said.out + said.err) == (engine == "local" and (at.dry_run or not at.quiet))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Cluster(streams=True), "of how many jobs on a GPU.*--per-gpu N, from 2 to 32"),
+        (Cluster(streams=True, per_gpu=33), r"from 2 to 32 \(33 here\)"),
+        (Cluster(engine="ray", streams=True, per_gpu=2), "--streams: is not for --engine ray"),
+    ],
+)
+def test_streams_that_cannot_be_are_refused(asked: Cluster, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        asked.check()
+    Cluster(streams=True, per_gpu=32).check()
+
+
+@pytest.mark.long
+def test_streams_on_a_machine_without_a_gpu_are_refused_before_anything_is_planned(here: Path) -> None:
+    answer = warm(
+        here, "ticketctl", "sweep", "no-such-grid.toml", *["--device", "cpu", "--per-gpu", "2", "--streams"]
+    )
+    assert (answer.code, answer.err) == (
+        5, "ticketctl: --streams: no GPU here; on a CPU each job has a process of its own\n"
+    )  # fmt: skip
 
 
 def test_data_that_only_the_nodes_see_are_no_reason_not_to_submit(

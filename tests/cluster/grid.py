@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ticketctl.cli.devices import resolve
@@ -11,7 +11,7 @@ from ticketctl.stages.job_run import Site
 from ticketctl.stages.jobs import Plan
 from ticketctl.stages.plan_files import keep, sweep_folder
 from ticketctl.stages.plan_wanted import Wanted, plan_meant
-from ticketctl.stages.pools import LocalPool, slots_of
+from ticketctl.stages.pools import LocalPool, Slot, slots_of
 from ticketctl.stages.sweep import Swept, sweep
 
 GRID = """
@@ -62,9 +62,9 @@ class Mute:
     def tick(self, swept: Swept) -> None: ...
 
 
-def locally(plan: Plan) -> Swept:
-    """Carried out by the processes of this machine."""
-    pool = LocalPool(slots_of(["cpu"], 2, os.cpu_count() or 1), site_of(plan), resolve)
+def locally(plan: Plan, slots: Sequence[Slot] = ()) -> Swept:
+    """Carried out by the processes of this machine: two that do one job at a time, or those of the slots."""
+    pool = LocalPool(slots or slots_of(["cpu"], 2, os.cpu_count() or 1), site_of(plan), resolve)
     try:
         return sweep(plan, pool, Mute(), lambda: None, lambda: None)
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,26 @@ from ticketctl.stages.job_run import Outcome, Site, Stops
 from ticketctl.stages.job_state import JobState
 
 
+class OddError(Exception):
+    """One that cannot be put together again from what it is made of."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one)
+
+
 def work(site: Site, name: str, resolve: Any) -> Outcome:
-    """What the beginning of its name says: `ask`, `die`, `fail`, `wait` until somebody asks it to stop, or `deaf`."""
+    """What the beginning of its name says: `ask`, `die`, `fail`, `odd`, `wait` until it is asked to stop, or `deaf`."""
     del resolve
     what, _, mark = name.partition(" ")
     if what == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "fail":
         raise ValueError(name)
+    if what == "odd":
+        raise OddError(name, "and more")
     if what == "deaf":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with suppress(ValueError):  # of a thread nobody asks for signals
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         Path(site.workspace, mark).write_text(str(os.getpid()))
         time.sleep(100)
     if what == "wait":
@@ -42,12 +53,13 @@ DRIVER = """
 import sys, time
 from pathlib import Path
 from tests.stages.pool_jobs import work
-from ticketctl.stages import pools
+from ticketctl.stages import pools, workers
 from ticketctl.stages.job_run import Site
 
 def main():
-    pools.do = work
-    pool = pools.LocalPool(pools.slots_of(["cpu"], 2, 2), Site("", sys.argv[1]), str)
+    workers.do = work
+    slots = pools.slots_of(["cpu"], 2, 2, streams=sys.argv[2] == "lanes")
+    pool = pools.LocalPool(slots, Site("", sys.argv[1]), str)
     pool.begin("wait busy")
     idle = pool.begin("ask").result()
     pool.ended("ask")

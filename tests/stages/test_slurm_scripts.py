@@ -511,10 +511,18 @@ def test_settled_threads_are_those_of_the_slots() -> None:
         SlurmAsked(cpus=3),
         SlurmAsked(gpus=2, cpus=8, per_gpu=2),
         SlurmAsked(gpus=1, cpus=1, per_gpu=3),
+        SlurmAsked(gpus=2, cpus=8, per_gpu=4, streams=True),
     ):
-        task = Task(None, (), resolve, ".", asked.gpus, asked.cpus, asked.per_gpu)
+        task = Task(None, (), resolve, ".", asked.gpus, asked.cpus, asked.per_gpu, {}, asked.streams)
         [line] = asked.parameters("x", None)["setup"]
         assert f"OMP_NUM_THREADS={task.slots()[0].threads} " in line
+
+
+def test_streams_of_a_task_are_lanes_of_one_process_for_each_gpu(plan: Plan) -> None:
+    task = Task(site_of(plan), (), resolve, ".", gpus=2, cpus=8, per_gpu=3, streams=True)
+    assert [(slot.device, slot.process) for slot in task.slots()] == [("cuda:0", 0)] * 3 + [("cuda:1", 1)] * 3
+    with pytest.raises(UsageError, match="--streams: is for GPUs"):
+        slurm_asked("cpu", per_gpu=2, streams=True)
 
 
 # --------------------------------------------------------------------------------------------------------------- code

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ticketctl.stages.sweep import Swept
 
 ENGINES = ("local", "slurm", "ray")
+STREAMS = 32
+"""As many as torch has: with more of them two jobs would share one."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Cluster:
         int | None, typer.Option(min=1, max=4096, help="Jobs at a time, here or on Ray. Default: one a core.")
     ] = None
     per_gpu: Annotated[int, typer.Option(min=1, max=64, help="Jobs at a time on each GPU.")] = 1
+    streams: Annotated[
+        bool,
+        typer.Option("--streams", help="Jobs of a GPU in one process, each on a stream. Default: processes."),
+    ] = False
     partition: Annotated[str, typer.Option(help="Of Slurm. Default: the cluster's.")] = ""
     time: Annotated[str, typer.Option(help="Of a task of Slurm: minutes, or 04:00:00.")] = "240"
     array_parallel: Annotated[int, typer.Option(min=1, help="Tasks of an array of Slurm at once.")] = 256
@@ -77,11 +83,15 @@ class Cluster:
         alien = {
             "local": (*of_slurm, "cpus", "ray_address"),
             "slurm": ("workers", "ray_address"),
-            "ray": of_slurm,
+            "ray": (*of_slurm, "streams"),
         }[self.engine]
         odd = next((name for name in alien if getattr(self, name) != getattr(usual, name)), None)
         if odd is not None:
             raise UsageError(f"--{odd.replace('_', '-')}: is not for --engine {self.engine}")
+        if self.streams and not 1 < self.per_gpu <= STREAMS:
+            raise UsageError(
+                f"--streams: of how many jobs on a GPU? Add --per-gpu N, from 2 to {STREAMS} ({self.per_gpu} here)"
+            )
 
 
 def check_extra(engine: str) -> None:
@@ -118,7 +128,7 @@ def on_slurm(plan: Plan, at: opt.Site, asked: Cluster, stop: Stop) -> Swept | No
 
     wanted = slurm_asked(
         at.device, partition=asked.partition, time=asked.time, array_parallel=asked.array_parallel, gpus=asked.gpus,
-        cpus=asked.cpus, memory=asked.memory, per_task=asked.per_task, per_gpu=asked.per_gpu,
+        cpus=asked.cpus, memory=asked.memory, per_task=asked.per_task, per_gpu=asked.per_gpu, streams=asked.streams,
         options=asked.slurm or (), setup=asked.setup or (),
     )  # fmt: skip
     order = slurm.Order(plan, site_of(plan, at), wanted, resolve)

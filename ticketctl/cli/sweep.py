@@ -71,6 +71,8 @@ def sweep(
     """
     check(device)
     asked.check()
+    if asked.streams and asked.engine == "local" and not gpus(device):
+        raise UnavailableError("--streams: no GPU here; on a CPU each job has a process of its own")
     if set_ and retry is None:
         raise UsageError("--set: with --retry alone; a plan's keys stand in its grid, or in its table")
     stop = Stop().install()
@@ -78,6 +80,10 @@ def sweep(
     tell(found, how.quiet)
     at = how.at(device, workspace, which.data)
     plan = _again(found.plan, retry, set_ or (), at)
+    if asked.streams:
+        from ticketctl.stages.pools import check_lanes
+
+        check_lanes(plan)
     check_extra(asked.engine)
     swept = _submitted(plan, at, stop, asked) if asked.engine == "slurm" else _swept(plan, at, stop, asked)
     if swept is not None:
@@ -189,7 +195,7 @@ def _local(plan: Plan, at: opt.Site, asked: Cluster) -> Iterator[tuple[Pool, int
 
     cores, found = cores_here(), gpus(at.device)
     each = asked.per_gpu if found else asked.workers or cores
-    slots = slots_of(found or ["cpu"], each, cores)[: asked.workers or None]
+    slots = slots_of(found or ["cpu"], each, cores, streams=asked.streams)[: asked.workers or None]
     halt = sweep_folder(plan) / f"stop-{time.time_ns()}"
     pool = LocalPool(slots, site_of(plan, at, str(halt)), resolve)
     try:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ticketctl.metrics import _attack as at
+from ticketctl.nets.torch_wide import borrowed_generators
 from ticketctl.train.exam import Absent, Exam, Measurement, Value
 
 FACTS = {
@@ -144,7 +145,7 @@ def _as_found() -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     trace = sys.gettrace()
     try:
-        with torch.random.fork_rng(devices=devices):
+        with borrowed_generators(devices):
             yield
     finally:
         sys.settrace(trace)

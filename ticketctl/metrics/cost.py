@@ -160,7 +160,7 @@ def _timed(
 ) -> dict[str, Floats]:
     def settle() -> None:
         if images.device.type == "cuda":
-            torch.cuda.synchronize(images.device)
+            torch.cuda.current_stream(images.device).synchronize()  # others may be capturing beside it
 
     runs: dict[str, Callable[[], None]] = {name: partial(net, images) for name, net in forms.items()}
     return seconds_of(runs, rounds, settle, specimen.poll)

@@ -26,7 +26,7 @@ from ticketctl.stages.export_files import MAKERS, Source, named_there
 from ticketctl.stages.forms import FORMS, with_ending
 from ticketctl.stages.setting import Surroundings
 from ticketctl.stages.torch_files import saved
-from ticketctl.store.files import TEMPORARY, make_folder, read_bytes, sync_folder, write_atomic
+from ticketctl.store.files import make_folder, read_bytes, sync_folder, temporary_beside, write_atomic
 from ticketctl.store.tensors import Tensor
 
 SPEED = (
@@ -205,7 +205,7 @@ def _put(out: Path, data: bytes) -> bool:
 
 def _folder(out: Path, files: Iterator[tuple[str, bytes]]) -> tuple[Path, ...]:
     """Written beside it and renamed: all of them, or none."""
-    temporary = out.parent / f"{TEMPORARY}{out.name}-{os.getpid()}"
+    temporary = temporary_beside(out)
     names = []
     try:
         for name, data in files:

@@ -39,8 +39,6 @@ TELL = 2.0
 ORPHAN = 90.0
 """Seconds that a process without its parent has to stop what it is at."""
 STOPPED = 75
-LOOKS = "stops"
-"""Name of the thread that looks."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ class Stops:
                 self._before[number] = signal.signal(
                     number, answer
                 )  # Ctrl-C: the sweep has it too, and decides
-        threading.Thread(target=self._look, daemon=True, name=LOOKS).start()
+        _Lookout(self).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,16 +106,25 @@ class Stops:
         del number, frame
         self.ask()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look for a reason to stop now and then, until the job is over."""
         while not self._over.wait(LOOK):
             alone = self.site.parent and os.getppid() != self.site.parent
             if alone or (self.site.stop and os.path.exists(self.site.stop)):
                 self.ask()
 
 
-def at_work() -> bool:
-    """Whether this process is at a job."""
-    return any(one.name == LOOKS for one in threading.enumerate())
+class _Lookout(threading.Thread):
+    """Looks for a reason to stop one job."""
+
+    def __init__(self, stops: Stops) -> None:
+        super().__init__(target=stops.look, daemon=True, name="stops")
+        self.stops = stops
+
+
+def at_work() -> list[Stops]:
+    """The jobs that this process is at."""
+    return [one.stops for one in threading.enumerate() if isinstance(one, _Lookout)]
 
 
 class Told(Silent):
@@ -210,7 +217,7 @@ def _attempt(plan: Plan, job: PlanJob, told: Told, stops: Stops, site: Site, res
         kind, message = "stopped", str(error)
     except LockedError as error:
         kind, cause, message = "stopped", "locked", str(error)
-    except (Exception, KeyboardInterrupt) as error:  # whatever it is, it is this job's, and others go on
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # it is this job's, and others go on
         cause, message = failure(error)
         _trace(told.folder, error)
     took = time.monotonic() - began

@@ -21,7 +21,7 @@ from typing import Any
 from ticketctl.errors import MissingExtraError, UnavailableError
 from ticketctl.stages.code_snapshot import differences, snapshot
 from ticketctl.stages.job_run import Outcome, Site, do
-from ticketctl.stages.pools import THREADS
+from ticketctl.stages.workers import THREADS
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -176,7 +176,17 @@ def _submitted(order: Order, array: Array, before: Sequence[str], began: Mapping
     executor = _executor(order, array, before)
     asked = order.asked
     tasks = [
-        Task(order.site, jobs, order.resolve, str(Path.cwd()), asked.gpus, asked.cpus, asked.per_gpu, began)
+        Task(
+            order.site,
+            jobs,
+            order.resolve,
+            str(Path.cwd()),
+            asked.gpus,
+            asked.cpus,
+            asked.per_gpu,
+            began,
+            asked.streams,
+        )
         for jobs in array.tasks
     ]
     try:

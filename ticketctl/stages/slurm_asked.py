@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
-from ticketctl.stages.pools import THREADS
+from ticketctl.stages.workers import THREADS
 
 SIGNAL = 120
 """Seconds before the end of its time at which Slurm tells a task."""
@@ -44,6 +44,8 @@ class SlurmAsked:
     """Jobs of the plan that a task does."""
     per_gpu: int = 1
     """Jobs at a time on each of its GPUs."""
+    streams: bool = False
+    """Whether these are streams of one process, rather than processes."""
     options: Mapping[str, str | bool] | None = None
     """Further options of sbatch by their long names; True: those without a value."""
     setup: Sequence[str] = ()
@@ -85,6 +87,7 @@ def slurm_asked(
     memory: str = "",
     per_task: int = 1,
     per_gpu: int = 1,
+    streams: bool = False,
     options: Sequence[str] = (),
     setup: Sequence[str] = (),
 ) -> SlurmAsked:
@@ -100,6 +103,7 @@ def slurm_asked(
         memory: for each task, as sbatch takes it.
         per_task: jobs that a task does.
         per_gpu: jobs at a time on a GPU.
+        streams: whether these are streams of one process.
         options: `KEY=VALUE`, or `KEY`: further options of sbatch.
         setup: lines of shell.
 
@@ -107,16 +111,21 @@ def slurm_asked(
         UsageError: something cannot be.
     """
     many = (0 if device == "cpu" else 1) if gpus is None else gpus
+    _check_gpus(device, many, streams)
+    cores = (4 if many else 1) if cpus is None else cpus
+    return SlurmAsked(
+        partition, minutes_of(time), array_parallel, many, cores, memory, per_task, per_gpu, streams,
+        dict(_pairs(options)), tuple(setup),
+    )  # fmt: skip
+
+
+def _check_gpus(device: str, many: int, streams: bool) -> None:
     if device == "cpu" and many:
         raise UsageError(f"--gpus {many}: --device cpu asks for none; leave one of them out")
+    if streams and not many:
+        raise UsageError("--streams: is for GPUs, of which none is asked; leave it out")
     if device.startswith("cuda:"):
         raise UsageError(f"--device {device}: Slurm chooses the GPU; write --device cuda")
-    cores = (4 if many else 1) if cpus is None else cpus
-    checked = [(name, value) for name, value in _pairs(options)]
-    return SlurmAsked(
-        partition, minutes_of(time), array_parallel, many, cores, memory, per_task, per_gpu, dict(checked),
-        tuple(setup),
-    )  # fmt: skip
 
 
 def minutes_of(text: str) -> int:

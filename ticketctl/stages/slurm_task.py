@@ -145,6 +145,8 @@ class Task:
     per_gpu: int = 1
     began: Mapping[str, Any] = field(default_factory=dict)
     """The code that the sweep began with."""
+    streams: bool = False
+    """Whether the jobs of a GPU are lanes of one process."""
 
     def __call__(self) -> dict[str, str]:
         """Do them; answers with the kind of state that each is left in."""
@@ -195,7 +197,8 @@ class Task:
         """On a CPU one thread each, as everywhere; beside GPUs a share of the cores."""
         if not self.gpus:
             return slots_of(["cpu"], self.cpus, self.cpus)
-        return slots_of([f"cuda:{number}" for number in range(self.gpus)], self.per_gpu, self.cpus)
+        names = [f"cuda:{number}" for number in range(self.gpus)]
+        return slots_of(names, self.per_gpu, self.cpus, streams=self.streams)
 
 
 def _leave(plan: Plan, names: Sequence[str], heard: Heard) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import stat
+import threading
 from pathlib import Path
 
 from ticketctl.errors import ArtifactError, ResourceError
@@ -85,7 +86,7 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
     Raises:
         ResourceError: no space, no permission, no such folder; `path` is untouched.
     """
-    temporary = path.parent / f"{TEMPORARY}{path.name}-{os.getpid()}"
+    temporary = temporary_beside(path)
     try:
         with open(temporary, "wb", opener=_no_link) as file:
             file.write(data)
@@ -97,6 +98,11 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise ResourceError(f"{path}: cannot be written ({len(data)} bytes): {error.strerror}") from None
+
+
+def temporary_beside(path: Path) -> Path:
+    """Where to write what will be renamed to `path`: a place of this thread alone."""
+    return path.parent / f"{TEMPORARY}{path.name}-{os.getpid()}-{threading.get_native_id()}"
 
 
 def _no_link(path: str, flags: int) -> int:
@@ -119,7 +125,7 @@ def append(path: Path, data: bytes) -> None:
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Give the finished file `source` a second name `target`, at no cost of space where the file system can."""
-    temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}"
+    temporary = temporary_beside(target)
     try:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()

@@ -22,10 +22,14 @@ class Place:
     """`bf16` or `f32`."""
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context of a training forward pass."""
+        """The context of a training forward pass.
+
+        Torch has one cache of cast weights for the process, which any thread empties as it leaves the context: what a
+        weight that is used twice gets for a gradient would depend on what other jobs of the process are at.
+        """
         if self.precision == "f32":
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
 
     def describe(self) -> dict[str, str]:
         """What else the bits depend on, for provenance."""
@@ -50,19 +54,25 @@ def settle(train: TrainSpec, device: torch.device, processes: int = 1) -> TrainS
 def settle_arithmetic(train: TrainSpec, device: torch.device) -> None:
     """What torch keeps for the whole process: threads, and on a GPU no TF32 (float32 means float32) and cuDNN's
     deterministic algorithms. `deterministic` allows no other kernel either whose result may depend on chance.
+
+    And what it keeps for a thread: the GPU that streams and graphs are of, where nobody says which.
     """
+    torch.get_num_threads()  # a thread's first question makes its number that of whoever set one last
     torch.set_num_threads(train.threads)
     if device.type != "cuda":
         return  # a CPU with a fixed number of threads is deterministic as it is
+    torch.cuda.set_device(device)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # asked for once, at the process's first product
+    # the training before may have had it otherwise; and to set it takes seconds
+    if torch.are_deterministic_algorithms_enabled() != train.deterministic:
+        torch.use_deterministic_algorithms(train.deterministic)
     if train.deterministic:
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # read when the first matrix is multiplied
-        torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # missing in the stubs
 
 
