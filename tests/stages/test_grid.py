@@ -229,6 +229,8 @@ CANNOT = {
     "spend": (axes(spend=("lr=0.1",)), "no KEY=VALUE"),
     "a draw's key for a spend": (axes(spend=("train.lr=0.1; draw.rewind=1ep",)), "draw.rewind is the draw's"),
     "other data for a spend": (axes(spend=("none", "data.name=mnist")), "data.name is the draw's"),
+    "other data for a spend, with blanks": (axes(spend=("data.name = mnist",)), "data.name is the draw's"),
+    "tweaks by a key": (axes(spend=("train.lr=0.1; spend.tweaks = ['ls']",)), "name them on the axis tweaks"),
     "another net for a spend": (axes(spend=("model.width=2",)), "model.width is the draw's"),
     "spend of nothing": (axes(spend=("train.lr=0.1; ",)), "no KEY=VALUE"),
     "spend recipe": (axes(spend=("spend/nothing",)), "spend/nothing"),

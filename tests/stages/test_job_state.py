@@ -126,6 +126,11 @@ def test_whoever_only_looks_makes_no_folder(tmp_path: Path) -> None:
         (MemoryError(), "resources", ""),
         (RuntimeError("CUDA out of memory. Tried"), "resources", "a smaller batch helps"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "resources", "a smaller batch helps"),
+        (
+            RuntimeError("put_ does not have a deterministic implementation, but"),
+            "recipe",
+            "this net needs put_",
+        ),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.json"), "resources", "x.json: No space left"),
         (ValueError("odd"), "bug", "ValueError: odd"),
         (KeyboardInterrupt(), "bug", "KeyboardInterrupt"),

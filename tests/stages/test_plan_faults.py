@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.stages import tiny
 from ticketctl.errors import TicketctlError, UsageError
@@ -17,6 +19,9 @@ from ticketctl.stages.jobs import Plan, plan_of
 from ticketctl.stages.plan_cost import cost_of
 from ticketctl.stages.plan_faults import refuse
 from ticketctl.stages.plan_wanted import Wanted, plan_meant
+from ticketctl.stages.request import Typed
+from ticketctl.stages.wallet import Wanted as Wanting
+from ticketctl.stages.wallet import prepare_spend
 
 HEAD = "dense = false\n[axes]\ndensity = 0.5\n"
 SETS = '\n[sets]\n"model.name" = "lenet-300-100"\n"data.name" = "digits"\n"train.epochs" = 2\n'
@@ -155,6 +160,80 @@ def test_a_file_that_is_not_there_is_told_with_the_nearest_that_is(tmp_path: Pat
         plan_meant(Wanted(str(tmp_path / "grids.toml"), tmp_path))
 
 
+# ------------------------------------------------------------------------------------------------ recipes of spends
+
+OTHER_NETS = (
+    '[model]\nname = "resnet20"',
+    "[model]\nwidth = 2",
+    "[data]\nform = [1, 4, 4]",
+)
+
+
+@pytest.mark.parametrize("filed", OTHER_NETS)
+def test_a_recipe_of_another_net_is_refused_in_the_words_of_the_spend(filed: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(filed)
+    ticket = tiny.draw(tmp_path / "seed-0", "draw.rounds=0", "train.epochs=1")
+    wanted = Wanting(
+        str(ticket.folder), None, None, False, tmp_path, Typed(recipe=str(tmp_path / "mine.toml"))
+    )
+    with pytest.raises(UsageError) as own:
+        prepare_spend(wanted)
+    with pytest.raises(UsageError) as said:
+        planned(f'method = ["imp", "random"]\nspend = ["none", "{tmp_path}/mine.toml"]')
+    assert str(said.value) == (
+        f"2 of 4 combinations cannot be: {own.value} [density 0.5, method imp, spend {tmp_path}/mine.toml], "
+        f"[density 0.5, method random, spend {tmp_path}/mine.toml]; [[exclude]] leaves some out"
+    )
+
+
+def test_a_recipe_may_begin_the_same_net_otherwise_or_say_its_draw(tmp_path: Path) -> None:
+    text = '[model]\ninit = "torch"\nstem = "imagenet"\n[draw]\nrounds = 2\n[train]\nlr = 0.02'
+    (tmp_path / "mine.toml").write_text(text)
+    plan = planned(f'method = "imp"\nspend = "{tmp_path}/mine.toml"')
+    assert cost_of(plan, tiny.around(tmp_path), timed=0).jobs["spend"] == (2, 0)
+
+
+def test_a_recipe_that_names_another_net_is_for_the_net_on_the_axis(tmp_path: Path) -> None:
+    """As it was: the axis says which, and nothing else of the recipe fails to fit it."""
+    (tmp_path / "mine.toml").write_text('[model]\nname = "resnet20"\n[train]\nlr = 0.02')
+    text = f'model = "lenet-300-100"\ndata = "digits"\nmethod = "imp"\nspend = "{tmp_path}/mine.toml"'
+    found = plan_grid(grid_in(HEAD + text, "g"), [0], tmp_path)
+    assert {use.sets for use in found.uses} == {("train.lr=0.02",)}
+
+
+def test_a_recipe_that_names_other_data_is_refused_whether_or_not_the_net_would_fit(tmp_path: Path) -> None:
+    """A job reads the data of its draw, wherever they lie: its results would be told under another name."""
+    for name in ("mnist", "tensors:other.safetensors", "imagefolder:pictures"):
+        (tmp_path / "mine.toml").write_text(f'[data]\nname = "{name}"\n[train]\nlr = 0.02')
+        axes = f'method = "random"\nspend = ["none", "{tmp_path}/mine.toml"]'
+        with pytest.raises(UsageError) as said:
+            planned(axes)
+        fault = f"data.name ({name}, and not digits) is the draw's"
+        assert f"1 of 2 combinations cannot be: {fault}" in str(said.value)
+        text = f'{HEAD}model = "lenet-300-100"\ndata = "digits"\n{axes}'  # there the axis says it
+        found = plan_grid(grid_in(text, "g"), [0], tmp_path)
+        assert {use.sets for use in found.uses} == {(), ("train.lr=0.02",)}
+
+
+@pytest.mark.parametrize("filed", ["[model]\nwidth = 2", "[data]\nform = [1, 8, 8]"])
+def test_of_somebodys_own_data_another_net_is_refused_once_they_are_looked_at(
+    filed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    parts = {"train": 32, "test": 8}
+    arrays = {f"{part}_images": np.zeros((many, 1, 6, 6), np.uint8) for part, many in parts.items()}
+    labels = {f"{part}_labels": np.arange(many) % 2 for part, many in parts.items()}
+    save_file({**arrays, **labels}, tmp_path / "mine.safetensors")
+    Path("mine.toml").write_text(filed)
+    sets = SETS.replace("digits", "tensors:mine.safetensors")
+    grid = grid_in(f'{HEAD}method = "random"\nspend = ["none", "mine.toml"]{sets}', "g")
+    found = plan_grid(grid, [0], Path("runs"))
+    with pytest.raises(UsageError) as said:
+        cost_of(plan_of(found, found.places, "", {}), tiny.around(tmp_path), timed=0)
+    assert "1 of 2 combinations cannot be: the ticket is for another net: fc1." in str(said.value)
+    assert "spend mine.toml]" in str(said.value)
+
+
 # ---------------------------------------------------------------------------------------------------------- with data
 
 
@@ -164,6 +243,12 @@ def test_a_file_that_is_not_there_is_told_with_the_nearest_that_is(tmp_path: Pat
         ('method = ["random", "from-scores"]', "", "[density 0.5, method from-scores]"),
         ('method = ["gmp"]', '"draw.end" = "9ep"', "[density 0.5, method gmp]"),
         ('method = "imp"\n"draw.rewind" = ["0", "42it"]', "", "[density 0.5, method imp, draw.rewind 42it]"),
+        (
+            'method = "imp"\n"data.subset.fraction" = ["1", "1/2"]\nspend = ["none", "train.warmup=30it"]',
+            "",
+            "(2 epochs of 11 steps); --scale stretches it along "
+            "[density 0.5, method imp, data.subset.fraction 1/2, spend train.warmup=30it]",
+        ),
         ('method = "random"\ntweaks = ["none", "dsd"]', '"train.schedule" = "cosine"', "tweaks dsd]"),
         ('method = "random"\n"train.batch" = [64, 5000]', '"train.drop_last" = true', "train.batch 5000]"),
     ],
@@ -250,3 +335,11 @@ def test_a_spend_that_is_shorter_than_what_lies_before_the_rewind_point_is_count
     plan = planned('method = "imp"\nspend = ["train.epochs=1"]', '"draw.rewind" = "1ep"')
     cost = cost_of(plan, tiny.around(tmp_path), timed=0)
     assert [item.epochs for _, item in cost.bill.spends] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("part", ["data.subset.fraction=0.1", "train.batch=1000"])
+def test_a_spend_of_few_steps_begins_as_far_in_as_its_ticket_left_the_draw(part: str, tmp_path: Path) -> None:
+    """30 of the draw's steps, 21 an epoch, are past the end of the spend's own; it begins at the same share."""
+    plan = planned(f'method = "imp"\nspend = ["{part}"]', '"draw.rewind" = "30it"')
+    cost = cost_of(plan, tiny.around(tmp_path), timed=0)
+    assert [item.epochs for _, item in cost.bill.spends] == [pytest.approx(2 - 30 / 21)] * 2

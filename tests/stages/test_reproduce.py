@@ -251,3 +251,19 @@ def test_a_draw_that_diverges_does_not_keep_the_others_back(tmp_path: Path) -> N
     carried = carry(plan, tmp_path)
     assert len(carried.faults) == 1
     assert len(carried.runs) == 1
+
+
+@pytest.mark.long
+def test_a_ticket_that_was_drawn_by_hand_without_controls_gets_those_that_a_table_wants(
+    tmp_path: Path,
+) -> None:
+    once = recipe_file(tmp_path, draw={"method": "random", "density": "1/2"})
+    plan = planned(tmp_path, row("shuffled", once, "50", control="shuffled"))
+    (one,) = plan.draws
+    bare = one.recipe.model_copy(update={"draw": one.recipe.draw.model_copy(update={"controls": False})})
+    draw(bare, one.seed, one.folder, tiny.around(tmp_path / "cache"))
+    assert not (one.folder / "controls").exists()
+    carried = carry(plan, tmp_path)
+    assert (carried.drawn, carried.faults) == (1, [])
+    assert one.done
+    assert (one.folder / "controls/shuffled/ticket/ticket.json").is_file()

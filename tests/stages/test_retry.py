@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import ask
+from tests.stages import tiny
 from tests.stages.swept_plan import say
 from ticketctl.errors import UsageError
 from ticketctl.stages.grid import plan_grid
 from ticketctl.stages.grid_spec import grid_in
 from ticketctl.stages.jobs import Plan, PlanJob, plan_of
+from ticketctl.stages.plan_cost import cost_of
 from ticketctl.stages.plan_files import as_bytes, keep, newest_form, read_plan, retried
 from ticketctl.stages.plan_wanted import Wanted, plan_meant
 from ticketctl.stages.retry import changed, check_same, chosen
@@ -161,3 +165,148 @@ def test_a_key_that_cannot_be_is_refused(plan: Plan) -> None:
         with pytest.raises(UsageError, match=fault) as refused:
             changed(plan, jobs, sets)
         assert "\n" not in str(refused.value)
+
+
+LADDER = """
+controls = ["shuffled"]
+[axes]
+method = "imp"
+density = [0.5, 0.3]
+spend = ["none", "train.lr=0.02"]
+[sets]
+"train.epochs" = 2
+"""
+CANNOT = {
+    "train.warmup=3ep": "spend",
+    'train.schedule=step; train.milestones=["1ep","3ep"]': "spend",
+    "keep.epochs=[9]": "spend",
+    "keep.metrics=['nope']": "spend",
+    "spend.start=trained": "spend",
+    "spend.optimizer=kept": "spend",
+    "draw.rewind=2ep": "draw",
+}
+
+
+def planned(text: str, folder: Path) -> Plan:
+    found = plan_grid(grid_in(text, "g"), [0], folder)
+    return plan_of(found, found.places, "T", {})
+
+
+def refusal(plan: Plan, jobs: list[PlanJob], sets: list[str]) -> str:
+    """Names the keys and the first of the jobs, in a line."""
+    with pytest.raises(UsageError) as said:
+        changed(plan, jobs, sets)
+    text = str(said.value)
+    assert text.startswith(f"--set {' '.join(sets)}: ")
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("keys", CANNOT)
+def test_new_jobs_are_asked_what_a_grid_with_their_keys_is_asked(keys: str, tmp_path: Path) -> None:
+    sets, kind = keys.split("; "), CANNOT[keys]
+    name, value = sets[-1].split("=", 1)
+    axes = LADDER.replace(
+        '"train.lr=0.02"', f"""'{keys}'""" if "'" not in keys else f'''"train.lr=0.02; {keys}"'''
+    )
+    if kind == "draw":
+        axes = LADDER.replace("[sets]", f'[sets]\n"{name}" = "{value}"')
+    with pytest.raises(UsageError) as of_grid:
+        planned(axes, tmp_path)
+    plan = planned(LADDER, tmp_path)
+    text = refusal(plan, [job for job in plan.jobs if job.kind == kind], sets)
+    reason = text.partition("cannot be: ")[2].partition(" [")[0]
+    assert reason
+    assert reason in str(of_grid.value)
+    assert "imp to 30 %" in text
+
+
+def test_levels_that_others_want_have_to_stay_in_the_ladder(tmp_path: Path) -> None:
+    plan = planned(LADDER, tmp_path)
+    draws = [job for job in plan.jobs if job.kind == "draw"]
+    assert "level 6: imp has levels 0 to 4" in refusal(plan, draws, ["draw.density=0.5"])
+    assert "is drawn in levels" in refusal(plan, draws, ["draw.method=snip"])
+    alone = planned(LADDER.replace(', "train.lr=0.02"', "").replace('controls = ["shuffled"]', ""), tmp_path)
+    assert [job.kind for job in alone.jobs] == ["draw"]
+    assert "level 6: imp has levels 0 to 4" in refusal(alone, [*alone.jobs], ["draw.density=0.5"])
+    changed(plan, draws, ["draw.density=0.2"])
+    plan = planned(LADDER.replace("density = [0.5, 0.3]", 'level = "deepest"'), tmp_path)
+    draws = [job for job in plan.jobs if job.kind == "draw"]
+    once = changed(
+        plan, draws, ["draw.method=random", "draw.rounds=none", "draw.density=0.5", "draw.rate=none"]
+    )
+    assert len(once.places) == len(plan.places)
+
+
+def test_a_key_that_nobody_would_read_and_data_that_are_nowhere_are_refused(tmp_path: Path) -> None:
+    plan = planned(LADDER, tmp_path)
+    spends = [job for job in plan.jobs if job.kind == "spend"]
+    draws = [job for job in plan.jobs if job.kind == "draw"]
+    assert "which is a draw" in refusal(plan, draws, ["spend.start=trained"])
+    assert "the plan says" in refusal(plan, spends, ["spend.tweaks=['ls']"])
+    assert "ls has no such key" in refusal(plan, spends, ["tweaks.ls.nope=1"])
+    assert "ls is not spent" in refusal(plan, spends, ["tweaks.ls.alpha=0.2"])
+    gone = "data imagefolder:nothere: there is no nothere"
+    assert gone in refusal(plan, draws, ["data.name=imagefolder:nothere"])
+    assert "cannot be spent as resnet20" in refusal(plan, spends, ["model.name=resnet20"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["spend={tweaks=['ls']}"], "spend.tweaks: which tweaks are spent the plan says"),
+        (["spend.tweaks = ['ls']", "train.lr=0.5"], "spend.tweaks: which tweaks are spent the plan says"),
+        (["draw={rounds=2}", "train.lr=0.5"], "whose tickets are drawn already"),
+        ([" draw.rounds=2", "train.lr=0.5"], "whose tickets are drawn already"),
+        (["data.name=imagefolder"], "data.name (imagefolder, and not digits) is the draw's"),
+        (
+            ["data={name='tensors:a.safetensors'}"],
+            "data.name (tensors:a.safetensors, and not digits) is the draw's",
+        ),
+        (["spend=3"], "spend: must be a table"),
+    ],
+)
+def test_a_key_of_a_spend_that_nobody_would_read_is_refused_however_it_is_written(
+    keys: list[str], said: str, tmp_path: Path
+) -> None:
+    plan = planned(LADDER, tmp_path)
+    assert said in refusal(plan, [job for job in plan.jobs if job.kind == "spend"], keys)
+
+
+def test_jobs_that_needed_no_change_are_not_asked(plan: Plan) -> None:
+    """Those of the old plan would be blamed on keys that are none of theirs."""
+    late = replace(plan.places[0].use, sets=("train.warmup=9ep",))
+    place = replace(plan.places[0], use=late)
+    older = plan_of(replace(plan.agenda, uses=(*plan.agenda.uses, late)), [*plan.places, place], "T", {})
+    one = changed(older, [job(plan, "spend", "snip", "lr=0.02")], ["train.epochs=4", "train.warmup=3ep"])
+    assert len(one.jobs) == len(older.jobs) == len(plan.jobs) + 1
+
+
+def test_what_data_say_of_the_new_keys_is_refused_with_the_jobs(plan: Plan, tmp_path: Path) -> None:
+    old = job(plan, "spend", "snip", "lr=0.02")
+    other = changed(plan, [old], ["train.warmup=999it"])
+    with pytest.raises(UsageError) as said:
+        cost_of(other, tiny.around(tmp_path), timed=0)
+    text = str(said.value)
+    assert text.startswith("--set train.warmup=999it: 1 of ")
+    assert "jobs cannot be: train.warmup: 999it lies past the end" in text
+    assert "snip to 50 %" in text
+    assert "exclude" not in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("keys", ["train.warmup=9ep", "train.warmup=999it"])
+def test_a_sweep_that_is_refused_with_its_keys_writes_nothing(keys: str, tmp_path: Path) -> None:
+    plan = planned(GRID, tmp_path / "runs")
+    keep(plan)
+    old = job(plan, "spend", "snip", "lr=0.02")
+    say(plan, {old.id: "failed"}, cause="resources")
+    before = tiny.files_below(tmp_path)
+    answer = ask(
+        tmp_path, "sweep", "newest", "--retry", "resources", "--set", keys, "--quiet", "--device", "cpu"
+    )
+    assert answer.code == 2
+    assert answer.complaint.startswith(f"ticketctl: --set {keys}: 1 of ")
+    assert "snip to 50 %" in answer.complaint
+    assert tiny.files_below(tmp_path) == before
+    assert newest_form(plan).id == plan.id

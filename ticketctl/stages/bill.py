@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,16 +100,17 @@ def bill_of(
     left = [task for task in todo if not task.there]
     first = {(task.draw, task.use.control, task.use.sets): task for task in reversed(left)}
     begun = [any(task is one for one in first.values()) for task in left]
-    spends = [
-        (task, _of_task(task, _part_of(paces, task.recipe), begins))
-        for task, begins in zip(left, begun, strict=True)
-    ]
+    spends = [(task, _of_task(task, paces, begins)) for task, begins in zip(left, begun, strict=True)]
     return Bill(draws, spends, [(need, _of_need(need, _part_of(paces, need.recipe))) for need in trained])
 
 
-def _part_of(paces: Mapping[str, Pace], recipe: Recipe) -> Pace | None:
-    """The pace on the recipe's part of the images (to a few of them: classes round it)."""
+def _part_of(paces: Mapping[str, Pace], recipe: Recipe, beside: Recipe | None = None) -> Pace | None:
+    """The pace on the recipe's part of the images (to a few of them: classes round it).
+
+    Where none of `recipe` is known, as of a draw that is done, it is that of `beside`, a spend of it.
+    """
     pace, part = paces.get(key_of(recipe)), recipe.data.subset
+    pace = paces.get(key_of(beside)) if pace is None and beside is not None else pace
     if pace is None or part is None or part.fraction is None:
         return pace
     return replace(pace, images=max(1, round(pace.images * part.fraction)))
@@ -121,14 +123,15 @@ def _of_draw(draw: Draw, pace: Pace | None) -> Item:
     return item_of(draw.recipe, cost.trainings, cost.epochs, pace, cost.at_most, begins=True)
 
 
-def _of_task(task: Task, pace: Pace | None, begins: bool) -> Item:
-    recipe = task.recipe
+def _of_task(task: Task, paces: Mapping[str, Pace], begins: bool) -> Item:
+    recipe, pace = task.recipe, _part_of(paces, task.recipe)
     epochs = epochs_of(recipe)
     if epochs == 0:
         return item_of(recipe, 1, 0.0, pace, begins=begins)
     entered = task.use.level != 0 and not restarts(recipe) and recipe.spend.start == "ticket"
     drawn = task.draw.recipe  # a ticket enters another schedule as far into it as it left the draw's
-    skipped = _before(drawn, pace) * recipe.train.epochs / drawn.train.epochs if entered else 0.0
+    before = _before(drawn, _part_of(paces, drawn, recipe)) if entered else 0.0
+    skipped = before * recipe.train.epochs / drawn.train.epochs
     method = recipe.draw.method if recipe.draw else ""
     maybe = task.folder is None and method in OTHERWISE
     return item_of(recipe, 1, epochs - skipped, pace, maybe, begins=begins)
@@ -144,8 +147,10 @@ def _before(recipe: Recipe, pace: Pace | None) -> float:
     rewind = recipe.draw.rewind if recipe.draw else "0"
     if pace is None:
         return 0.0 if rewind == "0" else 1.0  # as `plan` takes it
-    per_epoch = pace.per_epoch(recipe)
-    return Duration.parse(rewind).steps(epochs=recipe.train.epochs, steps_per_epoch=per_epoch) / per_epoch
+    per_epoch, epochs = pace.per_epoch(recipe), recipe.train.epochs
+    with suppress(UsageError):  # of a part, counted to a few images; what lies past the end is refused before
+        return Duration.parse(rewind).steps(epochs=epochs, steps_per_epoch=per_epoch) / per_epoch
+    return float(epochs)
 
 
 def item_of(

@@ -18,6 +18,7 @@ from ticketctl.stages.draw import draw as make
 from ticketctl.stages.errands import Batch, batches, uses_of
 from ticketctl.stages.examined import wanted
 from ticketctl.stages.exploring import explore
+from ticketctl.stages.finished import finished_draw
 from ticketctl.stages.measured import EXPLORED
 from ticketctl.stages.setting import Surroundings
 from ticketctl.stages.shown import shown
@@ -130,7 +131,7 @@ def _audit(exam: Exam, folder: Path, around: Surroundings) -> None:
 
 
 def _make(draw: Draw, around: Surroundings) -> bool:
-    if draw.done:
+    if finished_draw(draw.recipe, draw.seed, draw.folder, around.data_dir) is not None:
         return False
     make(draw.recipe, draw.seed, draw.folder, around)
     return True

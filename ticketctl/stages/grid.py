@@ -29,7 +29,7 @@ from ticketctl.stages.grid_keys import (
 from ticketctl.stages.grid_spec import CONTROL, DEPTHS, NET, WALKED, GridSpec, combinations, plain
 from ticketctl.stages.measured import Reading
 from ticketctl.stages.only import Only
-from ticketctl.stages.plan_faults import Checked, bracketed, told
+from ticketctl.stages.plan_faults import Checked, bracketed, check_level, check_named, told
 from ticketctl.stages.repeat import settings
 from ticketctl.stages.request import Typed, draw_recipe, run_folder
 from ticketctl.stages.tweaking import check_tweaks, needs_mask
@@ -202,6 +202,9 @@ class _Planner:
         """`KEY=VALUE` by which the spend differs from the draw."""
         if not own:
             return ()
+        axes = {"model.name": typed.model, "data.name": typed.data}  # they say it, whatever a recipe does
+        named = [text for text in own if axes.get(text.partition("=")[0]) is None]
+        check_named(draw.recipe, named)  # before a base is looked for of another net
         typed = replace(typed, sets=(*typed.sets, *own))
         if draw.recipe.draw and draw.recipe.draw.density is not None:
             typed = replace(typed, density=draw.recipe.draw.density)
@@ -245,7 +248,8 @@ def _level(recipe: Recipe, labels: Labels, density: Fraction | None) -> int | No
         return 0 if text == "0" else None
     if not is_ladder(recipe):
         raise UsageError(f"level {text}: {method} prunes once; name densities")
-    last = len(ladder_of(recipe)) - 1
-    if not text.isdecimal() or int(text) > last:
+    if not text.isdecimal():
+        last = len(ladder_of(recipe)) - 1
         raise UsageError(f"level {text}: {method} has levels 0 to {last}, or write deepest")
+    check_level(recipe, int(text))
     return int(text)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.plugins import plugins
 from ticketctl.recipe_files import OWN, flat_draw, read_recipe, recipe_names, table_names
 from ticketctl.stages.agenda import SPENT, Use
-from ticketctl.stages.grid_spec import GridSpec
+from ticketctl.stages.grid_spec import OF_DRAW, TWEAKED, GridSpec
 from ticketctl.stages.repeat import settings
 from ticketctl.stages.resolving import texts
 from ticketctl.stages.tweaking import NONE, Names, tweak_set
+from ticketctl.store.expand import expanded
 
 SPEND_RECIPES = ("spend/", "papers/")
 """Recipes that are for the axis `spend`."""
@@ -56,12 +56,7 @@ def check_place(data: str) -> None:
     """
     base, _, target = data.partition(":")
     found = plugins("data").get(base)
-    if (
-        target
-        and found is not None
-        and f"{base}:PATH" in found.help
-        and not Path(target).expanduser().exists()
-    ):
+    if target and found is not None and f"{base}:PATH" in found.help and not expanded(target).exists():
         raise UsageError(f"data {data}: there is no {target}")
 
 
@@ -117,14 +112,14 @@ def _pairs(text: str) -> Iterator[str]:
         UsageError: something is no KEY=VALUE.
     """
     for part in text.split(";"):
-        key, sign, _ = part.strip().partition("=")
+        key, sign, _ = (word.strip() for word in part.partition("="))
         if not sign or "." not in key:
             near = near_miss(key, SPENT)
             raise UsageError(f"spend {text!r}: {part.strip()!r} is no KEY=VALUE of a recipe; {near}")
         if key == "data.name" or (key.startswith(("draw.", "model.")) and key != "model.init"):
-            raise UsageError(
-                f"spend {text!r}: {key} is the draw's, and the ticket is drawn already; give it an axis of its own"
-            )
+            raise UsageError(f"spend {text!r}: {key} {OF_DRAW}")
+        if key == "spend.tweaks":
+            raise UsageError(f"spend {text!r}: {TWEAKED}")
         yield part.strip()
 
 

@@ -23,6 +23,10 @@ DEPTHS = ("density", "sparsity", "level")
 """Of these a grid has one at most."""
 NET, CONTROL = "net", "control"
 """Labels of what stands beside a combination: its dense net, and its controls."""
+TWEAKED = "spend.tweaks: name them on the axis tweaks"
+"""Where a combination's tweaks are said."""
+OF_DRAW = "is the draw's, and the ticket is drawn already; give it an axis of its own"
+"""What a key is that no spend of a plan can have."""
 
 Scalar = str | bool | int | Decimal
 WALKED = 1_000_000
@@ -79,7 +83,7 @@ class GridSpec(Spec):
     def _hangs_together(self) -> GridSpec:
         _check_axes(self.axes)
         if "spend.tweaks" in (*self.sets, *self.axes):
-            raise ValueError("spend.tweaks: name them on the axis tweaks")
+            raise ValueError(TWEAKED)
         if twice := next((name for name in self.sets if name in self.axes), None):
             raise ValueError(f"{twice}: stands in axes and in sets; keep one of them")
         for kind in self.controls:

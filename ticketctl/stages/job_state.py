@@ -7,6 +7,7 @@ whose state says running while nobody holds its claim was killed.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ from ticketctl.errors import (
     TicketctlError,
     UnavailableError,
     UsageError,
+    by_chance,
 )
 from ticketctl.store.documents import canonical_json, parse_json
 from ticketctl.store.files import make_folder, read_bytes, write_atomic
@@ -144,7 +146,7 @@ def state_of(folder: Path, now: float) -> JobState:
 
 def clock(workspace: Path) -> float:
     """Seconds since 1970 by the clock of the machine that the workspace lies on; ours where nothing can be written."""
-    probe = workspace / JOBS / f".clock-{os.getpid()}"
+    probe = workspace / JOBS / f".clock-{os.getpid()}-{threading.get_native_id()}"
     try:  # where no job was ever begun, whoever only looks makes no folder
         probe.touch()
         now = probe.stat().st_mtime
@@ -156,6 +158,7 @@ def clock(workspace: Path) -> float:
 
 def failure(error: BaseException) -> tuple[str, str]:
     """In one word why, and the line that says more."""
+    error = by_chance(error) or error
     cause = next((name for kind, name in CAUSES if isinstance(error, kind)), None)
     if cause is not None or isinstance(error, TicketctlError):
         return cause or "bug", str(error)

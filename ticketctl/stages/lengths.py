@@ -40,6 +40,23 @@ def check_kept(recipe: Recipe) -> None:
         raise UsageError(f"keep.epochs: {late} lies past the end of the training ({_epochs(last)})")
 
 
+def steps_of(recipe: Recipe, images: int) -> int:
+    """Steps of an epoch.
+
+    Args:
+        recipe: of the training.
+        images: how many it trains on, at least 1.
+
+    Raises:
+        UsageError: there is none, for they fill no batch and `train.drop_last` wants full ones.
+    """
+    batch = recipe.train.batch
+    steps = images // batch if recipe.train.drop_last else -(-images // batch)
+    if steps == 0:
+        raise UsageError(f"batch {batch} is larger than the {images} training images")
+    return steps
+
+
 def check_rewind(recipe: Recipe, per_epoch: int | None = None) -> None:
     """Refuse a draw whose levels would begin where its training ends; otherwise as `check_lengths`.
 

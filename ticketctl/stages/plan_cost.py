@@ -16,9 +16,10 @@ from ticketctl.stages.estimate import PATIENCE
 from ticketctl.stages.jobs import Plan, PlanJob
 from ticketctl.stages.method import plan as method_plan
 from ticketctl.stages.pace import START, Pace
-from ticketctl.stages.plan_faults import refuse
+from ticketctl.stages.plan_faults import check_net, published, refuse
 from ticketctl.stages.setting import Surroundings
-from ticketctl.stages.sound import Unsound
+from ticketctl.stages.sound import Unsound, form_here
+from ticketctl.stages.sweep import check_drawn
 
 WEIGHT = 4
 """Bytes of a parameter."""
@@ -82,11 +83,13 @@ def cost_of(plan: Plan, around: Surroundings, *, timed: float = PATIENCE, lenien
         UsageError: a recipe, tweak or key that cannot be, or does not fit net or data; names the combinations.
         OfflineError: data that would have to be fetched, where not `lenient`.
         UnavailableError: data that cannot be had.
+        MismatchError: data were changed since a draw began on them.
         StoppedError: somebody asked to stop.
     """
+    check_drawn(plan, around.data_dir)
     done = {job.id for job in plan.jobs if is_done(job, plan.workspace)}
     todo = [_task(job, job.id in done) for job in plan.jobs if job.kind == "spend"]
-    faults, unsound = list[str]() if lenient else None, _unsound(plan)
+    faults, unsound = list[str]() if lenient else None, [*_unsound(plan), *_misfits(todo, around)]
     paces = survey(plan.agenda, todo, around, timed=timed > 0, faults=faults, patience=timed, unsound=unsound)
     refuse(plan, unsound)
     bill = bill_of(plan.agenda, todo, paces)
@@ -119,6 +122,28 @@ def _unsound(plan: Plan) -> list[Unsound]:
         except UsageError as error:
             found.append((draw.recipe, str(error)))
     return found
+
+
+def _misfits(todo: Iterable[Task], around: Surroundings) -> list[Unsound]:
+    """Spends of another net than their ticket's, where that depends on somebody's own data."""
+    found, known = list[Unsound](), dict[str, str]()
+    for task in todo:
+        drawn, own = task.draw.recipe, task.recipe
+        if task.there or (drawn.model, drawn.data) == (own.model, own.data):
+            continue
+        key = repr((drawn.record("model", "data"), own.record("model", "data")))
+        if key not in known:
+            known[key] = _misfit(drawn, own, around)
+        found += [(own, known[key])] if known[key] else []
+    return found
+
+
+def _misfit(drawn: Recipe, own: Recipe, around: Surroundings) -> str:
+    try:
+        check_net(drawn, own, lambda spec: published(spec) or form_here(spec, around))
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _task(job: PlanJob, there: bool) -> Task:

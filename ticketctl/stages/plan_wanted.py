@@ -21,6 +21,7 @@ from ticketctl.stages.papers import Cell, find_table
 from ticketctl.stages.plan_faults import Checked
 from ticketctl.stages.plan_files import begun, read_plan, sweeps_in
 from ticketctl.stages.reproduce import Asked, Planned, plan_table
+from ticketctl.store.expand import expanded
 
 NEWEST = "newest"
 """The sweep that was begun last."""
@@ -64,7 +65,7 @@ def plan_meant(wanted: Wanted) -> Meant:
         ArtifactError: a file of a plan is damaged.
         MissingExtraError: a package is not here that an audit needs.
     """
-    path = Path(wanted.name).expanduser()
+    path = expanded(wanted.name)
     if path.suffix == ".jsonl":
         return Meant(_of_file(path, wanted))
     if re.fullmatch(f"[0-9a-f]{{4,12}}|{NEWEST}", wanted.name):

@@ -25,7 +25,7 @@ from ticketctl.progress import Attentive, Reporter
 from ticketctl.recipe import ModelSpec, Recipe
 from ticketctl.recipe_data import PLACES
 from ticketctl.seeds import Seeds
-from ticketctl.stages.lengths import check_kept, rewind_step
+from ticketctl.stages.lengths import check_kept, rewind_step, steps_of
 from ticketctl.stages.samples import Samples, chosen_samples, memory_exams, settled_noise
 from ticketctl.stages.streamed import bytes_held, crop_of, options_of, settled_crop
 from ticketctl.train.bench import Bench, poll
@@ -260,8 +260,7 @@ def _bench(
         around.reporter.note(f"batch {recipe.train.batch:,}: all {len(images):,} images in one step an epoch")
     course, crop = recipe.train, crop_of(recipe.data)
     feed = Feed(images, batch=course.batch, padding=padding, drop_last=course.drop_last, crop=crop)
-    if feed.steps_per_epoch == 0:
-        raise UsageError(f"batch {recipe.train.batch} is larger than the {len(images)} training images")
+    steps_of(recipe, len(images))
     place = Place(around.device, recipe.train.precision)
     model.to(around.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
     bench = Bench(model, feed, exams, recipe.train, place, around.reporter, around.stop, ranks=around.ranks)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ticketctl.artifacts.ticket import Ticket
-from ticketctl.errors import UsageError
+from ticketctl.data.load import load
+from ticketctl.data.splits import hold_out
+from ticketctl.data.subsets import left, picked, size_by
+from ticketctl.errors import OfflineError, UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.masks.prunable import left_dense, policy, prunable
 from ticketctl.recipe import Recipe
+from ticketctl.recipe_data import DataSpec
 from ticketctl.seeds import Seeds
 from ticketctl.stages import lineage
 from ticketctl.stages.at_level import AtLevel
 from ticketctl.stages.dressing import Outfit, dress
-from ticketctl.stages.lengths import check_lengths, check_rewind
+from ticketctl.stages.lengths import check_lengths, check_rewind, steps_of
 from ticketctl.stages.method import check_start, inputs, lab_for
+from ticketctl.stages.samples import noisy, settled_noise
 from ticketctl.stages.setting import Setting, Surroundings, seeds_of
+from ticketctl.stages.streamed import options_of
 from ticketctl.stages.tweaking import literal
 from ticketctl.stages.watched import watch_of
 from ticketctl.stages.watching import check_watched
@@ -130,23 +138,79 @@ def check_all(
         UsageError: as `check_draw` and `try_on`, with `unsound` None.
     """
     tables = ("data", "train", "draw", "spend", "tweaks", "keep", "metrics")
-    alike: dict[str, list[Asked]] = {}
+    alike: dict[tuple[str, tuple[int, ...]], list[Asked]] = {}
+    classes: dict[str, tuple[int, ...]] = {}
     for one in asked:
-        alike.setdefault(repr((one.recipe.record(*tables), one.folder is None)), []).append(one)
-    for own in alike.values():
+        drawn = repr((one.recipe.record("data", "seeds"), one.seed))
+        if drawn not in classes:
+            classes[drawn] = _classes_of(setting, one)
+        what = repr((one.recipe.record(*tables), one.folder is None))
+        alike.setdefault((what, classes[drawn]), []).append(one)  # they may differ by the seed
+    for (_, sizes), own in alike.items():
         try:
-            _check(_under(setting, own[0].recipe, around), own[0], around)
+            images = _images(own[0].recipe, sizes)
+            _check(_under(setting, own[0].recipe, images, around), own[0], around)
         except UsageError as error:
             if unsound is None:
                 raise
             unsound += [(one.recipe, str(error)) for one in own]
 
 
-def _under(setting: Setting, recipe: Recipe, around: Surroundings) -> Setting:
-    """The setting under another recipe; where that takes a part of the images, it is all of them here."""
+def _classes_of(setting: Setting, one: Asked) -> tuple[int, ...]:
+    """Images to train on of each class, by the labels they are given; of all classes where no part is taken."""
+    data, part = setting.data, one.recipe.data
+    if part.subset is None and part.drop is None:
+        return (setting.counts["train"],)
+    recipe = settled_noise(one.recipe, data)
+    seeds, noise = seeds_of(recipe, one.seed), recipe.data.noise
+    index, _ = hold_out(len(data.train), recipe.data.validation, seeds)
+    own = noise is None or noise.kind == "none"
+    labels = np.asarray(data.train.labels) if own or noise is None else noisy(noise, data, seeds).given
+    return tuple(np.bincount(labels[index]).tolist())
+
+
+def _images(recipe: Recipe, classes: Sequence[int]) -> int:
+    """How many images a training has of so many in each class: which they are may say a run that is still to be made.
+
+    Of a part of what a run leaves it is the most that there can be.
+
+    Raises:
+        UsageError: none would be left, or a class has too few.
+    """
+    drop, subset, many = recipe.data.drop, recipe.data.subset, sum(classes)
+    any_of, index = np.zeros(many, np.int64), np.arange(many)
+    if drop is not None:
+        share = drop.most_forgotten or drop.least_forgotten
+        return len(left(index, any_of, share)) if share else many
+    if subset is None:
+        return many
+    labels = np.repeat(np.arange(len(classes)), classes)
+    return len(picked(index, labels, any_of, size_by(subset.fraction, subset.count)))
+
+
+def form_here(spec: DataSpec, around: Surroundings) -> tuple[tuple[int, int, int], int] | None:
+    """Channels, height and width of an image and the number of classes; None: the data are not here.
+
+    Raises:
+        UsageError, UnavailableError: as `load`.
+    """
+    try:
+        data = load(
+            spec.name, cache=around.cache, folder=around.data_dir, offline=True, reporter=around.reporter,
+            options=options_of(spec), form=spec.form,
+        )  # fmt: skip
+    except OfflineError:
+        return None
+    return data.shape, len(data.classes)
+
+
+def _under(setting: Setting, recipe: Recipe, images: int, around: Surroundings) -> Setting:
+    """The setting under another recipe, which trains on so many images: where that is a part, epochs have its steps."""
+    feed = copy(setting.bench.feed)
+    feed.steps_per_epoch = steps_of(recipe, images)
     train = settle(recipe.train, around.device)
     own = recipe.model_copy(update={"data": setting.recipe.data, "train": train})
-    bench = replace(setting.bench, train=train, machines={})
+    bench = replace(setting.bench, feed=feed, train=train, machines={})
     names = prunable(bench.model, policy(recipe.draw.prunable if recipe.draw else "default"))
     shapes = {name: setting.initial.weights[name].shape for name in names}
     return replace(setting, recipe=own, bench=bench, shapes=shapes, excluded=left_dense(bench.model, names))
