@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,9 @@ from tests.warm import QUIET, Child, Warm
 from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.cli import ranks
+from ticketctl.stages.by_devices import drawn_alike
+from ticketctl.stages.request import Typed
+from ticketctl.stages.wallet import Wanted, prepare_spend
 
 CPU = ("--device", "cpu", "--set", "train.precision=f32", "--set", "train.threads=1")
 DRAW = ("draw", "--rounds", "2", "--epochs", "1", *CPU)
@@ -169,6 +173,96 @@ def test_a_dry_run_of_a_spend_prices_what_the_devices_share(pair: Path) -> None:
     refused = ask(pair, *words, "--set", "spend.optimizer=kept")
     assert refused.code == 2
     assert "not supported on several devices" in refused.complaint
+
+
+@pytest.mark.parametrize(("name", "begun"), [("one", 1), ("two", 2)])
+def test_levels_drawn_on_another_number_of_devices_are_not_there_for_a_spend(
+    name: str, begun: int, pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pair)
+    chosen = prepare_spend(Wanted(name, "all", None, False, Path("runs"), Typed()))
+    for devices in (1, 2, 3):
+        jobs, said = drawn_alike(chosen.jobs, devices)
+        assert [job.ready for job in jobs] == [devices == begun] * 3
+        assert ["levels 0, 1, 2: drawn with --devices" in text for text in said] == [True] * (
+            devices != begun
+        )
+
+
+@pytest.mark.long
+def test_a_dry_run_of_a_spend_says_of_another_number_what_the_spend_then_does(
+    pair: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(pair / name, tmp_path / name)
+    words = ("spend", "two", "--level", "2", *CPU[:2])
+    told = ask(tmp_path, *words, "--dry-run", "--json", "-q")
+    assert [run["ready"] for run in told.json["result"]["runs"]] == [False, False]
+    assert told.json["result"]["cost"]["trainings"] == 2
+    real = ask(tmp_path, *words)
+    assert "levels 0, 2: drawn with --devices 2" in real.err
+    assert "2 trainings" in real.err
+    assert len([*tmp_path.glob("two/spends/*/*/run.json")]) == 2
+    for more, code in (
+        ((), 0),
+        (("--devices", "2"), 0),
+        (("--devices", "3"), 8),
+    ):  # the spend's, the draw's, nobody's
+        assert ask(tmp_path, *words, *more, "--dry-run", "-q").code == code
+    words = (*words, "--set", "train.lr=0.01")
+    drawn(tmp_path, *words, "--devices", "2")
+    assert "all 2 runs are there" in ask(tmp_path, *words, "--devices", "2", "--dry-run", "-q").out
+    told, real = ask(tmp_path, *words, "--dry-run"), ask(tmp_path, *words)
+    assert (told.code, real.code) == (8, 8)
+    assert "0-seed-0: holds a run of --devices 2, and other numbers give other bits" in told.complaint
+
+
+def test_a_dry_run_refuses_to_go_on_with_a_draw_on_another_number_as_the_draw_does(
+    pair: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pair / "two", tmp_path / "two")
+    (tmp_path / "two" / "ticket" / "ticket.json").unlink()  # as if it were not done
+    words = (*DRAW, "--out", "two", "-q")
+    told, real = ask(tmp_path, *words, "--dry-run"), ask(tmp_path, *words)
+    assert (told.code, real.code) == (8, 8)
+    assert told.complaint == real.complaint
+    assert "begun with --devices 2" in told.complaint
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("begun", "code"), [("2", 8), ("1", 0), ("", 0)])  # "": by an older version
+def test_a_spend_that_was_stopped_goes_on_with_its_own_number_and_a_dry_run_says_so(
+    begun: str, code: int, pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(pair / "one", tmp_path / "one")
+    monkeypatch.chdir(tmp_path)
+    words = ("spend", "one", "--level", "1", "--set", "train.lr=0.01", *CPU)
+    asked = Typed(sets=("train.lr=0.01", *CPU[3::2]))
+    chosen = prepare_spend(Wanted("one", "1", None, False, Path("runs"), asked))
+    work = chosen.jobs[-1].folder / "work"
+    sessions = json.loads((pair / "two/ticket/provenance.json").read_text())["sessions"]
+    assert [one["devices"] for one in sessions] == ["2"]
+    work.mkdir(parents=True)
+    said = {key: value for key, value in sessions[0].items() if key != "devices"}
+    (work / "sessions.json").write_text(json.dumps([said | ({"devices": begun} if begun else {})]))
+    told = ask(tmp_path, *words, "--dry-run", "-q")
+    assert told.code == code
+    before = tiny.files_below(work)
+    real = ask(tmp_path, *words, "-q")
+    assert real.code == code
+    if code:
+        assert real.complaint == told.complaint
+        assert "begun with --devices 2, and other numbers give other bits; go on with" in told.complaint
+        assert tiny.files_below(work) == before
+
+
+@pytest.mark.long
+def test_a_draw_that_is_done_is_found_whatever_the_number_and_its_dry_run_says_so(pair: Path) -> None:
+    words = (*DRAW, "--out", "one", "--devices", "2")
+    told, real = ask(pair, *words, "--dry-run"), ask(pair, *words)
+    assert "this ticket is already drawn" in told.err
+    assert "this ticket is already drawn" in real.err
+    assert told.repeat == real.repeat
 
 
 @pytest.mark.parametrize(("device", "code"), [("cuda:1", 2), ("cuda", 5)])

@@ -289,6 +289,18 @@ def test_a_recipe_that_is_not_there_has_a_near_miss(tmp_path: Path) -> None:
         read_recipe(str(tmp_path / "absent.toml"))
 
 
+def test_a_recipe_below_the_home_is_found_where_no_shell_said_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `--recipe=~/mine.toml`, or in the file of another recipe or grid."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.toml").write_text("[train]\nlr = 0.25")
+    (tmp_path / "child.toml").write_text('extends = "~/mine.toml"')
+    assert float(read_recipe("~/child.toml")["train"]["lr"]) == 0.25
+    with pytest.raises(UsageError, match=r"~no-such-user/a\.toml: this machine has no user no-such-user"):
+        read_recipe("~no-such-user/a.toml")
+
+
 @pytest.mark.parametrize(
     "text", [b"a = ", b"\xff\xfe", b"[a]\n[a]\n", b"x = " + b"[" * 5000, b"a." * 5000 + b"a = 1"]
 )

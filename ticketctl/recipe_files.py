@@ -20,6 +20,7 @@ from ticketctl.errors import UsageError, near_miss
 from ticketctl.recipe import DrawSpec, Recipe
 from ticketctl.recipe_base import fault, others, shown
 from ticketctl.shipped import room
+from ticketctl.store.expand import expanded
 
 OWN = ("summary", "source", "expected")
 """What a recipe says of itself alone: a child with other values does not claim its parent's results."""
@@ -77,8 +78,7 @@ def _read(name: str, below: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _find(name: str) -> Path:
-    path = Path(name)
-    if name.endswith(".toml") and path.is_file():
+    if name.endswith(".toml") and (path := expanded(name)).is_file():
         return path
     shipped = room("recipes") / f"{name}.toml"
     if _PLAIN.fullmatch(name) and not _is_table(name) and shipped.is_file():

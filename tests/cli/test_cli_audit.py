@@ -180,7 +180,10 @@ def test_the_compacted_net_of_an_mlp_lies_beside_its_run_and_is_named(home: Path
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("says", "code"), [("odd", 70), ("CUDA out of memory", 10)])
+@pytest.mark.parametrize(
+    ("says", "code"),
+    [("odd", 70), ("CUDA out of memory", 10), ("put_ does not have a deterministic implementation", 2)],
+)
 def test_a_metric_that_breaks_is_named_with_the_way_around_it_and_what_is_done_is_kept(
     home: Path, monkeypatch: pytest.MonkeyPatch, says: str, code: int
 ) -> None:

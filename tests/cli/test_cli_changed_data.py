@@ -110,6 +110,30 @@ def change(home: Path) -> None:
         path.write_bytes(data)
 
 
+def test_a_control_is_spent_on_the_data_of_its_draw_and_away_from_it_asks_where_they_lie(home: Path) -> None:
+    assert typed(home, *DRAW, "--controls").code == 0
+    control = Path("drawn/controls/shuffled/ticket")
+    assert typed(home, "spend", str(control), "--quiet").code == 0
+    shutil.copytree(home / control, home / "control")
+    shutil.copytree(home / "drawn/ticket", home / "ticket")
+    shutil.copytree(
+        home / "drawn", home / "whole"
+    )  # all its runs are there, which a spend knows by their data
+    (home / "whole/intent.json").unlink()
+    before, data = files_below(home), name_in(home)
+    name = data.partition(":")[0]
+    for alone in ("control", "ticket", "whole/ticket"):
+        for more in ((), ("--dry-run",), ("--data", name)):
+            said = typed(home, "spend", alone, *more)
+            assert (said.code, said.out) == (2, "")
+            assert (
+                f"{alone} is to be trained on {name}, and where that lies is not known here" in said.complaint
+            )
+            assert f"write --data {name}:PATH, or give --data-dir" in said.complaint
+    assert files_below(home) == before
+    assert typed(home, "spend", "control", "--data", data, "--quiet").code == 0
+
+
 def test_changed_in_place_nothing_goes_on_and_nothing_is_written(home: Path) -> None:
     before = files_below(home / "drawn")
     change(home)
@@ -127,6 +151,21 @@ def test_changed_in_place_nothing_goes_on_and_nothing_is_written(home: Path) -> 
         assert "another name" in said
     assert name in complaint(home, *AUDIT)
     assert files_below(home / "drawn") == before
+
+
+def test_a_dry_run_on_other_data_of_the_same_kind_finds_no_runs_of_the_draw_and_on_moved_ones_all(
+    home: Path,
+) -> None:
+    kind, _, place = name_in(home).partition(":")
+    for there, changed in (("moved", False), ("others", True)):
+        if changed:
+            change(home)
+        (home / there).mkdir()
+        (shutil.copytree if kind == "imagefolder" else shutil.copy2)(home / place, home / there / place)
+        words = ("spend", "drawn", "--data", f"{kind}:{there}/{place}", "--dry-run", "--json", "--quiet")
+        answer = typed(home, *words)
+        assert [run["ready"] for run in answer.json["result"]["runs"]] == [not changed] * 2
+        assert answer.json["result"]["cost"]["trainings"] == 2 * changed
 
 
 def test_a_control_is_not_spent_on_other_data_either(home: Path) -> None:
@@ -248,4 +287,25 @@ def test_a_sweep_that_is_done_does_not_speak_for_other_data(tmp_path: Path) -> N
         answer = typed(tmp_path, *sweep, *more)
         assert answer.code == 8
         assert f"other data than {KINDS[0]} has now" in answer.err
+    assert files_below(tmp_path / "runs") == before
+
+
+def test_a_plan_finds_no_draw_done_that_was_made_on_another_folder(tmp_path: Path) -> None:
+    """The name is the same for all folders that `--data-dir` says."""
+    (tmp_path / "mine.toml").write_text(RECIPE.replace("NAME", "imagefolder"))
+    (tmp_path / "grid.toml").write_text(GRID)
+    write(tmp_path, KINDS[1], 0)
+    at = ("--data-dir", "pictures")
+    draw = ("draw", "--recipe", "mine.toml", "--method", "random", "--density", "0.5", "--quiet")
+    assert typed(tmp_path, *draw, *at).code == 0
+    plan = ("plan", "grid.toml", "--device", "cpu", "--quiet")
+    assert "2 draws (1 there)" in typed(tmp_path, *plan, *at).out
+    before = files_below(tmp_path / "runs")
+    shutil.copytree(tmp_path / "pictures", tmp_path / "others")
+    assert "2 draws (1 there)" in typed(tmp_path, *plan, "--data-dir", "others").out, "they are the same"
+    (tmp_path / "others/train/0/i02.png").write_bytes((tmp_path / "others/train/1/i01.png").read_bytes())
+    assert "seed-0: begun on other data than imagefolder has now" in complaint(
+        tmp_path, *plan, "--data-dir", "others"
+    )
+    assert "2 draws (1 there)" in typed(tmp_path, *plan, *at).out
     assert files_below(tmp_path / "runs") == before

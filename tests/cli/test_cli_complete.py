@@ -147,3 +147,15 @@ def test_a_plan_is_a_grid_at_hand_a_table_or_a_sweep(tmp_path: Path) -> None:
     ctx.params["workspace"] = tmp_path
     assert complete.plans(ctx, f"{tmp_path}/") == [(f"{tmp_path}/mine.toml", "a grid")]
     assert complete.plans(ctx, "papers/001-toast/table-a2")
+
+
+def test_names_below_a_home_that_no_shell_expanded_are_offered_and_none_below_that_of_nobody(
+    drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ticketctl.cli import complete
+
+    ctx = typer.Context(typer.main.get_command(typer.Typer(callback=lambda: None)))
+    monkeypatch.setenv("HOME", str(drawn))
+    for typed, many in (("~/runs", 5), ("~no-such-user/runs", 0)):
+        ctx.params["workspace"] = typed
+        assert len(complete.tickets(ctx, "")) == many

@@ -12,12 +12,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from inspect import signature
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from typer.models import OptionInfo
 
 from tests.cli.conftest import DRAW, Program, ask
-from ticketctl.cli.app import guarded
+from ticketctl.cli.app import COMMANDS, guarded
 from ticketctl.errors import (
     ArtifactError,
     DivergedError,
@@ -371,3 +374,50 @@ def test_an_error_that_quotes_another_has_one_code_its_own() -> None:
     assert (inner.said, str(inner)) == ("a.npz: cut short", "a.npz: cut short [E_FORMAT]")
     outer = ArtifactError("E_VERDICT", f"b: its reports give no verdict: {inner}; look at c [1]")
     assert str(outer) == "b: its reports give no verdict: a.npz: cut short; look at c [1] [E_VERDICT]"
+
+
+def _path_options() -> list[tuple[str, tuple[str, ...]]]:
+    """Every command with each of its options that takes a path; with none, where that is an argument."""
+    found = []
+    for name, command in COMMANDS.items():
+        for one in signature(command, eval_str=True).parameters.values():
+            kind = get_args(one.annotation)[:1]
+            if Path in (*kind, *(part for whole in kind for part in get_args(whole))):
+                option = isinstance(one.annotation.__metadata__[0], OptionInfo)
+                found.append((name, (f"--{one.name.replace('_', '-')}",) if option else ()))
+    return found
+
+
+NEEDED = {"mask": ("jaccard", "a", "b"), "push": ("a", "b/c"), "pull": ("hf://a/b",)}
+NEEDED |= dict.fromkeys(("diff", "compare"), ("a", "b"))
+NEEDED |= dict.fromkeys(("audit", "export", "import", "plan", "sweep", "collect", "reproduce"), ("a",))
+"""Arguments that a command may have."""
+
+
+@pytest.mark.parametrize(("command", "option"), _path_options(), ids=lambda words: "".join(words))
+def test_a_path_below_the_home_of_nobody_is_refused_in_one_line(
+    command: str, option: tuple[str, ...], bare: Program
+) -> None:
+    words = NEEDED.get(command, ()) if option else ()
+    answer = bare(command, *words, *option, "~no-such-user/a")
+    assert answer.code == 2, answer
+    said = "ticketctl: ~no-such-user/a: this machine has no user no-such-user; write the whole path"
+    assert answer.complaint == said
+
+
+def test_paths_that_no_option_takes_are_refused_alike(bare: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "this machine has no user no-such-user" in bare("plan", "~no-such-user/grid.toml").complaint
+    record = ("--set", "data.drop.record=~no-such-user", "--set", "data.drop.least_forgotten=0.1")
+    assert "this machine has no user no-such-user" in bare("draw", "-q", *record).complaint
+    monkeypatch.setenv("TICKETCTL_WORKSPACE", "~no-such-user")
+    assert "this machine has no user no-such-user" in bare("list").complaint
+
+
+def test_a_home_that_no_shell_expanded_is_the_home(
+    read: Program, drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(drawn))
+    here = read("list", "--json").json["result"]
+    assert read("list", "--workspace=~/runs", "--json").json["result"] == here != []
+    monkeypatch.setenv("TICKETCTL_WORKSPACE", "~/runs")
+    assert read("list", "--json").json["result"] == here

@@ -227,6 +227,8 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     assert default_cache() == tmp_path / ".cache" / "ticketctl"
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     assert str(default_cache()) == "/x/ticketctl"
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/d")
+    assert default_cache() == tmp_path / "d" / "ticketctl"
     monkeypatch.setenv("TICKETCTL_CACHE", "~/c")
     assert default_cache() == tmp_path / "c"
 

@@ -16,6 +16,7 @@ from tests.stages import tiny
 from ticketctl.errors import MismatchError, StoppedError
 from ticketctl.plugins import plugins
 from ticketctl.seeds import Seeds
+from ticketctl.stages import conditions
 from ticketctl.stages.conditions import code, version_of
 from ticketctl.stages.explored import explored
 from ticketctl.stages.named import Asked, named
@@ -96,3 +97,10 @@ def test_a_draw_of_a_net_of_theirs_does_not_go_on_under_other_code_of_it(
         tiny.draw(folder, *words)
     (theirs / "their_nets.py").write_text(NET)
     assert tiny.draw(folder, *words).manifest.level == 1
+
+
+def test_the_head_of_a_report_shares_its_name_with_nothing() -> None:
+    folder = Path(conditions.__file__).parent
+    assert [path.name for path in folder.glob("*.py") if "def head_of(" in path.read_text()] == [
+        "conditions.py"
+    ]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import ticketctl
 from tests.stages import tiny
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.data import cifar, mnist
 from ticketctl.data.load import form_of, load
 from ticketctl.errors import UsageError
 from ticketctl.progress import Silent
-from ticketctl.stages.fitting import check_fit
+from ticketctl.stages.fitting import check_fit, check_kept
 from ticketctl.train.loop import Loop
 
 
@@ -111,3 +112,22 @@ def test_two_tickets_that_were_copied_into_one_folder_have_runs_of_their_own(tmp
 def test_a_draw_into_the_folder_of_a_ticket_is_refused(late: Path) -> None:
     with pytest.raises(UsageError, match="holds a ticket; a draw wants a folder of its own"):
         tiny.draw(late / "ticket")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["this one starts with nothing to keep", "spend.optimizer = kept repeats the draw's training, of"],
+)
+def test_a_refusal_that_a_plan_and_a_spend_share_is_worded_once(words: str) -> None:
+    sources = Path(ticketctl.__file__).parent.rglob("*.py")
+    assert [path.stem for path in sources if words in path.read_text()] == ["fitting"]
+
+
+def test_what_an_optimizer_knew_is_kept_from_a_rewind_point_of_the_same_batches_alone() -> None:
+    check_kept(True, 32, 32)
+    for rewound, batch, said in (
+        (False, 32, "nothing to keep"),
+        (True, 16, "of batch 16; spend with it too"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            check_kept(rewound, batch, 32)

@@ -104,6 +104,14 @@ def test_a_control_that_is_none_is_refused_before_anything_is_drawn(tmp_path: Pa
         plan_table(Asked(table, workspace=tmp_path))
 
 
+def test_a_table_below_the_home_is_found_where_no_shell_said_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.toml").write_text(f"{HEAD}{ROW}{VALUES}")
+    assert find_table("~/mine.toml").cells == table_in(tmp_path / "mine.toml", "~/mine.toml").cells
+
+
 def test_a_table_whose_file_is_missing_is_said_to_be_missing() -> None:
     with pytest.raises(UsageError, match=r"^no table 'nope\.toml': there is no such file"):
         find_table("nope.toml")

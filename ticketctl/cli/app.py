@@ -31,6 +31,7 @@ from ticketctl.cli.inspect import inspect
 from ticketctl.cli.interpolate import interpolate
 from ticketctl.cli.listing import list_
 from ticketctl.cli.mask import mask
+from ticketctl.cli.options import at_home
 from ticketctl.cli.output import note, print_error
 from ticketctl.cli.plan import plan
 from ticketctl.cli.plot import plot
@@ -49,7 +50,7 @@ from ticketctl.cli.sweep import sweep
 from ticketctl.cli.transfer import transfer
 from ticketctl.cli.verify import verify
 from ticketctl.cli.watch import watch
-from ticketctl.errors import ResourceError, StoppedError, TicketctlError, UsageError
+from ticketctl.errors import ResourceError, StoppedError, TicketctlError, UsageError, by_chance
 
 app = typer.Typer(
     name="ticketctl",
@@ -93,7 +94,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
 }
 for name, command in COMMANDS.items():
-    app.command(name)(with_hub_names(command))
+    app.command(name)(at_home(with_hub_names(command)))
 
 
 def _version(wanted: bool) -> None:
@@ -175,6 +176,8 @@ def _as_ours(problem: BaseException) -> TicketctlError:
         return StoppedError("stopped at once", 130)
     if isinstance(problem, MemoryError) or _ran_out_of_memory(problem):
         return ResourceError("out of memory; a smaller batch helps (--set train.batch=64), or smaller data")
+    if (chance := by_chance(problem)) is not None:
+        return chance
     if isinstance(problem, typer.TyperException):
         return UsageError(_of_typer(problem))
     if isinstance(problem, OSError) and problem.errno in NO_SPACE:

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from ticketctl.errors import UsageError
+from ticketctl.store.expand import expanded
 
 DEVICES = (("auto", "the GPU if there is one"), ("cpu", ""), ("cuda", "the first GPU"))
 
@@ -135,10 +136,10 @@ def things(ctx: typer.Context, incomplete: str) -> Found:
 
 def sweeps(ctx: typer.Context, incomplete: str) -> Found:
     """Ids of the sweeps in the workspace with their titles, the newest first; and `newest` itself."""
-    from ticketctl.stages.plan_files import head_of, sweeps_in
+    from ticketctl.stages.plan_files import plan_head, sweeps_in
 
     paths = sweeps_in(_workspace(ctx))
-    found = [(path.parent.name, str(head_of(path).get("title", ""))) for path in paths]
+    found = [(path.parent.name, str(plan_head(path).get("title", ""))) for path in paths]
     return _begun([*found, *([("newest", found[0][1])] if found else [])], incomplete)
 
 
@@ -207,4 +208,7 @@ def _begun(found: Iterable[tuple[str, str]], incomplete: str) -> Found:
 
 
 def _workspace(ctx: typer.Context) -> Path:
-    return Path(ctx.params.get("workspace") or os.environ.get("TICKETCTL_WORKSPACE") or "runs")
+    typed = Path(ctx.params.get("workspace") or os.environ.get("TICKETCTL_WORKSPACE") or "runs")
+    with suppress(UsageError):  # which the command says
+        return expanded(typed)
+    return typed

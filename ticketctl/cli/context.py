@@ -14,6 +14,7 @@ from ticketctl.cli.options import DEFAULT_WORKSPACE, Site
 from ticketctl.cli.signals import Stop
 from ticketctl.errors import UnavailableError
 from ticketctl.progress import Silent
+from ticketctl.store.expand import expanded
 
 if TYPE_CHECKING:
     from ticketctl.stages.setting import Surroundings
@@ -38,7 +39,7 @@ def surroundings(
     """
     stop = stop or Stop().install()
     stop.leave()
-    if data_dir is not None and not data_dir.expanduser().is_dir():
+    if data_dir is not None and not expanded(data_dir).is_dir():
         raise UnavailableError(f"--data-dir {data_dir}: there is no such folder")
     with watching(quiet) as reporter:
         try:

@@ -82,10 +82,11 @@ def draw(
     seeds = opt.seeds_of(seed) or [0]
     places = {one: out if out is None or len(seeds) == 1 else out / f"seed-{one}" for one in seeds}
     folders = {one: run_folder(settled, one, place, workspace) for one, place in places.items()}
-    if devices > 1 and not how.dry_run and not is_rank(devices):
-        if not all(_is_drawn(settled, one, folder, how.data_dir) for one, folder in folders.items()):
+    if devices > 1 and (how.dry_run or not is_rank(devices)):
+        if all(_is_drawn(settled, one, folder, how.data_dir) for one, folder in folders.items()):
+            devices = 1  # nothing is left to share
+        elif not how.dry_run:
             raise typer.Exit(start(devices, device))
-        devices = 1  # nothing is left to share
     for line in [*choice.notes, *(["seed 0: none was named"] if seed is None else [])]:
         note(line, how.quiet)
     at = how.at(device, workspace)
@@ -138,8 +139,15 @@ def _drawn(recipe: Recipe, seed: int, folder: Path, at: opt.Site, stop: Stop, ra
 
 def _estimate(recipe: Recipe, seed: int, folder: Path, at: opt.Site, devices: int) -> dict[str, Any]:
     from ticketctl.cli.context import training
-    from ticketctl.stages.finished import drawn
+    from ticketctl.stages.by_devices import check_devices
+    from ticketctl.stages.finished import asked, drawn
+    from ticketctl.stages.identity import check_asked
+    from ticketctl.stages.intent import read_intent
 
+    begun = read_intent(folder)
+    if begun is not None and not _is_drawn(recipe, seed, folder, at.data_dir):  # refused as it would be
+        check_asked(folder, begun["asked"], asked(recipe, seed))
+        check_devices(folder, begun, devices)
     if drawn(recipe, seed, folder, at.data_dir) is not None:
         note("this ticket is already drawn, and would not be drawn again", at.quiet)
     if devices > 1:

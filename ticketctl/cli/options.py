@@ -16,6 +16,7 @@ import typer
 
 from ticketctl.cli import complete
 from ticketctl.errors import UsageError, of_percent
+from ticketctl.store.expand import expanded
 
 Model = Annotated[
     str | None, typer.Option(help="The net (ticketctl list models).", autocompletion=complete.models)
@@ -178,6 +179,16 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     typed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # mypy knows no such attribute; typer reads it
         [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in shown]
     )
+    return typed
+
+
+def at_home(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, with the home folder in the place of `~` in every path that it is given, typed or by a variable."""
+
+    @wraps(command)
+    def typed(**said: Any) -> None:
+        command(**{name: expanded(one) if isinstance(one, Path) else one for name, one in said.items()})
+
     return typed
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -86,7 +87,9 @@ def spend(
 
     ticketctl spend --tweaks sam --tweaks ls,ema --set tweaks.sam.rho=0.1
     """
-    from ticketctl.stages.identity import check_ticket_data
+    from ticketctl.stages.by_devices import check_spent, drawn_alike
+    from ticketctl.stages.identity import check_ticket_data, drawn_on
+    from ticketctl.stages.named import check_known
     from ticketctl.stages.repeat import spend_line
     from ticketctl.stages.request import Typed
     from ticketctl.stages.unfinished import remembering
@@ -113,8 +116,11 @@ def spend(
     )
     check(device)
     chosen = prepare_spend(wanted)
-    folder = chosen.ticket.folder
-    check_ticket_data(chosen.ticket, chosen.recipe.data, how.data_dir)
+    folder, spec = chosen.ticket.folder, chosen.recipe.data
+    jobs, again = drawn_alike(drawn_on(chosen.jobs, spec, how.data_dir), devices)
+    chosen = replace(chosen, jobs=jobs)
+    check_known(f"{folder} is to be trained on", spec.name, how.data_dir)
+    check_ticket_data(chosen.ticket, spec, how.data_dir)
     at = how.at(device, workspace, data)
     if devices > 1 and not how.dry_run and not is_rank(devices):
         raise typer.Exit(start(devices, device))
@@ -122,9 +128,10 @@ def spend(
     line = spend_line(
         folder, chosen.levels, chosen.seeds, chosen.given, chosen.recipe, words, chosen.typed_sets
     )
-    for text in [*chosen.notes, f"repeat with: {line}"]:
+    for text in [*chosen.notes, *again, f"repeat with: {line}"]:
         note(text, how.quiet)
     if how.dry_run:
+        check_spent(jobs, devices)
         _show_plan(chosen, at, devices)
         return
     from ticketctl.cli.context import training

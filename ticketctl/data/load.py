@@ -28,6 +28,7 @@ from ticketctl.errors import (
 )
 from ticketctl.progress import Reporter, Silent
 from ticketctl.store.documents import canonical_json
+from ticketctl.store.expand import expanded
 from ticketctl.store.files import sha256
 
 _DECODING = 1
@@ -41,8 +42,8 @@ def default_cache() -> Path:
     """The cache folder: `$TICKETCTL_CACHE`, else `$XDG_CACHE_HOME/ticketctl`, else `~/.cache/ticketctl`."""
     own, home = os.environ.get("TICKETCTL_CACHE"), os.environ.get("XDG_CACHE_HOME")
     if own:
-        return Path(own).expanduser()
-    return (Path(home) if home else Path.home() / ".cache") / "ticketctl"
+        return expanded(own)
+    return expanded(home or "~/.cache") / "ticketctl"
 
 
 def load(
@@ -77,7 +78,7 @@ def load(
         ResourceError: the cache cannot be written.
     """
     base, _, target = name.partition(":")
-    place = folder.expanduser() if folder else None
+    place = expanded(folder) if folder else None
     source = Source(cache, reporter, place, offline, target or None, _options(name, options), workers)
     found = plugins.load("data", base).find(base, source)
     data = _loaded(name, found, source)
@@ -113,7 +114,7 @@ def fingerprint_here(
         UnavailableError: what lies there is no such data set.
     """
     base, _, target = name.partition(":")
-    place = folder.expanduser() if folder else None
+    place = expanded(folder) if folder else None
     source = Source(cache, Silent(), place, True, target or None, _options(name, options))
     if source.place is None or not os.access(source.place, os.R_OK):
         return None

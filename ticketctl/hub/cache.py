@@ -10,6 +10,7 @@ from pathlib import Path
 from ticketctl.errors import ArtifactError, ResourceError
 from ticketctl.hub.client import RemoteFile
 from ticketctl.hub.names import HubName, is_commit
+from ticketctl.store.expand import expanded
 from ticketctl.store.files import read_bytes
 
 _BLOCK = 1 << 20
@@ -54,8 +55,8 @@ class Cached:
 def cached(name: HubName) -> Cached | None:
     """The commit that the cache has for a name, or None."""
     cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface").expanduser()
-    folder = (Path(cache).expanduser() if cache else home / "hub") / f"models--{name.folder}"
+    home = expanded(os.environ.get("HF_HOME") or "~/.cache/huggingface")
+    folder = (expanded(cache) if cache else home / "hub") / f"models--{name.folder}"
     commit = name.revision
     if not is_commit(commit):
         try:

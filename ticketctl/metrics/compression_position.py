@@ -36,7 +36,6 @@ from fractions import Fraction
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +50,7 @@ from ticketctl.metrics import _clip
 from ticketctl.metrics._embedding import LEAST, batches, drawn, ellipses, penultimate, perplexity_of, spread
 from ticketctl.metrics._epochs import kept_history, largest
 from ticketctl.metrics._position import centred, ranked, table
+from ticketctl.store.expand import expanded
 from ticketctl.train.exam import Absent, Exam, History, Measurement, Value
 from ticketctl.train.path import left_as_found
 from ticketctl.train.predict import right_answers
@@ -126,11 +126,11 @@ def content(params: Params) -> dict[str, str]:
     found = {}
     if params.human:
         try:
-            found["human"] = f"sha256:{sha256(Path(params.human).expanduser().read_bytes()).hexdigest()}"
+            found["human"] = f"sha256:{sha256(expanded(params.human).read_bytes()).hexdigest()}"
         except OSError as error:
             raise UnavailableError(f"{KEY}.human: {params.human}: cannot be read: {error.strerror}") from None
     if params.clip:
-        found["clip"] = _clip.content(Path(params.clip).expanduser())
+        found["clip"] = _clip.content(expanded(params.clip))
     return found | ({"scikit-learn": version("scikit-learn")} if params.embedding != "none" else {})
 
 
@@ -198,7 +198,7 @@ def _hardness(
     """Of each training image int64 [N], and how many levels there are; None, 0 where nobody gave labels."""
     if not params.human:
         return None, 0
-    human = read_human(Path(params.human).expanduser(), f"{KEY}.human")
+    human = read_human(expanded(params.human), f"{KEY}.human")
     found = hardness_of(human, net.images["train"].published, labels, f"{KEY}.human: {params.human}")
     return found, human.given.shape[1] + 1
 
@@ -290,7 +290,7 @@ def _figure(
 
 def _clipped(net: Specimen, places: NDArray[np.int64], folder: str) -> NDArray[np.float32]:
     """What CLIP makes of the training images at `places`, float32 [n, D]."""
-    tower = _clip.read_clip(Path(folder).expanduser(), net.device)
+    tower = _clip.read_clip(expanded(folder), net.device)
     size = CLIP_BATCH if net.device.type == "cpu" else 250
     parts = [tower.embed(pixels).cpu().numpy() for pixels in batches(net, places, size)]
     return np.concatenate(parts)

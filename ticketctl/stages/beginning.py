@@ -13,7 +13,7 @@ from ticketctl.errors import UsageError
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import Recipe, TrainSpec
 from ticketctl.seeds import Seeds
-from ticketctl.stages.fitting import refuse_misfit, trained_at
+from ticketctl.stages.fitting import check_kept, refuse_misfit, trained_at
 from ticketctl.stages.setting import Setting
 from ticketctl.store.locks import locked
 from ticketctl.train.fitfiles import FitFiles
@@ -60,16 +60,10 @@ def momentum(setting: Setting, ticket: Ticket, mask: Mask, start: State, role: s
     """
     if setting.recipe.spend.optimizer == "fresh":
         return None
-    if role != "rewind" or not start.step:
-        raise UsageError(
-            "spend.optimizer = kept is for tickets that go on from a rewind point; this one starts with nothing to keep"
-        )
-    drawn, init = ticket.manifest.draw, ticket.manifest.init
-    train = TrainSpec.model_validate(drawn.recipe["train"])
-    if train.batch != setting.recipe.train.batch:
-        raise UsageError(
-            f"spend.optimizer = kept repeats the draw's training, of batch {train.batch}; spend with it too"
-        )
+    drawn, init, batch = ticket.manifest.draw, ticket.manifest.init, setting.recipe.train.batch
+    rewound = role == "rewind" and start.step > 0
+    train = TrainSpec.model_validate(drawn.recipe["train"]) if rewound else setting.recipe.train
+    check_kept(rewound, train.batch, batch)
     seeds = Seeds(
         int(drawn.seeds["root"]), {key: value for key, value in drawn.seeds.items() if key != "root"}
     )

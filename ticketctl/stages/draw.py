@@ -22,6 +22,7 @@ from ticketctl.masks.ladder import rounds_of_death
 from ticketctl.progress import JOB
 from ticketctl.recipe import Recipe
 from ticketctl.stages import lineage, ranked
+from ticketctl.stages.by_devices import check_devices
 from ticketctl.stages.conditions import code
 from ticketctl.stages.controls import write_control
 from ticketctl.stages.finished import CONTROLS, WORK, asked, drawn, missing_controls
@@ -89,7 +90,7 @@ def _settled(recipe: Recipe, seed: int, folder: Path, around: Surroundings) -> S
     found = read_intent(folder)
     if found is not None:
         check_asked(folder, found["asked"], asked(recipe, seed))
-        ranked.check_devices(folder, found, around)
+        check_devices(folder, found, around.ranks.size if around.ranks else 1)
         recipe = ranked.as_settled(recipe, found["settled"])
     plan(recipe)
     return prepare(recipe, seeds_of(recipe, seed), around)

@@ -77,11 +77,16 @@ def refuse_misfit(ticket: Ticket, theirs: Shapes, ours: Shapes, where: str) -> N
     Raises:
         UsageError: they differ; says the first tensor that does.
     """
+    refuse_other_net(ticket.manifest.draw.data.name, theirs, ours, where)
+
+
+def refuse_other_net(data: str, theirs: Shapes, ours: Shapes, where: str) -> None:
+    """As `refuse_misfit`, of a ticket that is, or will be, drawn on `data`."""
     odd = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
     if odd:
         raise UsageError(
             f"the ticket is for another net: {odd[0]} is {theirs.get(odd[0])} there "
-            f"(drawn on {ticket.manifest.draw.data.name}), {ours.get(odd[0])} in {where}"
+            f"(drawn on {data}), {ours.get(odd[0])} in {where}"
         )
 
 
@@ -175,18 +180,33 @@ def check_rewound(drawn: Recipe, recipe: Recipe) -> None:
         recipe: of the spend.
 
     Raises:
-        UsageError: in the words of `beginning.momentum`, which asks the ticket itself.
+        UsageError: as `check_kept`.
     """
     if recipe.spend.optimizer != "kept" or drawn.draw is None:
         return
     rewound = recipe.spend.start == "ticket" and Duration.parse(drawn.draw.rewind).amount
-    if not rewound or (recipe.spend.schedule or drawn.draw.schedule) == "restart":
+    restarts = (recipe.spend.schedule or drawn.draw.schedule) == "restart"
+    check_kept(bool(rewound) and not restarts, drawn.train.batch, recipe.train.batch)
+
+
+def check_kept(rewound: bool, drawn: int, batch: int) -> None:
+    """Refuse `spend.optimizer = kept` where nothing is there to keep, or the training that it knew cannot be repeated.
+
+    Args:
+        rewound: whether the spend goes on from a rewind point.
+        drawn: images in a batch of the draw.
+        batch: those of the spend.
+
+    Raises:
+        UsageError: says which, and what would do.
+    """
+    if not rewound:
         raise UsageError(
             "spend.optimizer = kept is for tickets that go on from a rewind point; this one starts with nothing to keep"
         )
-    if drawn.train.batch != recipe.train.batch:
+    if drawn != batch:
         raise UsageError(
-            f"spend.optimizer = kept repeats the draw's training, of batch {drawn.train.batch}; spend with it too"
+            f"spend.optimizer = kept repeats the draw's training, of batch {drawn}; spend with it too"
         )
 
 

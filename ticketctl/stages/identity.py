@@ -6,11 +6,12 @@ Nothing here imports torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ticketctl.artifacts.records import to_record
 from ticketctl.artifacts.ticket import MANIFEST, Ticket, open_ticket
@@ -19,6 +20,9 @@ from ticketctl.recipe import Recipe, fingerprint
 from ticketctl.recipe_data import DataSpec
 from ticketctl.stages.intent import check_intent, read_intent
 from ticketctl.stages.places import RECORDED, by_content
+
+if TYPE_CHECKING:
+    from ticketctl.stages.wallet import Job  # which imports this module
 
 SHOWN = 12
 """Hex digits of a fingerprint in a message."""
@@ -114,6 +118,28 @@ def check_ticket_data(
         raise MismatchError(
             f"{ticket.folder}: drawn on {_changed(spec, drawn, here)} or spend it on these under another name (--data)"
         )
+
+
+def drawn_on(jobs: Sequence[Job], spec: DataSpec, data_dir: Path | None = None) -> tuple[Job, ...]:
+    """The jobs of a spend, without the draw's own runs where these are of other data that go by the same name.
+
+    What is not here, or published, is taken to be what it is called; data at the very place of the draw's are for
+    `check_ticket_data`.
+
+    Args:
+        jobs: of the spend.
+        spec: the data that they train on.
+        data_dir: what `--data-dir` says.
+
+    Raises:
+        UnavailableError: what lies there cannot be read as data.
+    """
+    ticket = next((job.ticket for job in jobs if job.drawn), None)
+    if ticket is None or (data_dir is None and ":" not in spec.name) or _is_place_of(ticket, spec):
+        return tuple(jobs)
+    if _fingerprint_of(spec, data_dir) in (ticket.manifest.draw.data.fingerprint, None):
+        return tuple(jobs)
+    return tuple(replace(job, drawn=None) for job in jobs)
 
 
 def _changed(spec: DataSpec, drawn: str, here: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from ticketctl.stages.levels import levels_in
 from ticketctl.stages.places import drawn_tables
 from ticketctl.stages.request import Typed, draw_recipe, subject
 from ticketctl.stages.tweaking import changes
+from ticketctl.store.expand import expanded
 
 Kind = Literal["run", "ticket", "permuted", "random-dense", "plain"]
 """A trained net; a ticket's at a level, untrained; the same with its mask permuted in each layer, or without mask at
@@ -142,8 +144,9 @@ def _run_tables(run: Run) -> Mapping[str, Any]:
             continue
         name = str(places(intent["asked"].get("recipe", {}).get("data", {})).get("name", ""))
         target = name.partition(":")[2]
-        if target and Path(target).expanduser().exists():
-            return merge(run.manifest.recipe, {"data": {"name": name}})
+        with suppress(UsageError):  # a user's whom this machine does not know
+            if target and expanded(target).exists():
+                return merge(run.manifest.recipe, {"data": {"name": name}})
     return run.manifest.recipe
 
 
@@ -153,8 +156,26 @@ def lacks_place(data: str) -> bool:
     return found is not None and f"{data}:" in found.help
 
 
+def check_known(whose: str, data: str, folder: Path | None, note: str = "") -> None:
+    """Refuse data of somebody's own, where nothing says where those lie: tickets and runs carry no path.
+
+    Args:
+        whose: how the line begins: "X was made on".
+        data: their name.
+        folder: what `--data-dir` says.
+        note: what is said of the path to write.
+
+    Raises:
+        UsageError: says what would say it.
+    """
+    if folder is None and lacks_place(data):
+        raise UsageError(
+            f"{whose} {data}, and where that lies is not known here; write --data {data}:PATH{note}, or give --data-dir"
+        )
+
+
 def check_places(nets: Sequence[Named], folder: Path | None) -> None:
-    """Refuse nets whose data are somebody's own, where nothing says where those lie, before anything is measured.
+    """As `check_known`, of nets, before anything is measured.
 
     Args:
         nets: what was named.
@@ -164,12 +185,7 @@ def check_places(nets: Sequence[Named], folder: Path | None) -> None:
         UsageError: names the net.
     """
     for net in nets:
-        name = net.recipe.data.name
-        if folder is None and lacks_place(name):
-            raise UsageError(
-                f"{net.label} was made on {name}, and where that lies is not known here; write --data {name}:PATH, "
-                "the net's own data, or give --data-dir"
-            )
+        check_known(f"{net.label} was made on", net.recipe.data.name, folder, ", the net's own data")
 
 
 def of_ticket(

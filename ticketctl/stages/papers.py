@@ -24,6 +24,7 @@ from ticketctl.shipped import room
 from ticketctl.stages.measured import Reading, kind_of, wrong_metric
 from ticketctl.stages.table_spec import Row, TableSpec
 from ticketctl.stages.tweaking import tweak_set
+from ticketctl.store.expand import expanded
 
 KEPT = "keep.epochs"
 """What a run needs that is measured after some of its epochs."""
@@ -93,11 +94,12 @@ def find_table(wanted: str) -> Table:
         UsageError: there is none; names the nearest. Or the file is not there, or no table.
     """
     if wanted.endswith(".toml"):
-        if not Path(wanted).exists():
+        path = expanded(wanted)
+        if not path.exists():
             raise UsageError(
                 f"no table {wanted!r}: there is no such file (ticketctl recipes --tables lists ours)"
             )
-        return table_in(Path(wanted), wanted)
+        return table_in(path, wanted)
     names = table_names()
     if wanted in names:
         return table_in(room("recipes") / f"{wanted}.toml", wanted)

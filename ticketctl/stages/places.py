@@ -25,6 +25,7 @@ from ticketctl.recipe_files import merge
 from ticketctl.seeds import Seeds
 from ticketctl.stages.intent import read_intent
 from ticketctl.stages.several import refuse_draw
+from ticketctl.store.expand import expanded
 from ticketctl.store.files import read_bytes, sha256
 
 RECORDED = ("drop", "subset")
@@ -55,7 +56,7 @@ def run_at(name: str, key: str, workspace: Path) -> Path:
 
 
 def _folders(name: str, workspace: Path) -> tuple[Path, Path]:
-    return Path(name).expanduser(), workspace / name
+    return expanded(name), workspace / name
 
 
 def with_runs(recipe: Recipe, workspace: Path) -> Recipe:
@@ -71,7 +72,7 @@ def with_ids(recipe: Recipe, workspace: Path) -> Recipe:
     """The recipe with whole ids in the place of their beginnings and of names in the workspace, as far as found."""
 
     def whole(name: str, key: str) -> str:
-        if not (Path(name).expanduser() / MANIFEST).is_file():
+        if not (expanded(name) / MANIFEST).is_file():
             with suppress(UsageError):
                 return open_run(run_at(name, key, workspace)).manifest.run_id
         return name
@@ -97,19 +98,23 @@ def by_content(value: Any, key: str = "") -> Any:
         return value
     if isinstance(value, list | tuple):
         return [by_content(child, key) for child in value]
-    place = Path(str(value)).expanduser()
-    if place.is_file():
-        return sha256(read_bytes(place, limit=1 << 36))
-    return open_run(place).manifest.run_id if (place / MANIFEST).is_file() else value
+    with suppress(UsageError):  # a user's whom this machine does not know
+        place = expanded(str(value))
+        if place.is_file():
+            return sha256(read_bytes(place, limit=1 << 36))
+        if (place / MANIFEST).is_file():
+            return open_run(place).manifest.run_id
+    return value
 
 
 def drawn_tables(ticket: Ticket) -> dict[str, Any]:
     """The draw's recipe, with the places that the draw read, of data or labels, if they are known here.
 
-    A forgetting record keeps its place as long as that very run lies there, else its id.
+    A forgetting record keeps its place as long as that very run lies there, else its id. A control's data are its
+    ticket's.
     """
     tables: Mapping[str, Any] = ticket.manifest.draw.recipe
-    asked = (read_intent(ticket.folder.parent) or {}).get("asked", {}).get("recipe", {})
+    asked = (read_intent(_holder(ticket).folder.parent) or {}).get("asked", {}).get("recipe", {})
     known = places(asked.get("data", {}))
     for table in RECORDED:
         if table in known:
@@ -125,8 +130,8 @@ def _still_there(names: Sequence[str], ids: Sequence[str]) -> list[str]:
 
 
 def _is(name: str, wanted: str) -> bool:
-    folder = Path(name).expanduser()
-    with suppress(ArtifactError):
+    with suppress(ArtifactError, UsageError):
+        folder = expanded(name)
         return (folder / MANIFEST).is_file() and open_run(folder).manifest.run_id == wanted
     return False
 

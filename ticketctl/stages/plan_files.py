@@ -130,7 +130,7 @@ def otherwise_begun(plan: Plan) -> list[str]:
     named = [(key, plan.about[key]) for key in ("spec", "name") if key in plan.about]
     same = list[str]()
     for path in sweeps_in(plan.workspace):
-        about = head_of(path).get("about")  # whoever wrote it
+        about = plan_head(path).get("about")  # whoever wrote it
         if isinstance(about, Mapping) and any(about.get(key) == value for key, value in named):
             same.append(path.parent.name)
     return [f"no sweep of this very plan was begun{f'; of the same there is {listed(same)}' if same else ''}"]
@@ -139,11 +139,11 @@ def otherwise_begun(plan: Plan) -> list[str]:
 def _before(path: Path) -> set[str]:
     """Ids of the plans that this one came of, by its first line alone."""
     with suppress(KeyError, TypeError, AttributeError):
-        return {str(one["plan"]) for one in head_of(path)["about"].get("retried", [])}
+        return {str(one["plan"]) for one in plan_head(path)["about"].get("retried", [])}
     return set()
 
 
-def head_of(path: Path) -> Mapping[str, Any]:
+def plan_head(path: Path) -> Mapping[str, Any]:
     """The first line of a plan's file, whatever stands below it; nothing where it cannot be read."""
     with suppress(ArtifactError, ResourceError, OSError):
         found = parse_json(read_bytes(path, limit=LIMIT).partition(b"\n")[0], where=str(path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from ticketctl.progress import Reporter
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_data import DropSpec, SubsetSpec
 from ticketctl.seeds import Seeds
+from ticketctl.store.expand import expanded
 
 Index = NDArray[np.int64]
 
@@ -121,7 +121,7 @@ class Pool:
 
 
 def _opened(record: str, key: str) -> Run:
-    folder = Path(record).expanduser()
+    folder = expanded(record)
     if not (folder / MANIFEST).exists():
         raise UsageError(f"{key}: {record}: there is no run; name the folder of a run, one with {MANIFEST}")
     return open_run(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ticketctl.artifacts.ticket import Ticket, open_ticket
-from ticketctl.errors import MismatchError, UsageError
+from ticketctl.errors import UsageError
 from ticketctl.recipe import Recipe
 from ticketctl.seeds import Seeds
 from ticketctl.stages.finished import WORK
@@ -29,20 +29,6 @@ def settled_in(setting: Setting) -> dict[str, Any]:
 def as_settled(recipe: Recipe, settled: Mapping[str, Any]) -> Recipe:
     """The recipe with what was settled before."""
     return recipe.model_copy(update={"train": recipe.train.model_copy(update=dict(settled))})
-
-
-def check_devices(folder: Path, found: Mapping[str, Any], around: Surroundings) -> None:
-    """Refuse to go on with a draw on another number of devices than it was begun with.
-
-    Raises:
-        MismatchError: names both numbers.
-    """
-    begun, now = found.get("devices", 1), around.ranks.size if around.ranks else 1
-    if begun != now:
-        raise MismatchError(
-            f"{folder}: begun with --devices {begun}, and other numbers give other bits; go on with --devices {begun}, "
-            "or use another --out"
-        )
 
 
 def prepared(recipe: Recipe, seeds: Seeds, around: Surroundings, ticket: Ticket | None = None) -> Setting:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from ticketctl.recipe_data import NoiseSpec
 from ticketctl.seeds import Seeds
 from ticketctl.stages.places import kept_images, with_runs
 from ticketctl.stages.pool import Pool
+from ticketctl.store.expand import expanded
 from ticketctl.train.evaluate import Exam, Part
 from ticketctl.train.feed import Images
 
@@ -145,7 +145,7 @@ def _of_file(noise: NoiseSpec, clean: NDArray[np.int64], classes: int) -> Labels
         raise UsageError(
             f"data.noise.path: where the labels lie is not known{known}; say it with --set data.noise.path=FILE"
         )
-    path = Path(noise.path).expanduser()
+    path = expanded(noise.path)
     labels, theirs = read_labels(path, key=noise.key, column=noise.column)
     if theirs is not None and not np.array_equal(theirs, clean):
         raise UsageError(

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ticketctl import __version__
+from ticketctl.stages.by_devices import sessions_in
 from ticketctl.stages.setting import Setting, Surroundings
 from ticketctl.stages.streamed import decoder_of
-from ticketctl.store.documents import canonical_json, parse_json
-from ticketctl.store.files import make_folder, read_bytes, write_atomic
+from ticketctl.stages.underway import SESSIONS
+from ticketctl.store.documents import canonical_json
+from ticketctl.store.files import make_folder, write_atomic
 from ticketctl.train.device import Place
 
 
@@ -20,13 +22,13 @@ class Sessions:
 
     def __init__(self, folder: Path, around: Surroundings) -> None:
         make_folder(folder)
-        self.path = folder / "sessions.json"
-        self.before: list[dict[str, Any]] = []
-        if self.path.exists():
-            self.before = parse_json(read_bytes(self.path, limit=1 << 24), where=str(self.path))
+        self.path = folder / SESSIONS
+        self.before = sessions_in(folder)
         self.began = time.monotonic()
         hardware = Place(around.device, "f32").describe()["device_name"]
-        self.session = {"started": _now(), "command": ["ticketctl", *around.argv], "hardware": hardware}
+        devices = str(around.ranks.size if around.ranks else 1)
+        command = ["ticketctl", *around.argv]
+        self.session = {"started": _now(), "command": command, "hardware": hardware, "devices": devices}
         if (last := self._last_hardware()) not in ("", hardware):
             around.reporter.remark(
                 f"resumed on other hardware: {last}, now {hardware}; the bits may differ from those of either"

@@ -21,6 +21,7 @@ from ticketctl.stages.setting import Surroundings
 from ticketctl.stages.sources import Shelf, Source, chosen, in_pieces, picked
 from ticketctl.stages.spoilt import spoilt
 from ticketctl.stages.subject import Subject
+from ticketctl.store.expand import expanded
 from ticketctl.train.feed import Images
 
 FOLDER = "imagefolder"
@@ -84,7 +85,7 @@ def _own(images: Images, places: NDArray[np.int64] | None) -> list[Images]:
 
 def _other(name: str, subject: Subject, spec: AuditSpec, seeds: Seeds, around: Surroundings) -> Source:
     base, _, place = name.partition(":")
-    folder = Path(place).expanduser()
+    folder = expanded(place)
     if name == NOISE:
         return _noise(subject, spec, seeds)
     if base == FOLDER and place and folder.is_dir() and not (folder / "train").exists():

@@ -19,6 +19,7 @@ from ticketctl.recipe import Recipe, TrainSpec
 from ticketctl.seeds import Seeds
 from ticketctl.stages import lineage
 from ticketctl.stages.beginning import beginning, momentum
+from ticketctl.stages.by_devices import check_begun
 from ticketctl.stages.dressing import Outfit, dress, teacher_of
 from ticketctl.stages.outset import seeds_for, setting_of
 from ticketctl.stages.price import price_in, told
@@ -228,8 +229,8 @@ def _there(job: Job, key: str) -> Run | None:
         return found
     if (job.folder / "run.json").exists():
         raise MismatchError(
-            f"{job.folder}: holds a run of another training (the data, the ticket, the version, or somebody's code of "
-            "a net or tweak differ); move it away to train this one"
+            f"{job.folder}: holds a run of another training (the data, the ticket, the version, the number of devices, "
+            "or somebody's code of a net or tweak differ); move it away to train this one"
         )
     return None
 
@@ -264,6 +265,7 @@ def _fit(job: Job, task: _Task) -> Fit:
 
 
 def _train(job: Job, task: _Task, around: Surroundings) -> Run:
+    check_begun(job.folder, around.ranks.size if around.ranks else 1)
     sessions = Sessions(job.folder / WORK, around)
     outfit, title = task.outfit, _title(job)
     if around.ranks is not None:

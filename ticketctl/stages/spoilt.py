@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from ticketctl.seeds import Seeds
 from ticketctl.stages.setting import Surroundings
 from ticketctl.stages.sources import Shelf, Source, chosen, in_pieces
 from ticketctl.stages.subject import Subject
+from ticketctl.store.expand import expanded
 
 
 def spoilt(
@@ -52,10 +52,10 @@ def _names(spec: AuditSpec) -> Sequence[str]:
 
 
 def _corrupted(subject: Subject, spec: AuditSpec, seeds: Seeds, around: Surroundings) -> Corrupted | None:
-    data, frost = subject.setting.data, Path(spec.frost).expanduser() if spec.frost else None
+    data, frost = subject.setting.data, expanded(spec.frost) if spec.frost else None
     if spec.corrupted is not None:
         clean = Clean(subject.setting.base_name, data.shape, data.classes, data.test.labels)
-        return opened(Path(spec.corrupted).expanduser(), clean, subject.setting.poll)
+        return opened(expanded(spec.corrupted), clean, subject.setting.poll)
     channels, high, wide = data.shape
     if channels not in (1, 3) or high != wide or high < SMALLEST:
         around.reporter.note(

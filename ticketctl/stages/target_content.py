@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,6 +16,7 @@ from ticketctl.errors import ArtifactError, ResourceError, UnavailableError, Usa
 from ticketctl.plugins import load as plugin
 from ticketctl.progress import Silent
 from ticketctl.recipe_data import Side
+from ticketctl.store.expand import expanded
 
 _FORM = TypeAdapter(tuple[Side, Side, Side])
 """As a recipe may name one: a report may have any."""
@@ -52,8 +52,8 @@ def cut_of(name: str, form: tuple[int, int, int]) -> dict[str, Any]:
 
 def _content(name: str, target: Mapping[str, Any]) -> str | None:
     """The fingerprint of the data in the form of the target; None: they are not there, or have no such form."""
-    place = Path(name.partition(":")[2]).expanduser()
     with suppress(OSError, ArtifactError, ResourceError, UnavailableError, UsageError, ValidationError):
+        place = expanded(name.partition(":")[2])
         form = _FORM.validate_python(target.get("form"))
         return _fingerprint(name, form, place.resolve().stat().st_mtime_ns)
     return None
