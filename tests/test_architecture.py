@@ -96,6 +96,7 @@ def _reads_weights_only(call: ast.Call) -> bool:
     return isinstance(said, ast.Constant) and said.value is True
 
 
+@pytest.mark.long
 @every(MODULES)
 def test_nothing_runs_what_a_file_says(path: Path) -> None:
     assert unsafe(tree_of(path)) == ALLOWED.get(path.relative_to(PACKAGE).as_posix(), [])

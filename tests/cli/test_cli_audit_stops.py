@@ -47,6 +47,7 @@ def begin(folder: Path) -> Child:
     return Warm.one().begin(["ticketctl", *COMMAND], folder, os.environ, out, err)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "code"),
     [
