@@ -26,7 +26,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     monkeypatch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
     with FakeHub(tmp_path / "hub") as hub:
         told = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token, "HF_HOME": str(tmp_path / "hf")}
-        for name, value in {**told, "HF_HUB_DOWNLOAD_TIMEOUT": "0.3"}.items():
+        for name, value in told.items():
             monkeypatch.setenv(name, value)
         yield hub
 

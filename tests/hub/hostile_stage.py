@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -21,7 +22,6 @@ assert session  # and the Hub's client with it: what it reads of the environment
 
 SECONDS = 10
 """How long a pull may take at the most, on a machine with other work to do."""
-PATIENCE = 0.3
 Hubs = tuple[FakeHub, FakeHub, Path]
 
 
@@ -41,7 +41,7 @@ def sandbox(tmp_path: Path, hubs: Hubs, monkeypatch: pytest.MonkeyPatch) -> Path
     for name in [name for name in os.environ if name.startswith("HF_")]:
         monkeypatch.delenv(name)
     for name, value in {"HF_ENDPOINT": hubs[0].url, "HF_TOKEN": hubs[0].token, "HF_HOME": str(home / "hf"),
-                        "HOME": str(home), "HF_HUB_DOWNLOAD_TIMEOUT": str(PATIENCE)}.items():  # fmt: skip
+                        "HOME": str(home)}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(session, "PAUSE", 0.01)
     # to read all authorities' certificates anew takes longer than all the rest of a pull
@@ -77,7 +77,8 @@ def pulled(stage: Stage, sandbox: Path, case: Case) -> tuple[Answer, set[str]]:
     top, home = sandbox.parents[3], sandbox / "runs" / "hub" / REPO.replace("/", "--")
     case.spoil(stage)
     before, start = tree(top), time.monotonic()
-    answer = ask(sandbox, "pull", *case.ask.split(" "))
+    with patch.dict(os.environ, case.env):
+        answer = ask(sandbox, "pull", *case.ask.split(" "))
     assert time.monotonic() - start < SECONDS
     after = tree(top)
     assert {name: after.get(name) for name in before} == before

@@ -60,14 +60,14 @@ def test_a_silent_server_does_not_keep_anybody_at_the_end(hub: FakeHub) -> None:
         get(hub, timeout=0.05)
     start = time.monotonic()
     hub.close()
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
 
 
 def test_a_drip_comes_in_pieces(hub: FakeHub) -> None:
     hub.fault("drip", piece=4, every=0.05)
     start = time.monotonic()
     assert get(hub).content == DATA
-    assert 0.1 < time.monotonic() - start < 2
+    assert 0.1 < time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize("after", [-1, 0, 3])

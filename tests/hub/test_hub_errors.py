@@ -17,7 +17,7 @@ from ticketctl.hub.names import HubName, parse
 from ticketctl.progress import Silent
 
 NAME = "ada/t@v1"
-SOON = 5.0
+SOON = 8.0
 
 
 class Notes(Silent):
@@ -87,8 +87,10 @@ ROWS = {
 @pytest.mark.parametrize("act", [resolve, download])
 @pytest.mark.parametrize("kind", ROWS)
 def test_each_failure_is_a_line_and_a_code(
-    desk_with_files: FakeHub, kind: str, act: Callable[[client.Hub], object]
+    desk_with_files: FakeHub, kind: str, act: Callable[[client.Hub], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if kind == "slow":
+        monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "0.3")
     desk_with_files.fault(kind, **({"seconds": 2.0} if kind == "slow" else {}))
     error = failure(act)
     code, words = ROWS[kind]
@@ -102,7 +104,8 @@ def test_nobody_listens(desk_with_files: FakeHub) -> None:
     assert "cannot be reached" in str(error)
 
 
-def test_a_drip_is_given_up(desk_with_files: FakeHub) -> None:
+def test_a_drip_is_given_up(desk_with_files: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1.0")
     desk_with_files.fault("drip", "a.bin|/blob/", every=0.05)
     assert "less than 1000 bytes a second" in str(failure(download))
 

@@ -68,13 +68,23 @@ def read(folder: Path) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Case:
-    """What the Hub does, the exit codes that are right, what is asked for, and a word that the line must have."""
+    """What the Hub does, the exit codes that are right, what is asked for, and a word that the line must have.
+
+    `patience` are the seconds after which the client gives a silent Hub up, where that is the point: a machine that
+    stands still for a moment is no silent Hub.
+    """
 
     name: str
     spoil: Callable[[Stage], Any]
     exits: tuple[int, ...]
     ask: str = REPO
     says: str = ""
+    patience: float | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What the client finds in its environment."""
+        return {} if self.patience is None else {"HF_HUB_DOWNLOAD_TIMEOUT": str(self.patience)}
 
 
 def nothing(stage: Stage) -> None:

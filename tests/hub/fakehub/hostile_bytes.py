@@ -188,10 +188,15 @@ def screen(on: Stage) -> None:
 
 
 def slowness() -> Iterator[Case]:
-    """Time; the tests set the client's patience low."""
+    """Time, with a client of little patience."""
     for where, path in {"info": INFO, "tree": TREE, "files": f"{FILE}|^/blob/"}.items():
-        yield Case(f"{where}: not a word", lambda on, p=path: on.slow(p, seconds=60), HUB)
-        yield Case(f"{where}: a byte at a time", lambda on, p=path: on.drip(p, piece=1, every=0.05), HUB)
+        yield Case(f"{where}: not a word", lambda on, p=path: on.slow(p, seconds=60), HUB, patience=1.0)
+        yield Case(
+            f"{where}: a byte at a time",
+            lambda on, p=path: on.drip(p, piece=1, every=0.05),
+            HUB,
+            patience=1.0,
+        )
 
 
 def changes() -> Iterator[Case]:
