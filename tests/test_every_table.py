@@ -93,6 +93,7 @@ def test_all_are_there() -> None:
             read_recipe(name)
 
 
+@pytest.mark.long
 @every(ALL)
 def test_it_names_what_exists(spec: str) -> None:
     table = ALL[spec]

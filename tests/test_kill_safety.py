@@ -315,7 +315,7 @@ def test_a_folder_is_free_when_its_holder_was_killed(holder: tuple[subprocess.Po
     process.wait()
     began = time.monotonic()
     with locked(folder):
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10
         with pytest.raises(LockedError, match=f"process {os.getpid()} on "), locked(folder):
             pass
 

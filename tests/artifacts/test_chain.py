@@ -154,6 +154,7 @@ def seconds_to_read(steps: int) -> float:
     return took
 
 
+@pytest.mark.long
 def test_a_long_history_is_read_in_time_that_grows_with_it() -> None:
     """Eight times as many steps took sixty times as long when every step was looked at for every other one."""
     few = min(seconds_to_read(250) for _ in range(3))

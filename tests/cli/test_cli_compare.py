@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Answer, ask
+from tests.pace import times_reference
 from tests.stages.written import TICKET, drawn, run
 from tests.test_startup import _loaded
 
@@ -431,7 +431,7 @@ def test_a_run_changed_by_hand_is_not_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_two_hundred_runs_take_less_than_two_seconds(tmp_path: Path) -> None:
+def test_two_hundred_runs_take_a_moment(tmp_path: Path) -> None:
     for at in range(200):
         run(
             tmp_path / f"runs/{at // 20}/{at % 20}",
@@ -439,12 +439,10 @@ def test_two_hundred_runs_take_less_than_two_seconds(tmp_path: Path) -> None:
             seed=at // 20,
             kept=max(5, int(999 * 0.8 ** (at % 20))),
         )
-    began = time.process_time()
     found = ask(tmp_path, "compare", "runs", *A2, "--missing")
-    spent = time.process_time() - began
     assert found.code == 0
     assert "of 200 runs" in found.out
-    assert spent < 2
+    assert times_reference(lambda: ask(tmp_path, "compare", "runs", *A2, "--missing")) < 20
 
 
 @pytest.mark.long

@@ -321,6 +321,7 @@ def test_its_arrays_and_its_protocol_are_such_as_a_report_holds(curve: str) -> N
     assert json.loads(json.dumps(found.protocol, allow_nan=False)) == dict(found.protocol)
 
 
+@pytest.mark.long
 @every((curve, ground) for curve in CURVES for ground in GROUNDS)
 def test_it_measures_mlps_and_convolutions_masked_and_dense(case: tuple[str, Ground]) -> None:
     one = seen(*case)
@@ -333,6 +334,7 @@ def test_it_measures_mlps_and_convolutions_masked_and_dense(case: tuple[str, Gro
     assert one.traces == ()
 
 
+@pytest.mark.long
 @every((curve, ground) for curve in CURVES for ground in ODD)
 def test_where_there_is_little_it_measures_or_says_why_not(case: tuple[str, Ground]) -> None:
     one = seen(*case)

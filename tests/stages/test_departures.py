@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import ask
+from tests.pace import times_reference
 from tests.stages.written import drawn, run
 from ticketctl.artifacts.workspace import runs
 from ticketctl.stages.departures import departures
@@ -85,7 +85,7 @@ def test_a_damaged_ticket_takes_no_run_out_of_the_list(tmp_path: Path, breakage:
     assert "10-seed-0" in ask(tmp_path, "list", "runs").out
 
 
-def test_a_hundred_runs_are_told_in_half_a_second(tmp_path: Path) -> None:
+def test_a_hundred_runs_are_told_in_a_moment(tmp_path: Path) -> None:
     for draw in range(10):
         here = tmp_path / f"net/imp-{draw}/seed-0"
         drawn(here / "ticket")
@@ -93,6 +93,5 @@ def test_a_hundred_runs_are_told_in_half_a_second(tmp_path: Path) -> None:
             changes = {"train": {"batch": 32 + at, "lr": (draw + 1) / 100}}
             run(here / f"spends/{at}/10-seed-0", 0.5, changes=changes)
     found = runs(tmp_path)
-    began = time.process_time()
     assert all(departures(found))
-    assert time.process_time() - began < 0.5
+    assert times_reference(lambda: departures(found)) < 5
