@@ -14,6 +14,7 @@ import torch
 
 from tests.stages import tiny
 from tests.stages.test_tweaked import CONV
+from ticketctl.artifacts.run import Run
 from ticketctl.errors import StoppedError
 from ticketctl.plugins import plugins
 from ticketctl.stages.request import Typed
@@ -21,6 +22,7 @@ from ticketctl.stages.spend import spend
 from ticketctl.stages.spent import Spent
 from ticketctl.stages.tweaking import literal
 from ticketctl.stages.wallet import Wanted, prepare_spend
+from ticketctl.train.stepper import Ahead
 
 pytestmark = pytest.mark.gpu
 KEYS = {
@@ -70,12 +72,23 @@ def test_a_tweaked_spend_on_the_gpu_is_that_of_the_cpu_within_float32(name: str,
     assert (
         ours.manifest.mask == theirs.manifest.mask or literal(name, "AFTER", False) or name in ("acdc", "dsd")
     )
+    near(ours, theirs)
+
+
+def near(ours: Run, theirs: Run) -> None:
     for key, value in theirs.weights().items():
         if value.dtype == "F32":
             here, there = (run.weights()[key].array() for run in (ours, theirs))
             assert np.abs(here - there).max() <= TOLERANCE * max(1.0, float(np.abs(there).max())), key
     keep = ours.mask() or {}
     assert all(not ours.weights()[key].array()[~mask].any() for key, mask in keep.items())
+
+
+def test_what_fades_and_what_averages_follow_the_graph(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = ("tweaks.skip.fade=0.9", "tweaks.swish.fade=0.7", "tweaks.ema.decay=0.7")
+    theirs = spent_on("cpu", drawn, "skip", "swish", "ema", sets=sets).run
+    monkeypatch.delattr(Ahead, "_hooked")
+    near(spent_on("cuda", drawn, "skip", "swish", "ema", sets=sets).run, theirs)
 
 
 def test_what_is_measured_along_a_spend_on_the_gpu_is_what_a_cpu_finds(drawn: Path) -> None:

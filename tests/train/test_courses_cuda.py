@@ -18,6 +18,7 @@ from ticketctl.train.evaluate import Exam
 from ticketctl.train.feed import Feed, Images, Scaling
 from ticketctl.train.fitfiles import FitFiles
 from ticketctl.train.lab import Fit
+from ticketctl.tweaks.ema import Exponential
 
 pytestmark = pytest.mark.gpu
 
@@ -70,6 +71,24 @@ def test_a_course_is_one_graph_that_is_true_to_the_cpu(course: str, tmp_path: Pa
             (machine,) = bench.machines.values()
             assert machine.ahead.graph is not None
     agree(found["cuda"], found["cpu"], 0.05 if keys.get("precision") == "bf16" else 2e-3)
+
+
+def test_an_average_of_the_weights_follows_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replays: list[int] = []
+    replay = torch.cuda.CUDAGraph.replay
+
+    def counted(graph: torch.cuda.CUDAGraph) -> None:
+        replays.append(1)
+        replay(graph)
+
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", counted)
+    ends = {}
+    for device in (CUDA, small.CPU):
+        lab = small.lab(tmp_path / device.type, small.bench(small.train_spec(epochs=3), device=device))
+        ends[device.type] = lab.fit(small.weights(), small.half(), hooks=[Exponential(0.5)]).end()
+    assert len(replays) == 1 + 3 * 2  # the check, and the whole batches of three epochs
+    for name, value in ends["cpu"].weights.items():
+        torch.testing.assert_close(ends["cuda"].weights[name], value, rtol=2e-3, atol=2e-3, msg=name)
 
 
 @pytest.mark.parametrize("padding", [None, 1])

@@ -18,7 +18,7 @@ from ticketctl.masks.mask import Mask
 from ticketctl.train import loop as loop_module
 from ticketctl.train.course import Course
 from ticketctl.train.fitfiles import FitFiles
-from ticketctl.train.hooks import Batch, Hooks, touches
+from ticketctl.train.hooks import Batch, Hooks, due, follow
 from ticketctl.train.lab import Fit, Lab
 
 EPOCHS, PER_EPOCH = 4, 3
@@ -88,8 +88,25 @@ def spec(**keys: Any) -> Any:
 def test_doors_with_a_cadence_open_every_so_many_steps(tmp_path: Path) -> None:
     fit = train(small.lab(tmp_path, small.bench(spec())), Everything())
     assert fit.hook(0)["seen"].tolist() == [1, 3, 5, 7, 9, 11]
-    assert [touches((Everything(),), step) for step in range(4)] == [False, True, False, True]
-    assert not touches((Hooks(),), 0)
+    assert [len(due((Everything(), Hooks()), step)) for step in range(4)] == [0, 1, 0, 1]
+
+
+def test_a_hook_follows_a_whole_step_if_it_looks_at_weights_alone() -> None:
+    class Looks(Hooks):
+        def step(self, loop: Course) -> None:
+            pass
+
+    class Follows(Looks):
+        reads_grads = False
+
+    class Asked(Follows):
+        def grads(self, loop: Course) -> bool:
+            return True
+
+    sorts: list[type[Hooks]] = [Follows, Looks, Asked]
+    assert [follow((sort(),)) for sort in sorts] == [True, False, False]
+    assert follow(())
+    assert not follow((Follows(), Looks()))
 
 
 def test_a_mask_that_moves_is_what_the_weights_end_under(tmp_path: Path) -> None:

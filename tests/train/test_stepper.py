@@ -9,13 +9,16 @@ import torch
 
 from tests.train import small
 from tests.train.test_hooks import Everything
+from ticketctl.recipe import TrainSpec
 from ticketctl.train import loop as loop_module
 from ticketctl.train.bench import Bench
+from ticketctl.train.course import Course
 from ticketctl.train.fitfiles import FitFiles
-from ticketctl.train.hooks import Hooks
-from ticketctl.train.lab import Fit
+from ticketctl.train.hooks import Batch, Hooks
+from ticketctl.train.lab import Fit, Wish
 from ticketctl.train.machine import Machine
 from ticketctl.train.stepper import Ahead
+from ticketctl.tweaks.ema import Exponential
 
 
 class Unpaced(Ahead):
@@ -39,6 +42,13 @@ def fits(folder: Path, bench: Bench, hooks: tuple[Hooks, ...] = ()) -> list[Fit]
     lab = small.lab(folder, bench)
     first = lab.fit(small.weights(), small.half(), hooks=hooks)
     return [first, lab.fit(small.weights(), small.half(3))]
+
+
+def broken(folder: Path, spec: TrainSpec, hook: Hooks) -> Fit:
+    """A training that may diverge, which is no error here."""
+    files, wish = FitFiles(folder), Wish(hooks=(hook,))
+    lab = small.lab(folder, small.bench(spec))
+    return lab.fit_in(files, small.weights(), small.half(), keep=(), title="t", wish=wish)
 
 
 SPECS = {
@@ -72,6 +82,44 @@ def test_hooks_see_the_same(tmp_path: Path, request: pytest.FixtureRequest) -> N
     assert torch.equal(found[0].hook(0)["sums"], truth[0].hook(0)["sums"])
 
 
+class Average(Exponential):
+    """An average of the weights; the loss of the fifth batch may be no number."""
+
+    def __init__(self, breaks: bool) -> None:
+        super().__init__(0.5)
+        self.breaks, self.count = breaks, 0
+        self.seen: list[int] = []
+
+    def step(self, loop: Course) -> None:
+        super().step(loop)
+        self.seen.append(loop.step)
+        assert all(one.grad is None for one in loop.parameters.values())
+        with pytest.raises(AssertionError, match="reads_grads"):
+            loop.batch  # noqa: B018  # asked for, not used
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {**super().state(), "seen": torch.tensor(self.seen)}
+
+    def loss(self, logits: torch.Tensor, batch: Batch, value: torch.Tensor) -> torch.Tensor:
+        self.count += 1
+        return value * (float("nan") if self.breaks and self.count == 5 else 1.0)
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_what_looks_at_weights_alone_follows_whole_steps(
+    breaks: bool, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = broken(tmp_path / "each", SPECS["momentum"], Average(breaks))
+    request.getfixturevalue("ahead")
+    monkeypatch.delattr(Ahead, "_hooked")
+    found = broken(tmp_path / "ahead", SPECS["momentum"], Average(breaks))
+    assert found.diverged == truth.diverged == breaks
+    assert found.files.final.read_bytes() == truth.files.final.read_bytes()
+    assert found.hook(0).keys() == truth.hook(0).keys()
+    assert all(torch.equal(value, truth.hook(0)[name]) for name, value in found.hook(0).items())
+    assert found.hook(0)["seen"].tolist() == [*range(4 if breaks else 9)]
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_after_a_loss_that_is_not_finite_the_net_is_the_one_before_it(
     optimizer: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -88,19 +136,10 @@ def test_after_a_loss_that_is_not_finite_the_net_is_the_one_before_it(
             self.count = getattr(self, "count", 0) + 1
             return value * (float("nan") if self.count == 5 else 1.0)
 
-    def fit(folder: Path) -> Fit:
-        bench = small.bench(SPECS["adam" if optimizer == "adam" else "momentum"])
-        lab = small.lab(folder, bench)
-        keys = {"keep": (), "title": "t"}
-        from ticketctl.train.lab import Wish
-
-        return lab.fit_in(
-            FitFiles(folder), small.weights(), small.half(), **keys, wish=Wish(hooks=(Breaks(),))
-        )
-
-    truth = fit(tmp_path / "each")
+    spec = SPECS["adam" if optimizer == "adam" else "momentum"]
+    truth = broken(tmp_path / "each", spec, Breaks())
     request.getfixturevalue("ahead")
-    found = fit(tmp_path / "ahead")
+    found = broken(tmp_path / "ahead", spec, Breaks())
     assert found.diverged
     assert found.notes["step"] == truth.notes["step"] == 4
     assert torch.equal(found.hook(0)["seen"], truth.hook(0)["seen"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ticketctl.masks.mask import Mask
 from ticketctl.train.bench import Bench, Progress
 from ticketctl.train.feed import Feed
-from ticketctl.train.hooks import Batch
+from ticketctl.train.hooks import NO_BATCH, Batch
 from ticketctl.train.machine import Machine
 from ticketctl.train.state import State
 
@@ -61,8 +61,8 @@ class Course:
 
     @property
     def batch(self) -> Batch:
-        """What this step sees, in `grads` and `step`."""
-        assert self.machine.batch is not None
+        """What this step sees, in `grads`, and in the `step` of hooks with `reads_grads`."""
+        assert self.machine.batch is not None, NO_BATCH
         return self.machine.batch
 
     def again(self) -> Tensor:

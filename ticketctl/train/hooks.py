@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ticketctl.train.state import State
 
 
+NO_BATCH = "there is no batch here: all hooks of this step say reads_grads = False"
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one step sees."""
@@ -46,6 +49,10 @@ class Hooks:
     captured: bool = False
     """Whether `forward` and `loss` do the same work on the device at every step and never ask it for a value: then
     they go into the CUDA graph. What changes from step to step is a tensor on the device, written in `step`."""
+    reads_grads: bool = True
+    """Whether `step` may look at gradients or the batch. Where no hook that is due does, and none of them has a
+    `grads` of its own, a GPU replays the captured step and then opens `step`, and both have gone by then, on a CPU
+    too."""
 
     def identity(self) -> dict[str, Any]:
         """Name and parameters, plain JSON; part of the training's id."""
@@ -96,7 +103,7 @@ class Hooks:
         return True
 
     def step(self, loop: Course) -> None:
-        """After the optimizer's step and the mask; the gradients are still there."""
+        """After the optimizer's step and the mask; the gradients are still there, unless `reads_grads` is False."""
 
     def epoch(self, loop: Course) -> bool:
         """At the end of an epoch. True: the training ends here.
@@ -125,9 +132,15 @@ def overrides(hook: Hooks, door: str) -> bool:
     return getattr(type(hook), door) is not getattr(Hooks, door)
 
 
-def touches(hooks: tuple[Hooks, ...], step: int) -> bool:
-    """Whether a `grads` or `step` is due for the batch after `step` steps."""
-    return any(
-        (step + 1) % hook.every == 0 and (overrides(hook, "grads") or overrides(hook, "step"))
+def due(hooks: tuple[Hooks, ...], step: int) -> tuple[Hooks, ...]:
+    """The hooks with something to do, in `grads` or `step`, for the batch after `step` steps."""
+    return tuple(
+        hook
         for hook in hooks
+        if (step + 1) % hook.every == 0 and (overrides(hook, "grads") or overrides(hook, "step"))
     )
+
+
+def follow(hooks: tuple[Hooks, ...]) -> bool:
+    """Whether all of them can come after a whole step, whose gradients have gone."""
+    return all(not hook.reads_grads and not overrides(hook, "grads") for hook in hooks)

@@ -13,13 +13,14 @@ from ticketctl.masks.bind import Binding
 from ticketctl.masks.mask import Mask
 from ticketctl.recipe import TrainSpec
 from ticketctl.train.bench import Bench
-from ticketctl.train.hooks import Batch, Hooks, overrides
+from ticketctl.train.hooks import NO_BATCH, Batch, Hooks, follow, overrides
 from ticketctl.train.memory import Memory
 from ticketctl.train.optimizer import optimizer_for, reset_optimizer
 from ticketctl.train.slices import Pass, Slice
 from ticketctl.train.state import State, Statistics
 
 if TYPE_CHECKING:
+    from ticketctl.train.course import Course
     from ticketctl.train.ranks import Ranks
 
 
@@ -98,7 +99,7 @@ class Machine:
 
     def again(self) -> Tensor:
         """See `Course.again`."""
-        assert self.batch is not None
+        assert self.batch is not None, NO_BATCH
         self.statistics.remember()
         self.optimizer.zero_grad(set_to_none=True)
         objective = self._pass(self.batch).objective
@@ -125,6 +126,14 @@ class Machine:
         self.optimizer.step()
         if self.binding:
             self.binding.apply_()
+
+    def hooked(self, hooks: tuple[Hooks, ...], course: Course) -> None:
+        """What hooks do after a step. Where all of them say so they have nothing of it but the weights."""
+        if hooks and follow(hooks):  # after the replay of a graph there is nothing else
+            self.optimizer.zero_grad(set_to_none=True)
+            self.batch = None
+        for hook in hooks:
+            hook.step(course)
 
     def check_mask(self, title: str) -> None:
         """No pruned weight leaves a training alive: that would be a bug of ours, and is never written.

@@ -12,7 +12,7 @@ from torch import Tensor
 from ticketctl.train.bench import Bench, Progress
 from ticketctl.train.capture import captured, moved_alike
 from ticketctl.train.course import Course
-from ticketctl.train.hooks import Batch, Hooks, overrides, touches
+from ticketctl.train.hooks import Batch, Hooks, due, follow, overrides
 from ticketctl.train.machine import Machine
 from ticketctl.train.optimizer import set_rate
 
@@ -79,13 +79,12 @@ class ReadEach:
 
 def _commit(machine: Machine, rate: float, course: Course) -> None:
     """The second half of a step: the optimizer, the mask, and the hooks that are due."""
-    due = [hook for hook in machine.hooks if (course.step + 1) % hook.every == 0]
-    answers = [hook.grads(course) for hook in due]  # every one of them is asked
+    hooks = due(machine.hooks, course.step)
+    answers = [hook.grads(course) for hook in hooks]  # every one of them is asked
     if all(answers):
         set_rate(machine.optimizer, rate)
         machine.update()
-    for hook in due:
-        hook.step(course)
+    machine.hooked(hooks, course)
     machine.optimizer.zero_grad(set_to_none=True)
 
 
@@ -93,8 +92,8 @@ class Ahead:
     """Runs ahead of a GPU: sums and the test for a finite loss live there, and are read when they are asked for.
 
     After a loss that is not finite the optimizer stands still (`found_inf`), BatchNorm's statistics are put back and
-    nothing is counted, so the net stays the one before that step, as on a CPU. Whole batches without a hook of their
-    own are one CUDA graph, captured once per machine; its check against an eager step comes before its use.
+    nothing is counted, so the net stays the one before that step, as on a CPU. Whole batches without a hook between
+    their halves are one CUDA graph, captured once per machine; its check against an eager step comes before its use.
     """
 
     leaves_traces = True
@@ -134,13 +133,13 @@ class Ahead:
         if rate != self.rate:
             set_rate(self.machine.optimizer, rate)
             self.rate = rate
-        if touches(self.machine.hooks, course.step):
-            self._hooked(index, rate, course)
-        elif self.graph is not None and self.usable and len(index) == len(self.index):
-            self.index.copy_(index)
-            self.graph.replay()
+        hooks = due(self.machine.hooks, course.step)
+        if follow(hooks):
+            self._whole(index)
+            if hooks and not self.bad.item():  # the hooks' own state must not move any more either
+                self.machine.hooked(hooks, course)
         else:
-            self.plain(index)
+            self._hooked(index, rate, course)
         course.progress.seen += len(index)
         course.progress.step += 1
         self._pace(course.progress.step)
@@ -156,6 +155,13 @@ class Ahead:
         progress.step -= lost
         progress.seen -= lost * self.feed.batch_size
         return False
+
+    def _whole(self, index: Tensor) -> None:
+        if self.graph is not None and self.usable and len(index) == len(self.index):
+            self.index.copy_(index)
+            self.graph.replay()
+        else:
+            self.plain(index)
 
     def plain(self, index: Tensor) -> None:
         """One whole step without hooks between its halves; all of it can be captured."""

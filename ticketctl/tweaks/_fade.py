@@ -70,6 +70,7 @@ class Fading(Hooks):
     place: str
     """Name of the module that holds `left`."""
     fade: Fraction
+    reads_grads = False
 
     def start(self, loop: Course) -> None:
         """The share of this moment."""

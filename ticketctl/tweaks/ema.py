@@ -56,6 +56,8 @@ def tweak(kit: Kit, *, params: Params) -> Hooks:
 class Exponential(Hooks):
     """Follows the weights, and takes their place in the end."""
 
+    reads_grads = False
+
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.average = Average(buffers=True)
