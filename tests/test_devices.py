@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,11 @@ from tests.warm import QUIET, Child, Warm
 from ticketctl.artifacts.run import open_run
 from ticketctl.artifacts.ticket import open_ticket
 from ticketctl.cli import ranks
-from ticketctl.stages.by_devices import drawn_alike
+from ticketctl.errors import MismatchError, StoppedError
+from ticketctl.stages import spend as spend_stage
+from ticketctl.stages.by_devices import check_spent, drawn_alike
 from ticketctl.stages.request import Typed
-from ticketctl.stages.wallet import Wanted, prepare_spend
+from ticketctl.stages.wallet import Job, Wanted, prepare_spend
 
 CPU = ("--device", "cpu", "--set", "train.precision=f32", "--set", "train.threads=1")
 DRAW = ("draw", "--rounds", "2", "--epochs", "1", *CPU)
@@ -254,6 +258,50 @@ def test_a_spend_that_was_stopped_goes_on_with_its_own_number_and_a_dry_run_says
         assert real.complaint == told.complaint
         assert "begun with --devices 2, and other numbers give other bits; go on with" in told.complaint
         assert tiny.files_below(work) == before
+        dense = ask(tmp_path, *words[:2], "--level", "0,1", *words[4:], "-q")
+        assert dense.complaint == told.complaint  # before the dense net is trained
+        assert not (chosen.jobs[-1].folder.parent / "0-seed-0").exists()
+
+
+def test_a_spend_asks_at_once_of_all_but_the_dense_net_which_may_lie_elsewhere(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pair)
+    chosen = prepare_spend(Wanted("one", "all", None, False, Path("runs"), Typed(), ("ls",)))
+    assert [(job.level, job.tweaks) for job in chosen.jobs if not job.level] == [(0, ()), (0, ("ls",))]
+    asked: list[Job] = []
+
+    def ask_all(jobs: Sequence[Job], devices: int) -> None:
+        asked.extend(jobs)
+        raise StoppedError("seen", 130)
+
+    monkeypatch.setattr(spend_stage, "check_spent", ask_all)
+    with pytest.raises(StoppedError):
+        [*spend_stage.spend(chosen.jobs, chosen.recipe, chosen.draw_seeds, tiny.around(tmp_path))]
+    assert asked == [job for job in chosen.jobs if job.level or job.tweaks]
+
+
+@pytest.mark.parametrize(
+    ("owner", "refused"),
+    [(os.getpid(), False), (2**22 + 1, True), (None, True)],
+    ids=["alive", "killed", "none"],
+)
+def test_a_run_that_somebody_is_at_is_not_asked_how_many_they_are(
+    owner: int | None, refused: bool, pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(pair / "one", tmp_path / "one")
+    monkeypatch.chdir(tmp_path)
+    asked = Typed(sets=("train.lr=0.01",))
+    jobs = prepare_spend(Wanted("one", "1", None, False, Path("runs"), asked)).jobs[-1:]
+    work = jobs[0].folder / "work"
+    work.mkdir(parents=True)
+    (work / "sessions.json").write_text('[{"devices": "2"}]')
+    if owner is not None:
+        said = {"pid": owner, "host": socket.gethostname()}
+        (jobs[0].folder / ".lock-owner.json").write_text(json.dumps(said))
+    with pytest.raises(MismatchError, match="begun with --devices 2") if refused else nullcontext():
+        check_spent(jobs, 1)
+    check_spent(jobs, 2)
 
 
 @pytest.mark.long

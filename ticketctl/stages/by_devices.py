@@ -11,7 +11,7 @@ from ticketctl.artifacts.manifest import read_provenance
 from ticketctl.errors import MismatchError
 from ticketctl.stages.finished import WORK
 from ticketctl.stages.intent import read_intent
-from ticketctl.stages.underway import SESSIONS
+from ticketctl.stages.underway import SESSIONS, owner_in
 from ticketctl.stages.wallet import Job
 from ticketctl.store.documents import parse_json
 from ticketctl.store.files import read_bytes
@@ -94,12 +94,14 @@ def check_spent(jobs: Sequence[Job], devices: int) -> None:
     """Refuse to spend where an earlier spend has left runs of another number of devices, whole or not.
 
     As far as these say it. Another draw may have left the dense run that is wanted: a spend would find it by its
-    content, and go on.
+    content, and go on. Where another process is at work nothing is said: that run's turn will, when it comes.
 
     Raises:
         MismatchError: names the first, and both numbers.
     """
     for job in jobs:
+        if (owner := owner_in(job.folder)) is not None and owner.alive:
+            continue
         if not job.ready:
             check_begun(job.folder, devices)
         said = read_provenance(job.folder).get("environment") if job.found == job.folder else None

@@ -19,7 +19,7 @@ from ticketctl.recipe import Recipe, TrainSpec
 from ticketctl.seeds import Seeds
 from ticketctl.stages import lineage
 from ticketctl.stages.beginning import beginning, momentum
-from ticketctl.stages.by_devices import check_begun
+from ticketctl.stages.by_devices import check_begun, check_spent
 from ticketctl.stages.dressing import Outfit, dress, teacher_of
 from ticketctl.stages.outset import seeds_for, setting_of
 from ticketctl.stages.price import price_in, told
@@ -60,6 +60,8 @@ def spend(
     if not todo:
         return
     check_watched(recipe)
+    # before the first of them takes hours; a dense run may lie elsewhere, and is asked about when its turn comes
+    check_spent([job for job in todo if job.level or job.tweaks], _devices(around))
     setting = setting_of(todo, recipe, draw_seeds, around)
     around.reporter.job(told(todo, price_in(todo, setting)), len(todo))
     done: dict[Path, Run] = {}
@@ -133,6 +135,11 @@ def _prepared(job: Job, setting: Setting, seeds: Seeds, done: Mapping[Path, Run]
     lab = outfit.setting.lab(job.folder / WORK, seeds)
     named = job.ticket.ticket_id_at(job.level) if job.level else "dense"
     return _Task(outfit, lab, seeds, named, outfit.mask(mask), outfit.start(start), role, came, after, origin)
+
+
+def _devices(around: Surroundings) -> int:
+    """How many share each training."""
+    return around.ranks.size if around.ranks else 1
 
 
 def _witnesses(recipe: Recipe, seeds: Seeds, setting: Setting) -> Iterator[Hooks]:
@@ -265,7 +272,7 @@ def _fit(job: Job, task: _Task) -> Fit:
 
 
 def _train(job: Job, task: _Task, around: Surroundings) -> Run:
-    check_begun(job.folder, around.ranks.size if around.ranks else 1)
+    check_begun(job.folder, _devices(around))
     sessions = Sessions(job.folder / WORK, around)
     outfit, title = task.outfit, _title(job)
     if around.ranks is not None:
