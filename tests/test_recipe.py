@@ -31,6 +31,7 @@ from ticketctl.recipe import (
     TrainSpec,
     fingerprint,
 )
+from ticketctl.recipe_base import exact
 from ticketctl.recipe_files import assignments, flat_draw, lay, merge, parse_recipe, read_recipe, recipe_names
 from ticketctl.stages.method import method_of
 from ticketctl.stages.params import checked
@@ -627,3 +628,10 @@ def test_a_recipe_survives_its_printed_form(name: str) -> None:
 def test_one_letter_of_two_is_a_near_miss() -> None:
     assert near_miss("lt", ["lr", "epochs", "batch"]) == "did you mean 'lr'?"
     assert near_miss("nix", ["snip", "grasp"]) != ""
+
+
+@pytest.mark.parametrize("text", ["1e-999999999", "1E+9_999_999", "0.5e00012345"])
+def test_a_number_of_endless_digits_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="too many digits"):
+        exact(text)
+    assert exact("25e-2") == exact("1/4") == exact("2.5e-0001")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -22,12 +23,30 @@ from pydantic import (
 from ticketctl.duration import Duration
 from ticketctl.errors import UsageError, listed, near_miss
 
+_ENDLESS = re.compile(r"[eE][-+]?0*[1-9]\d{3}")
+"""A power of ten whose digits would fill memory, and mean 0 or nothing here."""
+
+
+def exact(text: str) -> Fraction:
+    """The very number that a decimal or p/q says.
+
+    Raises:
+        ValueError: it says none, or one with thousands of digits.
+        ZeroDivisionError: p/0.
+
+    >>> exact("0.2"), exact("1/3")
+    (Fraction(1, 5), Fraction(1, 3))
+    """
+    if _ENDLESS.search(text.replace("_", "")):
+        raise ValueError("too many digits")
+    return Fraction(text)
+
 
 def _rational(value: Any) -> Fraction:
     if isinstance(value, Fraction):
         return value
     try:
-        return Fraction(str(value))
+        return exact(str(value))
     except (ValueError, ZeroDivisionError):
         raise ValueError("write a number, as 0.2 or 1/5") from None
 

@@ -100,7 +100,7 @@ def _find(name: str) -> Path:
 
 def _tables(path: Path, name: str) -> dict[str, Any]:
     try:
-        found = deepcopy(_parsed(path.read_text(encoding="utf-8")))
+        found = deepcopy(_parsed(path.read_text(encoding="utf-8-sig")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise UsageError(f"recipe {name}: not readable TOML: {error}") from None
     try:

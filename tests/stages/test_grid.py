@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
@@ -13,8 +14,9 @@ import pytest
 
 from ticketctl.errors import UsageError
 from ticketctl.stages.grid import Gridded, plan_grid
-from ticketctl.stages.grid_spec import grid_in, is_grid
+from ticketctl.stages.grid_spec import grid_in, is_grid, no_file
 from ticketctl.stages.jobs import plan_of
+from ticketctl.stages.plan_wanted import Wanted, plan_meant
 
 RUNS = Path("runs")
 ONE_SHOT = ("er", "grasp", "mag-init", "random", "snip", "synflow", "uniform")
@@ -105,7 +107,7 @@ def test_only_takes_a_part_of_the_same_plan() -> None:
 
 
 def test_the_dense_net_stands_beside_every_ticket_once_for_each_spend() -> None:
-    found = planned(axes(method=("imp", "snip"), density=(0.5, 0.2), spend=("", "train.lr=0.01")))
+    found = planned(axes(method=("imp", "snip"), density=(0.5, 0.2), spend=("none", "train.lr=0.01")))
     dense = [place for place in found.places if place.labels.get("net") == "dense"]
     assert len(dense) == 2 * 1 * 2 + 2  # snip is drawn twice, and each draw has its own start
     assert {place.labels["density"] for place in dense} == {"1"}
@@ -167,17 +169,17 @@ def test_every_run_is_audited_by_every_recipe() -> None:
 
 def test_keys_of_the_spend_leave_the_draw_and_other_keys_do_not() -> None:
     spent = planned(
-        axes(method=("snip",), density=(0.5,), spend=("", "train.epochs=3", "spend.start=ticket"))
+        axes(method=("snip",), density=(0.5,), spend=("none", "train.epochs=3", "spend.start=init"))
     )
     assert len(spent.draws) == 1
-    assert {use.sets for use in spent.uses} == {(), ("train.epochs=3",)}
+    assert {use.sets for use in spent.uses} == {(), ("train.epochs=3",), ("spend.start=init",)}
     drawn = planned(axes(method=("snip",), density=(0.5,), train__epochs=(2, 3)))
     assert [draw.recipe.train.epochs for draw in drawn.draws] == [2, 3]
     assert {use.sets for use in drawn.uses} == {()}
 
 
 def test_scale_stretches_every_training() -> None:
-    text = axes(method=("imp",), density=(0.5,), spend=("", "train.epochs=40"), train__epochs=(20,))
+    text = axes(method=("imp",), density=(0.5,), spend=("none", "train.epochs=40"), train__epochs=(20,))
     found = planned(text, scale=Fraction(1, 10))
     assert [draw.recipe.train.epochs for draw in found.draws] == [2]
     assert {text for use in found.uses for text in use.sets} == {"train.epochs=4"}
@@ -218,7 +220,6 @@ CANNOT = {
     "density 0": (axes(density=(0,)), "a share of the weights is wanted"),
     "density in percent": (axes(density=(20,)), "a share of the weights is wanted"),
     "sparsity 1": (axes(sparsity=(1,)), "a share of the weights is wanted"),
-    "density of words": (axes(density=("some",)), "is no number"),
     "level of a draw that prunes once": (axes(method=("snip",), level=("1",)), "prunes once"),
     "level beyond": (axes(method=("imp",), draw__rounds=(2,), level=("3",)), "has levels 0 to 2"),
     "negative level": (axes(method=("imp",), level=("-1",)), "has levels 0 to"),
@@ -232,6 +233,16 @@ CANNOT = {
     "other data for a spend, with blanks": (axes(spend=("data.name = mnist",)), "data.name is the draw's"),
     "tweaks by a key": (axes(spend=("train.lr=0.1; spend.tweaks = ['ls']",)), "name them on the axis tweaks"),
     "another net for a spend": (axes(spend=("model.width=2",)), "model.width is the draw's"),
+    "a key of a spend twice": (axes(spend=("train.lr=0.1; train.lr = 0.2",)), "train.lr stands there twice"),
+    "a spend's key that is on an axis": (
+        axes(method=("imp",), spend__start=("ticket", "init"), spend=("none", "spend.start=init")),
+        "2 of 4 combinations cannot be: spend 'spend.start=init': spend.start stands in axes, too; keep one of them",
+    ),
+    "a spend's key that is in sets": (
+        axes(method=("imp",), spend=("none", "spend.start=init")) + '\n[sets]\n"spend.start" = "ticket"',
+        "1 of 2 combinations cannot be: spend 'spend.start=init': spend.start stands in sets, too; keep one of them",
+    ),
+    "nearly none": (axes(spend=("non",)), "no recipe 'non'; did you mean 'none'?"),
     "spend of nothing": (axes(spend=("train.lr=0.1; ",)), "no KEY=VALUE"),
     "spend recipe": (axes(spend=("spend/nothing",)), "spend/nothing"),
     "draw recipe": (axes(recipe=("draw/nothing",)), "draw/nothing"),
@@ -287,6 +298,66 @@ WRONG = {
         axes(model=("resnet18",), recipe=("papers/a",)),
         "recipe stands in place of model",
     ),
+    "a draw's key that an axis says": (
+        axes(method=("snip",), draw__method=("random", "erk")),
+        "axes: method and draw.method say one thing; keep one of them",
+    ),
+    "a depth twice": (
+        axes(density=(0.3,), draw__density=(0.9, 0.5)),
+        "axes: density and draw.density say one thing",
+    ),
+    "rounds beside a density": (
+        axes(sparsity=(0.3,), draw__rounds=(2, 3)),
+        "sparsity and draw.rounds say one thing",
+    ),
+    "a net on an axis and in sets": (
+        axes(model=("resnet18",)) + '\n[sets]\n"model.name" = "vgg16"',
+        "model.name: stands in axes, as model, and in sets; keep one of them",
+    ),
+    "data on an axis and in sets": (
+        axes(data=("digits",)) + '\n[sets]\n"data.name" = "cifar10"',
+        "data.name: stands in axes, as data, and in sets; keep one of them",
+    ),
+    "a method on an axis and in sets": (
+        axes(method=("imp",)) + '\n[sets]\n"draw.method" = "rigl"',
+        "draw.method: stands in axes, as method, and in sets; keep one of them",
+    ),
+    "a density on an axis and in sets": (
+        axes(density=(0.3,)) + '\n[sets]\n"draw.density" = 0.9',
+        "draw.density: stands in axes, as density, and in sets; keep one of them",
+    ),
+    "a table on an axis and a key of it in sets": (
+        axes(data__subset=("{fraction = 0.5}",)) + '\n[sets]\n"data.subset.fraction" = 0.1',
+        "data.subset.fraction: stands in axes, as data.subset, and in sets; keep one of them",
+    ),
+    "a table and a key of it": (
+        axes(method=("imp",)) + '\n[sets]\n"data.subset" = "{fraction = 0.5}"\n"data.subset.fraction" = 0.1',
+        "sets: 'data.subset' and 'data.subset.fraction' say one thing",
+    ),
+    "no model": (axes(model=("",)), "axes.model: '' names nothing"),
+    "no spend": (axes(spend=("",)), "axes.spend: '' names nothing; write none"),
+    "no tweak": (axes(tweaks=(" ,",)), "axes.tweaks: ' ,' names nothing; write none"),
+    "dense as text": ('dense = "no"\n' + axes(method=("imp",)), "dense: must be true or false, not 'no'"),
+    "dense as a number": ("dense = 0\n" + axes(method=("imp",)), "dense: must be true or false, not 0"),
+    "half a seed": (
+        "seeds = 0.5\n" + axes(method=("imp",)),
+        "my grid.toml: seeds: write 0, 0-2 or 42,1099 (1000 seeds at most), not 0.5",
+    ),
+    "density of a billion digits": (
+        axes(density=("1e-999999999",)),
+        "my grid.toml: axes.density: '1e-999999999' is no number",
+    ),
+    "density of words": (axes(density=("abc",)), "my grid.toml: axes.density: 'abc' is no number"),
+    "a key that no recipe has": (
+        axes(method=("imp",)) + '\n[sets]\n"train.epoch" = 1',
+        "my grid.toml: sets: no key train.epoch; did you mean 'epochs'?",
+    ),
+    "an axis that no recipe has": (axes(trian__lr=(0.1,)), "axes: no key trian; did you mean 'train'?"),
+    "a key with a blank": (axes(**{"train.lr ": (0.1,)}), "axes: no key train.lr ; did you mean 'lr'?"),
+    "no such audit": (
+        'audits = ["audit/quik"]\n' + axes(method=("imp",)),
+        "my grid.toml: audits: no recipe 'audit/quik'; did you mean 'audit/quick'?",
+    ),
     "negative seeds": ("seeds = -1\n" + axes(method=("imp",)), "seeds: write 0, 0-2 or 42,1099"),
     "endless seeds": ('seeds = "0-1000000000"\n' + axes(method=("imp",)), "1000 seeds at most"),
     "no value": ("[axes]\nmethod = []", "no value"),
@@ -320,3 +391,129 @@ def test_more_combinations_than_can_be_planned_are_refused_at_once_and_only_take
     with pytest.raises(UsageError, match=r"1000000000000 combinations .* --only"):
         planned(vast)
     assert len(planned("dense = false\n" + text, only="train.lr=0.1,train.batch<3").places) == 2
+
+
+SAID_TWICE = {
+    "the same text": ("density = [0.3, '0.3']", "density: a value stands there twice"),
+    "shares": ("density = [0.25, '1/4']", "density: a value stands there twice, as 0.25 and as 1/4"),
+    "powers of ten": ("sparsity = [0.25, '25e-2']", "sparsity: a value stands there twice, as 0.25 and as 25e-2"),
+    "levels": ("level = [2, '02']", "level: a value stands there twice, as 2 and as 02"),
+    "tweaks": ("tweaks = ['skip,ls', 'ls, skip']", "tweaks: a value stands there twice, as skip,ls and as ls, skip"),
+    "a key": ("'train.lr' = [0.1, '0.10']", "train.lr: a value stands there twice, as 0.1 and as 0.10"),
+    "a whole number": ("'seeds.order' = [7, '7']", "seeds.order: a value stands there twice"),
+    "a list": ("'train.milestones' = [\"['1ep','2ep']\", \"['1ep', '2ep']\"]", "train.milestones: a value stands"),
+    "a spend": (
+        "spend = ['none', 'train.lr=0.1', 'train.lr = 0.10']",
+        "spend: a value stands there twice, as train.lr=0.1 and as train.lr = 0.10",
+    ),
+    "a spend in another order": (
+        "spend = ['train.lr=0.1; train.epochs=4', 'train.epochs=4;train.lr=1e-1']",
+        "spend: a value stands there twice",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID_TWICE)
+def test_a_value_that_stands_there_twice_is_refused_however_it_is_written(name: str) -> None:
+    text, fault = SAID_TWICE[name]
+    with pytest.raises(UsageError) as refused:
+        grid_in(f"[axes]\n{text}", "my grid.toml")
+    assert str(refused.value).startswith(f"my grid.toml: axes.{fault}")
+
+
+def test_values_that_only_look_alike_are_two() -> None:
+    grid_in(
+        "[axes]\n'train.nesterov' = [true, 1]\nspend = ['train.lr=1', 'train.lr=11', 'train.epochs=1']", "g"
+    )
+
+
+TWINS = {
+    "the draw's own": (axes(method=("snip",), spend=("none", "train.lr=0.05")), "spend", "train.lr=0.05", "none"),
+    "a default": (axes(method=("imp",), spend=("spend.start=ticket", "none")), "spend", "none", "spend.start=ticket"),
+    "a tweak's default": (
+        axes(tweaks=("ls",), spend=("none", "tweaks.ls.alpha=0.1")),
+        "spend", "tweaks.ls.alpha=0.1", "none",
+    ),
+    "of three the outer": (
+        axes(method=("snip",), spend=("none", "train.lr=0.2", "train.lr=0.05")),
+        "spend", "train.lr=0.05", "none",
+    ),
+    "a group of tweaks": (
+        axes(model=("resnet18",), data=("cifar10",), tweaks=("at", "skip,swish")), "tweaks", "skip,swish", "at",
+    ),
+    "one level of a ladder": (axes(method=("imp",), density=(0.5, 0.51, 0.2)), "density", "0.51", "0.5"),
+    "the last level": (axes(method=("imp",), level=("2", "deepest"), draw__rounds=(2,)), "level", "deepest", "2"),
+    "a share": (axes(data__subset__fraction=("1/2", 0.5)), "data.subset.fraction", "0.5", "1/2"),
+    "where both are": (
+        axes(method=("imp", "snip"), spend=("none", "train.lr=0.05"))
+        + '\n[[exclude]]\nmethod = "imp"\nspend = "train.lr=0.05"',
+        "spend", "train.lr=0.05", "none",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_two_values_that_train_the_same_in_every_combination_are_refused(name: str) -> None:
+    text, axis, other, one = TWINS[name]
+    with pytest.raises(UsageError) as refused:
+        planned(text)
+    assert str(refused.value) == (
+        f"axes.{axis}: {other!r} is the same as {one!r} in every combination; keep one of them"
+    )
+
+
+def test_values_that_train_the_same_are_refused_with_the_file_that_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "g.toml"
+    path.write_text(axes(method=("snip",), spend=("none", "train.lr=0.05")), encoding="utf-8")
+    with pytest.raises(UsageError) as refused:
+        plan_meant(Wanted(str(path), tmp_path))
+    assert str(refused.value) == (
+        f"{path}: axes.spend: 'train.lr=0.05' is the same as 'none' in every combination; keep one of them"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        axes(method=("snip",), tweaks=("none", "ls"), tweaks__ls__alpha=(0.1, 0.3)),
+        axes(method=("imp", "snip"), density=(0.5, 0.51, 0.2)),
+        axes(method=("snip", "random"), density=(1,)),
+        axes(method=("imp", "snip"), level=("0",)),
+        axes(train__lr=(0.05, 0.1), spend=("none", "train.lr=0.05")),
+        axes(model=("lenet-300-100",), data=("digits", "mnist"), spend=("none", "train.batch=64")),
+    ],
+)
+def test_values_that_differ_in_some_combination_stay(text: str) -> None:
+    planned(text)
+
+
+def test_a_part_of_a_grid_and_a_scaled_one_may_have_values_that_differ_in_the_whole() -> None:
+    text = axes(method=("snip",), tweaks=("none", "ls"), tweaks__ls__alpha=(0.2, 0.3))
+    planned(text, only="tweaks=none")
+    planned(axes(method=("snip",), spend=("none", "train.epochs=31")), scale=Fraction(1, 100))
+    twice = axes(method=("snip", "random"), spend=("none", "train.lr=0.05"))
+    for found in ({"only": "method=snip"}, {"scale": Fraction(1, 100)}):
+        with pytest.raises(UsageError, match="is the same as 'none' in every combination"):
+            planned(twice, **found)  # type: ignore[arg-type]
+
+
+def test_a_grid_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    text = "\ufeff" + axes(method=("imp",))
+    (tmp_path / "grid.toml").write_text(text, encoding="utf-8")
+    assert is_grid(tmp_path / "grid.toml")
+    assert grid_in(text, "g").axes == {"method": ("imp",)}
+
+
+def test_what_is_no_file_is_told_by_what_it_is(tmp_path: Path) -> None:
+    folder, link, pipe = (tmp_path / f"{name}.toml" for name in ("folder", "link", "pipe"))
+    folder.mkdir()
+    link.symlink_to("nothing")
+    os.mkfifo(pipe)
+    told = {path.stem: no_file(path) for path in (folder, link, pipe)}
+    assert told == {
+        name: f"this is {what}; name a file, such as grid.toml"
+        for name, what in (("folder", "a folder"), ("link", "a link to nothing"), ("pipe", "no plain file"))
+    }
+    assert no_file(tmp_path / "folders.toml") == "there is no such file"
+    (tmp_path / "grid.toml").touch()
+    assert no_file(tmp_path / "grids.toml") == "there is no such file; did you mean 'grid.toml'?"

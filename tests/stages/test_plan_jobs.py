@@ -30,7 +30,7 @@ title = "T"
 method = ["imp", "snip", "random"]
 density = [0.2, 0.5]
 tweaks = ["none", "kd"]
-spend = ["", "train.lr=0.02"]
+spend = ["none", "train.lr=0.02"]
 [sets]
 "train.epochs" = 2
 """
@@ -160,9 +160,7 @@ def test_a_pupil_needs_its_ticket_and_its_teacher_which_is_trained_once() -> Non
 
 
 def test_a_level_that_the_draw_trains_is_no_job_of_its_own() -> None:
-    plain = [
-        place for place in WHOLE.places if place.labels["tweaks"] == "none" and not place.labels["spend"]
-    ]
+    plain = [place for place in WHOLE.places if place.labels["tweaks"] == place.labels["spend"] == "none"]
     assert {WHOLE.of_use[place.use].kind for place in plain} == {"draw"}
 
 

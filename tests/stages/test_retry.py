@@ -15,9 +15,9 @@ from ticketctl.stages.grid import plan_grid
 from ticketctl.stages.grid_spec import grid_in
 from ticketctl.stages.jobs import Plan, PlanJob, plan_of
 from ticketctl.stages.plan_cost import cost_of
-from ticketctl.stages.plan_files import as_bytes, keep, newest_form, read_plan, retried
+from ticketctl.stages.plan_files import as_bytes, keep, newest_form, read_plan
 from ticketctl.stages.plan_wanted import Wanted, plan_meant
-from ticketctl.stages.retry import changed, check_same, chosen
+from ticketctl.stages.retry import advised, changed, check_rows, check_same, chosen, retried, way_on
 from ticketctl.stages.sweep import survey_states
 from ticketctl.stages.sweep_entries import entries_of, plan_named
 
@@ -59,15 +59,183 @@ def test_failed_jobs_are_chosen_by_their_cause(plan: Plan) -> None:
         chosen(swept, "killed")
     with pytest.raises(UsageError, match="did you mean 'resources'"):
         chosen(swept, "resource")
+    with pytest.raises(
+        UsageError, match=r"--retry bug: no job failed for that; there is diverged, failed, resources$"
+    ):
+        chosen(swept, "bug")
+    with pytest.raises(UsageError, match="--set a=b: no key a"):
+        chosen(swept, "bug", ["a=b"])
     assert check_same([one, other], swept) == [one]  # the other would diverge again, bit for bit
     with pytest.raises(UsageError, match="would again, bit for bit"):
         check_same([other], swept)
 
 
-def test_where_nothing_failed_nothing_is_retried(plan: Plan) -> None:
-    with pytest.raises(UsageError, match="none failed at all"):
-        chosen(survey_states(plan), "bug")
-    assert chosen(survey_states(plan), "failed") == []
+@pytest.mark.parametrize("cause", ["failed", "resources", "bug", "nonsense"])
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        ((), "--retry {}: no job failed; without --retry the sweep does what is left"),
+        (["train.batch=32"], "--retry {}: no job failed; without --retry the sweep does what is left"),
+        (["train.batch=32", "a=b"], "--set train.batch=32 a=b: no key a; there is "),
+        (["train.lr=1"], "--set train.lr=1: train.lr is what the axis spend of the sweep says"),
+        (["train.lr"], "--set 'train.lr': write KEY=VALUE"),
+    ],
+)
+def test_where_nothing_failed_a_retry_is_refused_and_its_keys_are_looked_at(
+    cause: str, sets: list[str], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "g.toml").write_text(GRID)
+    words = [word for text in sets for word in ("--set", text)]
+    answer = ask(tmp_path, "sweep", "g.toml", "--retry", cause, *words, "--quiet", "--device", "cpu")
+    assert answer.code == 2
+    assert answer.complaint.startswith(f"ticketctl: {said.format(cause)}")
+    assert [path.name for path in tmp_path.iterdir()] == ["g.toml"]
+
+
+AXES = """
+[axes]
+model = "lenet-300-100"
+data = "digits"
+method = "snip"
+density = 0.5
+"data.noise.rate" = 0.1
+"train.lr" = [0.05, 0.1]
+spend = ["none", "train.epochs=3; train.batch=32", "spend/sam"]
+[sets]
+"train.epochs" = 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "axis"),
+    [
+        ("train.lr=0.2", "train.lr"),
+        ("train={momentum=0.5, lr=0.2}", "train.lr"),
+        ("data.noise.rate=0.4", "data.noise.rate"),
+        ("data.noise=none", "data.noise.rate"),
+        ("draw.density=0.2", "density"),
+        ("draw.rounds=2", "density"),
+        ("draw.params.rate=0.3", "density"),
+        ("draw.method=random", "method"),
+        ("model.name=vgg16", "model"),
+        (" data.name = cifar10", "data"),
+        ("train.batch=64", "spend"),
+        ("train.epochs=4", "spend"),
+        ("seeds.init=7", "seeds"),
+    ],
+)
+def test_a_key_that_an_axis_says_is_refused_for_its_row_would_be_called_by_the_old_value(
+    key: str, axis: str, tmp_path: Path
+) -> None:
+    plan = planned(AXES, tmp_path)
+    with pytest.raises(UsageError) as said:
+        check_rows(plan, ["train.momentum=0.8", key])
+    name = key.partition("=")[0].strip().replace("params.", "")
+    own = {"train": "train.lr"}.get(name, name)
+    what = "an axis of the sweep" if own == axis else f"what the axis {axis} of the sweep says"
+    where = (
+        "sets, or on an axis of its own,"
+        if own == "draw.rate"
+        else axis
+        if axis == "seeds"
+        else f"axes.{axis}"
+    )
+    assert str(said.value) == (
+        f"--set train.momentum=0.8 {key}: {own} is {what}, and the row would keep the name of the old value; put the "
+        f"new one into {where} of the grid and sweep again: what is done is found"
+    )
+
+
+def test_a_key_that_no_axis_says_is_taken_and_so_is_any_of_a_table_of_a_paper(tmp_path: Path) -> None:
+    check_rows(
+        planned(AXES, tmp_path), ["train.momentum=0.8", "train.lrx=3", "data.validation=0", "a=2020-01-01"]
+    )
+    named = planned(AXES.replace("density = 0.5", "level = 'deepest'").replace("snip", "imp"), tmp_path)
+    check_rows(named, ["draw.density=0.2"])  # the deepest level is called so whatever it keeps
+    cells = plan_meant(Wanted("001:A2", tmp_path, rows=["LTH"], seeds=[0])).plan
+    check_rows(cells, ["train.lr=0.2", "draw.density=0.2"])
+    with pytest.raises(UsageError, match="the old value; name the new one with --seed and sweep again"):
+        check_rows(cells, ["seeds.init=7"])  # a table has no grid to put it into
+
+
+def test_keys_of_a_spend_recipe_whose_file_is_gone_are_those_that_it_changed(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text("[train]\nbatch = 16\n")
+    plan = planned(AXES.replace("spend/sam", str(own)), tmp_path)
+    own.unlink()
+    with pytest.raises(UsageError, match=r"train\.batch is what the axis spend of the sweep says"):
+        check_rows(plan, ["train.batch=8"])
+    check_rows(plan, ["train.momentum=0.8"])
+
+
+def test_advice_names_no_key_that_an_axis_says(tmp_path: Path) -> None:
+    rate = "it had train.lr = 1; try a lower rate, e.g. --set train.lr=0.1"
+    memory = "out of memory; a smaller batch helps (--retry resources --set train.batch=64)"
+    odd = "what; --set a..b=1"
+    axes = 'method = ["snip", "random"]\ndensity = 0.5\n'
+    for number, (more, lr, said) in enumerate(
+        (
+            ("", "train.lr=0.01", (rate, memory, odd)),
+            ('"train.lr" = [1, 2]', "train.warmup=1ep", ("it had train.lr = 1", memory, odd)),
+            ('"train.lr" = 1\n"train.warmup" = "0"', "KEY=VALUE", ("it had train.lr = 1", memory, odd)),
+            ("spend = 'train.batch=32'", "train.lr=0.01", (rate, "out of memory", odd)),
+        )
+    ):
+        plan = planned(f"[axes]\n{axes}{more}", tmp_path / str(number))
+        assert tuple(advised(text, plan) for text in (rate, memory, odd)) == said
+        one, other, *_ = (job for job in plan.jobs if job.kind == "draw")
+        say(plan, {one.id: "failed"}, cause="diverged")
+        swept = survey_states(plan)
+        assert way_on(swept) == f"--retry diverged --set {lr} does them otherwise"
+        with pytest.raises(UsageError, match=f": 1 job diverged, .*; change something: --set {lr}$"):
+            check_same([one], swept)
+        say(plan, {other.id: "failed"}, cause="bug")
+        assert way_on(survey_states(plan)) == "--retry failed does them again"
+
+
+@pytest.mark.parametrize(
+    ("rates", "advice"), [("", "train.lr=0.01"), ('"train.lr" = 1e6\n', "train.warmup=1ep")]
+)
+def test_a_sweep_of_which_all_failures_diverged_says_how_it_goes_on_and_so_does_the_retry(
+    rates: str, advice: str, tmp_path: Path
+) -> None:
+    plan = planned(f"dense = false\n[axes]\n{rates}method = 'snip'\ndensity = 0.5\n", tmp_path / "runs")
+    keep(plan)
+    message = "the loss is not finite; it had train.lr = 1e+06; try a lower rate, e.g. --set train.lr=0.1"
+    say(plan, {plan.jobs[0].id: "failed"}, cause="diverged", message=message)
+    answer = ask(tmp_path, "sweep", "newest", "--quiet", "--device", "cpu")
+    assert answer.code == 4
+    assert answer.complaint == (
+        "ticketctl: 1 job failed; ticketctl status --failed says why, "
+        f"--retry diverged --set {advice} does them otherwise"
+    )
+    for name in ("newest", plan.id):
+        told = ask(tmp_path, "status", name).out
+        assert "\n1 job: 1 failed\n" in told
+        assert ("--set train.lr" in told) == (not rates)
+    for cause in ("failed", "diverged"):
+        again = ask(tmp_path, "sweep", "newest", "--retry", cause, "--quiet", "--device", "cpu")
+        assert again.code == 2
+        assert again.complaint == (
+            "ticketctl: --retry: 1 job diverged, and would again, bit for bit; change something: "
+            f"--set {advice}"
+        )
+
+
+def test_retried_jobs_are_named_the_first_two(tmp_path: Path) -> None:
+    plan = planned(LADDER.replace('method = "imp"', 'method = ["snip", "random", "synflow"]'), tmp_path)
+    draws = [job for job in plan.jobs if job.kind == "draw"]
+    first = changed(plan, draws[:1], ["train.batch=32"])
+    assert retried(first) == [f"1 job was retried with train.batch=32: [{draws[0].title}]"]
+    both = changed(first, draws[1:3], ["train.batch=16"])
+    named = f"[{draws[1].title}], [{draws[2].title}]"
+    assert retried(both)[1:] == [f"2 jobs were retried with train.batch=16: {named}"]
+    all_ = changed(plan, draws, ["train.batch=16", "train.lr=0.2"])
+    named = f"[{draws[0].title}], [{draws[1].title}] and {len(draws) - 2} more"
+    assert retried(all_) == [f"{len(draws)} jobs were retried with train.batch=16 train.lr=0.2: {named}"]
+    assert retried(read_plan(keep(all_), plan.workspace)) == retried(all_)
+    older = {"plan": plan.id, "jobs": ["x"], "set": ["train.batch=16"]}  # of before jobs were named
+    assert retried(replace(plan, about={"retried": [older]})) == ["1 job was retried with train.batch=16"]
 
 
 def test_another_key_of_a_spend_makes_another_job_and_leaves_the_rest(plan: Plan) -> None:
@@ -132,7 +300,8 @@ def test_however_a_sweep_is_named_it_is_what_became_of_it(plan: Plan, tmp_path: 
         str(tmp_path / "p.jsonl"),
     ):
         assert plan_named(name, tmp_path).id == second.id
-    assert retried(second) == ["1 job was retried with train.batch=32"]
+    title = job(plan, "draw", "random").title
+    assert retried(second) == [f"1 job was retried with train.batch=32: [{title}]"]
 
 
 def test_a_grid_that_was_swept_with_other_options_is_told_with_the_sweep_that_was(tmp_path: Path) -> None:

@@ -71,12 +71,13 @@ def status(
 
 def summary(swept: Swept) -> list[str]:
     """How many jobs are where, and about how long the rest takes."""
-    from ticketctl.stages.plan_files import otherwise_begun, retried
+    from ticketctl.stages.plan_files import otherwise_begun
+    from ticketctl.stages.retry import many, retried
 
     plan, counts = swept.plan, swept.counts()
     order = ("done", "diverged", "running", "waiting", "stopped", "killed", "failed", "blocked")
     said = ", ".join(f"{counts[kind]} {kind}" for kind in order if counts.get(kind))
-    lines = [visible(f"sweep {plan.id}  {plan.title}"), f"{len(plan.jobs)} jobs: {said}"]
+    lines = [visible(f"sweep {plan.id}  {plan.title}"), f"{many(plan.jobs)}: {said}"]
     lines += map(visible, [*otherwise_begun(plan), *retried(plan)])
     spent = sum(state.seconds for state in swept.states.values())
     left = remaining(swept)
@@ -104,17 +105,20 @@ def remaining(swept: Swept) -> float | None:
 
 def failures(swept: Swept, most: int = MOST) -> list[str]:
     """The failed jobs by cause, the commonest first."""
+    from ticketctl.stages.retry import advised, many
+
     causes: dict[tuple[str, str], list[PlanJob]] = {}
     for job in swept.failed:
         state = swept.states[job.id]
         causes.setdefault((state.cause, state.message), []).append(job)
     lines = []
     for (cause, message), jobs in sorted(causes.items(), key=lambda pair: -len(pair[1])):
-        lines.append(visible(f"failed: {cause}, {len(jobs)} job{'s' * (len(jobs) != 1)}: {message}"))
+        lines.append(visible(f"failed: {cause}, {many(jobs)}: {advised(message, swept.plan)}"))
         lines += [visible(f"  {job.id}  {job.title}") for job in jobs[:most]]
         lines += [f"  and {len(jobs) - most} more"] if len(jobs) > most else []
-    blocked = swept.counts().get("blocked", 0)
-    return [*lines, *([f"blocked: {blocked} jobs need one that failed"] if blocked else [])]
+    blocked = [job for job in swept.plan.jobs if swept.kind(job.id) == "blocked"]
+    needs = "needs" if len(blocked) == 1 else "need"
+    return [*lines, *([f"blocked: {many(blocked)} {needs} one that failed"] if blocked else [])]
 
 
 def summary_record(swept: Swept) -> dict[str, Any]:

@@ -93,22 +93,19 @@ def sweep(
 def _again(plan: Plan, cause: str | None, sets: list[str] | tuple[()], at: opt.Site) -> Plan:
     """The newest form of the plan: with jobs that were retried in place of those that failed."""
     from ticketctl.stages.plan_files import newest_form
-    from ticketctl.stages.retry import changed, check_same, chosen
+    from ticketctl.stages.retry import changed, check_same, chosen, many
     from ticketctl.stages.sweep import forget, survey_states
 
     plan = newest_form(plan)
     if cause is None:
         return plan
     swept = survey_states(plan)
-    jobs = chosen(swept, cause)
-    if not jobs:
-        note("no job failed: nothing is retried", at.quiet)
-        return plan
+    jobs = chosen(swept, cause, sets)
     if sets:
         return changed(plan, jobs, sets)
     again = check_same(jobs, swept)
-    if len(again) < len(jobs):
-        note(f"{len(jobs) - len(again)} jobs diverged, and would again: --set changes something", at.quiet)
+    if left := [job for job in jobs if job not in again]:
+        note(f"{many(left)} diverged, and would again: --set changes something", at.quiet)
     if not at.dry_run:
         forget(plan, [job.id for job in again])
     return plan
@@ -217,7 +214,7 @@ def _show(swept: Swept, at: opt.Site) -> None:
     failed = swept.failed
     if failed and not at.dry_run:
         from ticketctl.stages.job_state import exit_code
+        from ticketctl.stages.retry import many, way_on
 
-        many = f"{len(failed)} job{'s' * (len(failed) != 1)}"
-        note(f"ticketctl: {many} failed; ticketctl status --failed says why, --retry does them again")
+        note(f"ticketctl: {many(failed)} failed; ticketctl status --failed says why, {way_on(swept)}")
         raise typer.Exit(exit_code([swept.states[job.id].cause for job in failed]))

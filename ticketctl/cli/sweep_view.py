@@ -53,7 +53,7 @@ class Log(Mute):
 
     def ended(self, job: PlanJob, state: JobState) -> None:  # noqa: D102
         self.over += 1
-        note(ended_line(job, state))
+        note(ended_line(job, state, self.plan))
         self.last = time.monotonic()
 
     def tick(self, swept: Swept) -> None:  # noqa: D102
@@ -62,9 +62,11 @@ class Log(Mute):
             note(head(swept, self.slots))
 
 
-def ended_line(job: PlanJob, state: JobState) -> str:
+def ended_line(job: PlanJob, state: JobState, plan: Plan) -> str:
     """What became of a job."""
-    why = f": {state.message}" if state.message and state.kind != "stopped" else ""
+    from ticketctl.stages.retry import advised
+
+    why = f": {advised(state.message, plan)}" if state.message and state.kind != "stopped" else ""
     return visible(f"{state.kind:8} {job.id}  {job.title} ({duration(state.seconds)}){why}")
 
 
@@ -91,7 +93,7 @@ class Board(Log):
         self.live.start()
 
     def ended(self, job: PlanJob, state: JobState) -> None:  # noqa: D102
-        self.console.print(ended_line(job, state), markup=False)
+        self.console.print(ended_line(job, state, self.plan), markup=False)
 
     def tick(self, swept: Swept) -> None:  # noqa: D102
         from rich.table import Table

@@ -8,9 +8,11 @@ spent of it; `spend` recipes, `spend.*` and `tweaks.*` change the spend alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from math import prod
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from ticketctl.errors import UsageError
 from ticketctl.recipe import Recipe
 from ticketctl.stages.agenda import SPENT, Draw, Place, Use
 from ticketctl.stages.cells import is_ladder, ladder_of, level_of
+from ticketctl.stages.grid_axes import DEPTHS, density_in, plain
 from ticketctl.stages.grid_keys import (
     check_place,
     check_recipe,
@@ -26,7 +29,8 @@ from ticketctl.stages.grid_keys import (
     spending,
     texts_of,
 )
-from ticketctl.stages.grid_spec import CONTROL, DEPTHS, NET, WALKED, GridSpec, combinations, plain
+from ticketctl.stages.grid_spec import CONTROL, NET, WALKED, GridSpec, combinations
+from ticketctl.stages.grid_twins import Twins, twins
 from ticketctl.stages.measured import Reading
 from ticketctl.stages.only import Only
 from ticketctl.stages.plan_faults import Checked, bracketed, check_level, check_named, told
@@ -61,7 +65,13 @@ class Gridded:
 
 
 def plan_grid(
-    grid: GridSpec, seeds: Sequence[int], workspace: Path, *, only: str = "", scale: Fraction | None = None
+    grid: GridSpec,
+    seeds: Sequence[int],
+    workspace: Path,
+    *,
+    only: str = "",
+    scale: Fraction | None = None,
+    name: str = "",
 ) -> Gridded:
     """Plan every combination that is not excluded.
 
@@ -71,32 +81,43 @@ def plan_grid(
         workspace: where all of it will lie.
         only: `density>=0.1,tweaks=skip`: these combinations alone.
         scale: stretches every training.
+        name: of its file, for messages.
 
     Raises:
         UsageError: combinations that cannot be, all of them named as far as they fit a line; none is left, or more
             than `MOST`.
     """
     asked = _asked(grid, len(seeds), only)
-    planner, checked = _Planner(grid, workspace, scale, asked), Checked()
-    places, faults = dict[object, Place](), dict[str, str]()
+    places = _places(_Planner(grid, workspace, scale, asked), asked, seeds)
+    uses = tuple(dict.fromkeys(place.use for place in places))
+    if not only:
+        check_tweaked(grid, uses)
+    if pair := _twin(grid, places, workspace, part=bool(only) or scale is not None):
+        axis, one, other = pair
+        raise UsageError(
+            f"{name and f'{name}: '}axes.{axis}: {other!r} is the same as {one!r} in every combination; "
+            "keep one of them"
+        )
+    readings = [Reading("audit", name) for name in grid.audits]
+    audits = tuple((reading, use) for use in uses for reading in readings)
+    draws = tuple(_with_controls(uses))
+    return Gridded(workspace, grid.title, draws, uses, audits, places, tuple(seeds))
+
+
+def _places(planner: _Planner, asked: Sequence[Labels], seeds: Sequence[int]) -> tuple[Place, ...]:
+    """Of every combination and seed, each once; raises UsageError, with all combinations that cannot be."""
+    checked, places, faults = Checked(), dict[object, Place](), dict[str, str]()
     for labels in asked:
         try:
             for place in (place for seed in seeds for place in planner.places(labels, seed)):
                 checked.check(place.use)
-                places.setdefault(
-                    (*place.labels.items(), place.seed, place.use), place
-                )  # dense ones come often
+                said = (*place.labels.items(), place.seed, place.use)
+                places.setdefault(said, place)  # dense ones come often
         except UsageError as error:
             faults[bracketed(labels)] = str(error)
     if faults:
         raise UsageError(told(faults, len(asked)))
-    uses = tuple(dict.fromkeys(place.use for place in places.values()))
-    if not only:
-        check_tweaked(grid, uses)
-    readings = [Reading("audit", name) for name in grid.audits]
-    audits = tuple((reading, use) for use in uses for reading in readings)
-    draws = tuple(_with_controls(uses))
-    return Gridded(workspace, grid.title, draws, uses, audits, tuple(places.values()), tuple(seeds))
+    return tuple(places.values())
 
 
 def _asked(grid: GridSpec, seeds: int, only: str) -> list[dict[str, str]]:
@@ -118,6 +139,32 @@ def _asked(grid: GridSpec, seeds: int, only: str) -> list[dict[str, str]]:
             f"--only {only!r}: no combination of the grid is left" if only else "the grid is empty"
         )
     return asked
+
+
+def _twin(grid: GridSpec, places: Iterable[Place], workspace: Path, *, part: bool) -> Twins | None:
+    """Two values of an axis that change nothing against each other, whatever the others are; None: there are none.
+
+    Args:
+        grid: the grid.
+        places: that were planned.
+        workspace: where all of it will lie.
+        part: whether these are some of its combinations, or were stretched: then the whole grid is asked as it stands.
+    """
+    tickets = {tuple(one.labels.items()): one for one in places if not {NET, CONTROL} & one.labels.keys()}
+    found = twins([(one.labels, one.use) for one in tickets.values()], grid.axes)
+    return next((pair for pair in found if not part or pair in _everywhere(grid, pair, workspace)), None)
+
+
+def _everywhere(grid: GridSpec, pair: Twins, workspace: Path) -> list[Twins]:
+    """As `twins`, of these two values beside all that stands on the other axes."""
+    name, *both = pair
+    axes = {**{axis: own for axis, own in grid.axes.items() if axis != name}, name: both}
+    asked = list(islice(combinations(grid, axes), MOST))
+    planner, tickets = _Planner(grid, workspace, None, asked), list[tuple[Labels, Use]]()
+    for labels in asked:
+        with suppress(UsageError):  # it is not asked for here
+            tickets.append((labels, next(planner.places(labels, 0)).use))
+    return twins(tickets, [name])
 
 
 def _with_controls(uses: Iterable[Use]) -> list[Draw]:
@@ -147,6 +194,7 @@ class _Planner:
         """The ticket under its spend, its controls, and the dense net."""
         typed = self._typed(labels)
         tweaks, own = spending(labels)
+        self._check_own(labels, own)
         draw, level = self._draw(typed, labels, seed)
         sets = self._sets(draw, typed, keys_of(tweaks, (*self._own(labels), *own)))
         use = Use(draw, "", sets, level, tweaks)
@@ -177,6 +225,16 @@ class _Planner:
         """Keys of the grid that are the spend's alone."""
         keys = {**self.grid.sets, **{name: value for name, value in labels.items() if "." in name}}
         return texts_of({key: value for key, value in keys.items() if key.startswith(OF_SPEND)})
+
+    def _check_own(self, labels: Labels, own: Sequence[str]) -> None:
+        """Refuse keys of the spend alone that the axis `spend` says besides the grid: its would be read by nobody."""
+        said = {text.partition("=")[0].strip() for text in own}
+        for name in (*labels, *self.grid.sets):
+            if name in said and name.startswith(OF_SPEND):
+                where = "axes" if name in labels else "sets"
+                raise UsageError(
+                    f"spend {labels['spend']!r}: {name} stands in {where}, too; keep one of them"
+                )
 
     def _resolved(self, typed: Typed) -> Recipe:
         if typed.recipe is not None:
@@ -213,22 +271,9 @@ class _Planner:
 
 
 def _density(labels: Labels) -> Fraction | None:
-    """Kept share of the prunable weights, in (0, 1]; None where the grid says none, or a level.
-
-    Raises:
-        UsageError: no number, or outside.
-    """
+    """Kept share of the prunable weights; None where the grid says none, or a level."""
     name = next((name for name in DEPTHS if name in labels and name != "level"), None)
-    if name is None:
-        return None
-    try:
-        value = Fraction(labels[name])
-    except (ValueError, ZeroDivisionError):
-        raise UsageError(f"{name}: {labels[name]!r} is no number") from None
-    density = value if name == "density" else 1 - value
-    if not 0 < density <= 1:
-        raise UsageError(f"{name} {labels[name]}: a share of the weights is wanted, as 0.05 for 5 %")
-    return density
+    return None if name is None else density_in(name, labels[name])
 
 
 def _level(recipe: Recipe, labels: Labels, density: Fraction | None) -> int | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.plugins import plugins
-from ticketctl.recipe_files import OWN, flat_draw, read_recipe, recipe_names, table_names
+from ticketctl.recipe_files import OWN, flat_draw, read_recipe
 from ticketctl.stages.agenda import SPENT, Use
+from ticketctl.stages.grid_axes import unknown_recipe
 from ticketctl.stages.grid_spec import OF_DRAW, TWEAKED, GridSpec
 from ticketctl.stages.repeat import settings
 from ticketctl.stages.resolving import texts
@@ -21,28 +21,19 @@ SPEND_RECIPES = ("spend/", "papers/")
 """Recipes that are for the axis `spend`."""
 
 
-def check_recipe(name: str, kinds: tuple[str, ...]) -> None:
+def check_recipe(name: str, kinds: tuple[str, ...], words: tuple[str, ...] = ()) -> None:
     """Refuse a shipped recipe that is not there, with the nearest of those that fit.
 
     Args:
         name: a recipe's; a file ends in .toml, and is looked for elsewhere.
         kinds: how the names of those begin that fit.
+        words: that may stand there, too.
 
     Raises:
         UsageError: there is none of this name.
     """
-    if fault := _unknown(name, kinds):
-        raise UsageError(fault)
-
-
-@cache
-def _unknown(name: str, kinds: tuple[str, ...]) -> str:
-    """Asked once for each name: a grid has many combinations, and few recipes."""
-    names = recipe_names()
-    if name.endswith(".toml") or name in names or name in table_names():
-        return ""
-    near = near_miss(name, [known for known in names if known.startswith(kinds)])
-    return f"no recipe {name!r}; {near} (a file of your own ends in .toml)"
+    if why := unknown_recipe(name, kinds, words):
+        raise UsageError(why)
 
 
 def check_place(data: str) -> None:
@@ -86,9 +77,8 @@ def spending(labels: Mapping[str, str]) -> tuple[Names, tuple[str, ...]]:
     Raises:
         UsageError: no such tweak or recipe, no KEY=VALUE, or a key of a tweak that is not spent.
     """
-    words = [text for text in [labels.get("tweaks", "")] if text not in ("", NONE)]
-    name = labels.get("spend", "")
-    if name in ("", "none"):
+    words, name = [labels.get("tweaks", NONE)], labels.get("spend", NONE)
+    if name == NONE:
         return tweak_set(words), ()
     if "=" in name:
         tweaks, keys = tweak_set(words), tuple(_pairs(name))
@@ -97,7 +87,7 @@ def spending(labels: Mapping[str, str]) -> tuple[Names, tuple[str, ...]]:
                 f"spend {name!r}: {odd} is a key of a tweak that is not spent; it belongs to tweaks"
             )
         return tweaks, keys
-    check_recipe(name, SPEND_RECIPES)
+    check_recipe(name, SPEND_RECIPES, (NONE,))
     tables = {key: table for key, table in read_recipe(name).items() if key not in (*OWN, "sources", "draw")}
     theirs = tables.get("spend", {}).get("tweaks", [])
     own = settings({}, flat_draw(tables))
@@ -109,8 +99,9 @@ def _pairs(text: str) -> Iterator[str]:
     """`train.lr=0.05; train.epochs=10`: several are parted by semicolons, for values have commas.
 
     Raises:
-        UsageError: something is no KEY=VALUE.
+        UsageError: something is no KEY=VALUE, or no spend's, or stands there twice.
     """
+    known = set[str]()
     for part in text.split(";"):
         key, sign, _ = (word.strip() for word in part.partition("="))
         if not sign or "." not in key:
@@ -120,6 +111,9 @@ def _pairs(text: str) -> Iterator[str]:
             raise UsageError(f"spend {text!r}: {key} {OF_DRAW}")
         if key == "spend.tweaks":
             raise UsageError(f"spend {text!r}: {TWEAKED}")
+        if key in known:
+            raise UsageError(f"spend {text!r}: {key} stands there twice")
+        known.add(key)
         yield part.strip()
 
 

@@ -9,18 +9,15 @@ from decimal import Decimal
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ticketctl.artifacts.models import CONTROL_KINDS
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.recipe_base import Spec, fault
+from ticketctl.stages.grid_axes import Scalar, check_axes, check_key, check_said_once, plain, unknown_recipe
 
-AXES = ("model", "data", "method", "recipe", "density", "sparsity", "level", "tweaks", "spend")
-"""Axes that are no recipe keys."""
-DEPTHS = ("density", "sparsity", "level")
-"""Of these a grid has one at most."""
 NET, CONTROL = "net", "control"
 """Labels of what stands beside a combination: its dense net, and its controls."""
 TWEAKED = "spend.tweaks: name them on the axis tweaks"
@@ -28,7 +25,6 @@ TWEAKED = "spend.tweaks: name them on the axis tweaks"
 OF_DRAW = "is the draw's, and the ticket is drawn already; give it an axis of its own"
 """What a key is that no spend of a plan can have."""
 
-Scalar = str | bool | int | Decimal
 WALKED = 1_000_000
 """Combinations that are looked at one by one."""
 SEEDS = 1000
@@ -47,7 +43,7 @@ class GridSpec(Spec):
     `spend` (recipes of spends, or KEY=VALUE), or any recipe key. Later axes change faster."""
     sets: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
     """Recipe keys that are the same everywhere."""
-    dense: bool = True
+    dense: Annotated[bool, Field(strict=True)] = True
     """Whether the dense net is trained beside every ticket, under the same spend."""
     controls: tuple[str, ...] = ()
     """Kinds of controls that are spent like the ticket."""
@@ -59,10 +55,8 @@ class GridSpec(Spec):
     @field_validator("seeds", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
-        """A single seed, or a list of them, is as good as its text."""
-        if isinstance(value, list):
-            return ",".join(map(str, value))
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        """A single seed, or a list of them, is as good as its text; whatever else there is, is no text of seeds."""
+        return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
     @field_validator("seeds")
     @classmethod
@@ -81,11 +75,18 @@ class GridSpec(Spec):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> GridSpec:
-        _check_axes(self.axes)
+        check_axes(self.axes)
         if "spend.tweaks" in (*self.sets, *self.axes):
             raise ValueError(TWEAKED)
-        if twice := next((name for name in self.sets if name in self.axes), None):
-            raise ValueError(f"{twice}: stands in axes and in sets; keep one of them")
+        check_said_once(self.axes, self.sets)
+        for name in self.axes:
+            if "." in name:
+                check_key("axes", name)
+        for name in self.sets:
+            check_key("sets", name)
+        for name in self.audits:
+            if why := unknown_recipe(name, ("audit/",)):
+                raise ValueError(f"audits: {why}")
         for kind in self.controls:
             if kind not in CONTROL_KINDS:
                 raise ValueError(f"controls: no control {kind!r}; {near_miss(kind, CONTROL_KINDS)}")
@@ -106,23 +107,6 @@ def seeds_in(text: str) -> list[int]:
             raise ValueError(f"write 0, 0-2 or 42,1099 ({SEEDS} seeds at most)")
         found |= dict.fromkeys(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
     return list(found)
-
-
-def _check_axes(axes: Mapping[str, Sequence[Scalar]]) -> None:
-    for name, values in axes.items():
-        if name not in AXES and "." not in name:
-            near = near_miss(name, AXES)
-            raise ValueError(f"axes: no axis {name!r}; {near} (or a recipe key, as train.lr)")
-        if not values:
-            raise ValueError(f"axes.{name}: no value; write at least one")
-        if len({str(value) for value in values}) < len(values):
-            raise ValueError(f"axes.{name}: a value stands there twice")
-    depths = [name for name in DEPTHS if name in axes]
-    if len(depths) > 1:
-        raise ValueError(f"axes: {' and '.join(depths)} say one thing; keep one of them")
-    beside = [name for name in ("model", "data") if name in axes]
-    if "recipe" in axes and beside:
-        raise ValueError(f"axes: recipe stands in place of {' and '.join(beside)}; keep one of them")
 
 
 def _check_exclude(grid: GridSpec) -> None:
@@ -154,11 +138,6 @@ def combinations(grid: GridSpec, axes: Mapping[str, Sequence[Scalar]]) -> Iterat
             yield labels
 
 
-def plain(value: Scalar) -> str:
-    """As it is written in labels."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def grid_in(text: str, name: str) -> GridSpec:
     """The grid of a file.
 
@@ -169,8 +148,9 @@ def grid_in(text: str, name: str) -> GridSpec:
     Raises:
         UsageError: not TOML, or no grid; says where.
     """
+    toml = text.removeprefix("\ufeff")  # with which editors on Windows begin a file
     try:
-        return GridSpec.model_validate(tomllib.loads(text, parse_float=Decimal))
+        return GridSpec.model_validate(tomllib.loads(toml, parse_float=Decimal))
     except ValidationError as error:
         raise UsageError(f"{name}: {fault(error, GridSpec)}") from None
     except (ValueError, RecursionError) as error:
@@ -184,7 +164,7 @@ def is_grid(path: Path) -> bool:
         UsageError: it cannot be read, is no TOML, or says nothing.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -192,3 +172,12 @@ def is_grid(path: Path) -> bool:
     if "axes" not in found and "row" not in found:
         raise UsageError(f"{path}: [axes] (a grid) or [[row]] (a table) is wanted")
     return "axes" in found
+
+
+def no_file(path: Path) -> str:
+    """What stands where the file of a grid or table is looked for and none is; the nearest that is one, else."""
+    if path.is_symlink() or path.exists():
+        what = "a folder" if path.is_dir() else "no plain file" if path.exists() else "a link to nothing"
+        return f"this is {what}; name a file, such as grid.toml"
+    near = [one.name for one in sorted(path.parent.glob("*.toml")) if one.is_file()]
+    return "there is no such file" + (f"; {near_miss(path.name, near)}" if near else "")

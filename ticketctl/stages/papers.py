@@ -125,7 +125,7 @@ def table_in(path: Path, name: str) -> Table:
         UsageError: not TOML, or not a table; says where.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
         spec = TableSpec.model_validate(found)
     except ValidationError as error:
         raise UsageError(f"table {name}: {_told(error, found)}") from None

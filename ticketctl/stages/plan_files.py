@@ -113,16 +113,6 @@ def newest_form(plan: Plan) -> Plan:
     return plan
 
 
-def retried(plan: Plan) -> list[str]:
-    """What jobs of it have other keys than it began with."""
-    found = []
-    for one in plan.about.get("retried") or ():
-        many = len(one["jobs"])
-        jobs = "1 job was" if many == 1 else f"{many} jobs were"
-        found.append(f"{jobs} retried with {' '.join(one['set'])}")
-    return found
-
-
 def otherwise_begun(plan: Plan) -> list[str]:
     """That no sweep of this very plan was begun, and which were of the same grid or table, with other options."""
     if (sweep_folder(plan) / NAME).exists():

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from ticketctl.errors import UsageError, near_miss
+from ticketctl.errors import UsageError
 from ticketctl.stages.agenda import Part, Place, Use
 from ticketctl.stages.auditing import check_audits
 from ticketctl.stages.cells import is_ladder, ladder_of
 from ticketctl.stages.grid import plan_grid
-from ticketctl.stages.grid_spec import grid_in, is_grid, seeds_in
+from ticketctl.stages.grid_spec import grid_in, is_grid, no_file, seeds_in
 from ticketctl.stages.jobs import Plan, plan_of
 from ticketctl.stages.measured import needs_report
 from ticketctl.stages.only import Only
@@ -73,10 +73,7 @@ def plan_meant(wanted: Wanted) -> Meant:
             _of_file(begun(None if wanted.name == NEWEST else wanted.name, wanted.workspace), wanted)
         )
     if path.suffix == ".toml" and not path.is_file():
-        near = [one.name for one in sorted(path.parent.glob("*.toml"))]
-        raise UsageError(
-            f"{wanted.name}: there is no such file" + (f"; {near_miss(path.name, near)}" if near else "")
-        )
+        raise UsageError(f"{wanted.name}: {no_file(path)}")
     if path.suffix == ".toml" and is_grid(path):
         return _of_grid(path, wanted)
     if not {":", "/", "."} & {*wanted.name}:
@@ -106,7 +103,7 @@ def _of_grid(path: Path, wanted: Wanted) -> Meant:
     text = path.read_text(encoding="utf-8")
     grid = grid_in(text, str(path))
     seeds = list(wanted.seeds or seeds_in(grid.seeds))
-    found = plan_grid(grid, seeds, wanted.workspace, only=wanted.only, scale=wanted.scale)
+    found = plan_grid(grid, seeds, wanted.workspace, only=wanted.only, scale=wanted.scale, name=str(path))
     check_audits(found)
     about = {"grid": text, "name": path.name, "axes": list(grid.axes), **_typed(wanted, seeds)}
     plan = plan_of(found, found.places, grid.title or path.stem, about)

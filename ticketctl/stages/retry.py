@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,11 +13,13 @@ from ticketctl.stages.agenda import SPENT, Draw, Part, Use
 from ticketctl.stages.cells import is_ladder
 from ticketctl.stages.errands import spend_recipe_of
 from ticketctl.stages.grid_keys import check_place
+from ticketctl.stages.job_state import WHOLE, job_folder, said
 from ticketctl.stages.jobs import Plan, PlanJob, plan_of
 from ticketctl.stages.plan_faults import Checked, told_again
 from ticketctl.stages.repeat import settings
 from ticketctl.stages.request import run_folder
 from ticketctl.stages.sweep import Swept
+from ticketctl.stages.sweep_labels import MOVES, SEEDS, axis_of
 from ticketctl.stages.tweaking import check_tweaks
 
 ALL = "failed"
@@ -27,18 +30,68 @@ SAME = ("diverged",)
 """Causes that the same job would meet again, bit for bit."""
 
 
-def chosen(swept: Swept, cause: str) -> list[PlanJob]:
-    """The failed jobs of a cause; "failed": all of them, but for those that the very same job would meet again.
+HELPS = ("train.lr=0.01", "train.warmup=1ep")
+"""What a training that diverged may do better with."""
+TITLES = 2
+"""Retried jobs that are named."""
+_ADVICE = re.compile(r"; [^;]*--set ((?:[\w-]+\.)*[\w-]+=[^\s;)]+)\)?")
+"""A clause of a message that names a key to be set."""
+
+
+def chosen(swept: Swept, cause: str, sets: Sequence[str] = ()) -> list[PlanJob]:
+    """The failed jobs of a cause, one or more; "failed": all of them.
+
+    Args:
+        swept: what became of every job.
+        cause: as `ticketctl status --failed` says.
+        sets: `KEY=VALUE` that will be changed; looked at even where nothing failed.
 
     Raises:
-        UsageError: no job failed for that; names what there is.
+        UsageError: no job failed for that, names what there is; a key that an axis says, or that no recipe has.
     """
+    check_rows(swept.plan, sets)
     causes = {job.id: swept.states[job.id].cause for job in swept.failed}
-    known = sorted({*causes.values()})
-    if cause not in (ALL, *known):
-        what = f"; {near_miss(cause, [*known, ALL])}" if known else ": none failed at all"
-        raise UsageError(f"--retry {cause}: no job failed for that{what}")
-    return [job for job in swept.failed if cause in (ALL, causes[job.id])]
+    jobs = [job for job in swept.failed if cause in (ALL, causes[job.id])]
+    if jobs:
+        return jobs
+    _check_keys(swept.plan, sets)
+    if not causes:
+        raise UsageError(f"--retry {cause}: no job failed; without --retry the sweep does what is left")
+    raise UsageError(f"--retry {cause}: no job failed for that; {near_miss(cause, {*causes.values(), ALL})}")
+
+
+def check_rows(plan: Plan, sets: Sequence[str]) -> None:
+    """Refuse keys whose new value would stand under an old one in every table.
+
+    Raises:
+        UsageError: an axis of the sweep says one of them; or no KEY=VALUE.
+    """
+    if (found := axis_of(plan, sets)) is None:
+        return
+    key, axis = found
+    what = "an axis of the sweep" if key == axis else f"what the axis {axis} of the sweep says"
+    where = "seeds of the grid" if axis == SEEDS else f"axes.{axis} of the grid"
+    if key in MOVES.get(axis, ()):  # no value of that axis: a key of its own
+        where = "sets, or on an axis of its own, of the grid"
+    way = "name the new one with --seed" if "table" in plan.about else f"put the new one into {where}"
+    raise UsageError(
+        f"--set {' '.join(sets)}: {key} is {what}, and the row would keep the name of the old value; {way} and sweep "
+        "again: what is done is found"
+    )
+
+
+def _check_keys(plan: Plan, sets: Sequence[str]) -> None:
+    """Refuse keys that none of the plan's draws could have; raises UsageError."""
+    fault: UsageError | None = None
+    for recipe in {job.draw.folder.parent: job.draw.recipe for job in plan.jobs if sets}.values():
+        try:
+            parse_recipe(lay(flat_draw(recipe.record()), assignments(sets)), where=f"--set {' '.join(sets)}")
+        except UsageError as error:
+            fault = fault or error
+        else:
+            return
+    if fault is not None:
+        raise fault
 
 
 def check_same(jobs: Sequence[PlanJob], swept: Swept) -> list[PlanJob]:
@@ -50,9 +103,45 @@ def check_same(jobs: Sequence[PlanJob], swept: Swept) -> list[PlanJob]:
     left = [job for job in jobs if swept.states[job.id].cause not in SAME]
     if jobs and not left:
         raise UsageError(
-            f"--retry: all {len(jobs)} diverged, and would again, bit for bit; change something: --set train.lr=0.01"
+            f"--retry: {many(jobs)} diverged, and would again, bit for bit; change something: {another(swept.plan)}"
         )
     return left
+
+
+def many(jobs: Sequence[PlanJob]) -> str:
+    """How many they are."""
+    return f"{len(jobs)} job{'s' * (len(jobs) != 1)}"
+
+
+def another(plan: Plan) -> str:
+    """A key that may be set for jobs that diverged: none that an axis says."""
+    return f"--set {next((text for text in HELPS if axis_of(plan, [text]) is None), 'KEY=VALUE')}"
+
+
+def way_on(swept: Swept) -> str:
+    """What does failed jobs again."""
+    if all(said(job_folder(swept.plan.workspace, job.id)).kind in WHOLE for job in swept.failed):
+        return "what is damaged is to be removed first"
+    if all(swept.states[job.id].cause in SAME for job in swept.failed):
+        return f"--retry diverged {another(swept.plan)} does them otherwise"
+    return "--retry failed does them again"
+
+
+def advised(message: str, plan: Plan) -> str:
+    """The message of a failed job, without the advice to set what is an axis here."""
+    return _ADVICE.sub(lambda found: found[0] if axis_of(plan, [found[1]]) is None else "", message)
+
+
+def retried(plan: Plan) -> list[str]:
+    """Which jobs of it have other keys than it began with, the first `TITLES` by name."""
+    found = []
+    for one in plan.about.get("retried") or ():
+        count, titles = len(one["jobs"]), [f"[{title}]" for title in one.get("titles", ())]
+        jobs = "1 job was" if count == 1 else f"{count} jobs were"
+        more = f" and {count - len(titles)} more" if count > len(titles) else ""
+        named = f": {', '.join(titles)}{more}" if titles else ""  # plans of before have none
+        found.append(f"{jobs} retried with {' '.join(one['set'])}{named}")
+    return found
 
 
 def changed(plan: Plan, jobs: Sequence[PlanJob], sets: Sequence[str]) -> Plan:
@@ -61,7 +150,7 @@ def changed(plan: Plan, jobs: Sequence[PlanJob], sets: Sequence[str]) -> Plan:
     Args:
         plan: the plan.
         jobs: draws, spends; a report's keys are those of its recipe, and no recipe's of a run.
-        sets: `KEY=VALUE`.
+        sets: `KEY=VALUE`, none of which an axis says (`chosen`).
 
     Raises:
         UsageError: a key or value that cannot be, or by which a job could not begin; a report; keys of `[draw]` for a
@@ -88,7 +177,8 @@ def changed(plan: Plan, jobs: Sequence[PlanJob], sets: Sequence[str]) -> Plan:
     )
     places = [replace(place, use=moved(place.use)) for place in plan.places]
     before: list[Any] = list(plan.about.get("retried", []))
-    told = {"plan": plan.id, "jobs": [job.id for job in jobs], "set": list(sets)}
+    titles = [job.title for job in jobs[:TITLES]]
+    told = {"plan": plan.id, "jobs": [job.id for job in jobs], "titles": titles, "set": list(sets)}
     found = plan_of(part, places, plan.title, {**plan.about, "retried": [*before, told]})
     stuck = next((job for job in jobs if job.id in found.by_id), None)
     if stuck is not None:

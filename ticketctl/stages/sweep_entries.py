@@ -33,9 +33,10 @@ from ticketctl.stages.measured import (
     needs_report,
     whole_name,
 )
-from ticketctl.stages.plan_files import begun, newest_form, otherwise_begun, read_plan, retried
+from ticketctl.stages.plan_files import begun, newest_form, otherwise_begun, read_plan
 from ticketctl.stages.plan_wanted import NEWEST, Wanted, plan_meant
 from ticketctl.stages.report_wants import check_explored
+from ticketctl.stages.retry import retried
 from ticketctl.stages.subjects import Subject, opened
 from ticketctl.stages.sweep import Swept, survey_states
 from ticketctl.stages.sweep_costs import Cost, cost_of

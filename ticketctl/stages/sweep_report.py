@@ -16,6 +16,7 @@ from ticketctl.stages.collect import summary
 from ticketctl.stages.compare import unit_of
 from ticketctl.stages.gallery import Gallery, gallery
 from ticketctl.stages.grouped_cells import NONE
+from ticketctl.stages.retry import advised, way_on
 from ticketctl.stages.sweep_cells import TESTED, form_of, grid, half, remarks
 from ticketctl.stages.sweep_commands import Repeats
 from ticketctl.stages.sweep_entries import Entries
@@ -193,12 +194,14 @@ def _failures(whole: Entries) -> list[Table]:
     causes: dict[tuple[str, str], list[str]] = {}
     for job in states.failed:
         state = states.states[job.id]
-        causes.setdefault((state.cause, private(state.message)), []).append(job.title)
+        causes.setdefault((state.cause, private(advised(state.message, whole.plan))), []).append(job.title)
     blocked = states.counts().get("blocked", 0)
     rows = [
         (cause, listed(titles, TITLES), message, str(len(titles)))
         for (cause, message), titles in sorted(causes.items(), key=lambda pair: -len(pair[1]))
     ]
-    more = f"; {blocked} more jobs need one of them" if blocked else ""
-    caption = f"Failed jobs by cause{more} (ticketctl sweep --retry does them again)"
+    need = "job needs" if blocked == 1 else "jobs need"
+    more = f"; {blocked} more {need} one of them" if blocked else ""
+    way = way_on(states)
+    caption = f"Failed jobs by cause{more} ({'ticketctl sweep ' * way.startswith('--')}{way})"
     return [Table(caption, ("cause", "which", "message", "jobs"), tuple(rows), words=3)] if rows else []
