@@ -5,19 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.pace import times_reference
 from tests.stages.written_sweep import GRID, accuracy, copied, plan_in, swept
+from ticketctl.cli.status import failures, summary
 from ticketctl.errors import UsageError
 from ticketctl.stages import collect
 from ticketctl.stages.job_state import JobState, job_folder, write_state
 from ticketctl.stages.jobs import Plan
 from ticketctl.stages.plan_files import as_bytes
+from ticketctl.stages.sweep import survey_states
 from ticketctl.stages.sweep_entries import Entries, entries_of, plan_named
 
 
@@ -59,6 +62,20 @@ def test_a_summary_counts_what_is_missing_by_its_reason(whole: Entries) -> None:
     assert said == "36 places: 30 done, 2 diverged, 4 missing (2 waiting, 2 failed (resources))"
 
 
+def test_one_place_and_one_job_are_no_places_and_jobs(tmp_path: Path) -> None:
+    text = 'dense = false\n[axes]\nmethod = "snip"\ndensity = 0.2\nspend = "train.lr=0.3"\n'
+    plan = plan_in(tmp_path, text, seeds=1)
+    draw, spend = plan.jobs
+    write_state(job_folder(tmp_path, draw.id), JobState("failed", "data", "no such file", attempts=1))
+    assert collect.summary(entries_of(plan)) == "1 place: 0 done, 0 diverged, 1 missing (1 blocked (data))"
+    swept = survey_states(plan)
+    assert summary(swept)[1] == "2 jobs: 1 failed, 1 blocked"
+    assert failures(swept)[-1] == "blocked: 1 job needs one that failed"
+    alone = replace(plan, jobs=(draw,), places=())
+    assert summary(survey_states(alone))[1] == "1 job: 1 failed"
+    assert spend.needs == (draw.id,)
+
+
 def test_a_blocked_place_names_the_cause_of_the_job_that_it_waits_for(tmp_path: Path) -> None:
     plan = plan_in(tmp_path, seeds=1)
     for job in plan.jobs:
@@ -74,7 +91,7 @@ def test_a_damaged_run_is_missing_and_told(tmp_path: Path) -> None:
     plan = swept(tmp_path, accuracy, seeds=1)
     (tmp_path / "r/0/run.json").write_text("{}")
     found = entries_of(plan)
-    assert [one.why for one in found.entries if one.state != "done"] == ["done (artifact)"]
+    assert [one.why for one in found.entries if one.state != "done"] == ["failed (artifact)"]
     assert any("r/0/run.json" in text for text in found.remarks)
 
 
@@ -193,12 +210,11 @@ def test_retried_jobs_with_other_keys_are_told(whole: Entries) -> None:
     assert entries_of(changed).remarks == ("2 jobs were retried with train.batch=64",)
 
 
-def test_two_hundred_places_take_less_than_two_seconds_of_a_processor(tmp_path: Path) -> None:
+def test_two_hundred_places_take_a_moment(tmp_path: Path) -> None:
     text = GRID.replace("seeds", "").replace(
         '"train.lr=0.1", ', '"train.lr=0.1", "train.lr=0.3", "train.lr=0.4", '
     )
     copied(tmp_path, text, 9)
-    begun = time.process_time()
-    rows = collect.rows_of(entries_of(plan_named(None, tmp_path)))
-    assert len(rows) >= 200
-    assert time.process_time() - begun < 2
+    plan = plan_named(None, tmp_path)
+    assert len(collect.rows_of(entries_of(plan))) >= 200
+    assert times_reference(lambda: collect.rows_of(entries_of(plan_named(None, tmp_path)))) < 20

@@ -152,6 +152,7 @@ def test_what_is_done_or_failed_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_process_that_vanishes_is_replaced_three_times_and_no_more(tmp_path: Path) -> None:
     whole = plan(tmp_path, {"a": "", "b": "a", "c": ""})
+    say(whole, {"a": "killed"})  # a process that vanishes had begun
     pool = FakePool(whole, script={"a": [VANISHED] * 9, "c": [VANISHED] * 3})
     swept, watcher = run(whole, pool)
     assert (pool.begun.count("a"), pool.begun.count("c")) == (4, 4)
@@ -177,6 +178,13 @@ def test_a_job_that_cannot_begin_fails_at_once_by_its_cause(tmp_path: Path) -> N
     swept, _ = run(whole, pool)
     assert pool.begun == ["a", "b"]
     assert swept.states["a"] == JobState("failed", cause="resources", message="disk: No space left on device")
+
+
+def test_where_the_workspace_was_moved_nothing_is_left_under_its_old_name(tmp_path: Path) -> None:
+    whole = plan(tmp_path / "old", {"a": ""})
+    swept, _ = run(whole, FakePool(whole, script={"a": [ResourceError("plan.jsonl: moved")]}))
+    assert swept.states["a"].kind == "failed"
+    assert not (tmp_path / "old").exists()
 
 
 def test_where_nothing_can_be_written_the_sweep_still_ends(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,12 +130,25 @@ def _drawn(recipe: Recipe, seed: int, folder: Path, at: opt.Site, stop: Stop, ra
     done = finished_draw(recipe, seed, folder, at.data_dir) if alone else None
     if done is not None:
         note("this ticket is already drawn", at.quiet)
+        _tell_lost(done, recipe, seed, folder)
         return done
     note(f"writes to {folder}; the same command goes on there after an interruption", at.quiet)
     with training(at, stop, ranks) as around:
         from ticketctl.stages.draw import draw as run
 
         return run(recipe, seed, folder, around)
+
+
+def _tell_lost(ticket: Ticket, recipe: Recipe, seed: int, folder: Path) -> None:
+    """That runs are gone which the draw had kept, and what trains them anew: the ticket itself is whole."""
+    from ticketctl.stages.agenda import Draw
+    from ticketctl.stages.errands import lost_levels
+
+    if gone := lost_levels(Draw(folder, seed, "", recipe), ticket):
+        levels = ",".join(map(str, gone))
+        runs = f"run of level {levels} is" if len(gone) == 1 else f"runs of levels {levels} are"
+        line = shlex.join(["ticketctl", "spend", str(ticket.folder), "--level", levels])
+        note(f"{folder / 'levels'}: the {runs} gone; {line} trains anew")
 
 
 def _estimate(recipe: Recipe, seed: int, folder: Path, at: opt.Site, devices: int) -> dict[str, Any]:

@@ -185,8 +185,9 @@ def summary(whole: Entries) -> str:
     gone = states.count("missing")
     reports = [job for job in whole.plan.jobs if job.reading is not None]
     open_ = sum(whole.states.states[job.id].kind != "done" for job in reports)
+    places = f"{len(states)} place{'s' * (len(states) != 1)}"
     return (
-        f"{len(states)} places: {states.count('done')} done, {states.count('diverged')} diverged, "
+        f"{places}: {states.count('done')} done, {states.count('diverged')} diverged, "
         f"{gone} missing{f' ({told})' if gone else ''}"
         f"{f'; {open_} of {len(reports)} reports missing' if open_ else ''}"
     )

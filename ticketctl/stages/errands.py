@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ticketctl.artifacts.ticket import open_ticket
+from ticketctl.artifacts.manifest import read_manifest
+from ticketctl.artifacts.models import TicketManifest
+from ticketctl.artifacts.ticket import Ticket, open_ticket
+from ticketctl.errors import ArtifactError
 from ticketctl.plugins import is_own
 from ticketctl.recipe import Recipe
 from ticketctl.recipe_files import assignments, merge, parse_recipe
@@ -19,6 +22,8 @@ from ticketctl.stages.wallet import Chosen, Job, Wanted, needed_by, prepare_spen
 from ticketctl.store.locks import OWNER
 
 WORK = "work"
+LEVELS, RUN = "levels", "run.json"
+"""Where a draw keeps its own runs, and the file without which there is none."""
 
 OTHERWISE = frozenset({"art", "earlybird", "gmp", "nm", "rigl", "set", "supermask"})
 """Methods that may train the ticket otherwise than a spend: what they trained is counted again, at most."""
@@ -83,10 +88,20 @@ def _batch(draw: Draw, control: str, sets: tuple[str, ...], uses: Sequence[Use],
         tweaks=tuple(",".join(names) for names in dict.fromkeys(use.tweaks for use in uses) if names),
     )
     chosen = prepare_spend(wanted)
-    asked = tuple(job for job in chosen.jobs if (job.level, job.tweaks) in pairs)
+    jobs = [_at_home(job, draw) for job in chosen.jobs]
+    asked = tuple(job for job in jobs if (job.level, job.tweaks) in pairs)
     needed = {one.folder for job in asked for one in needed_by(job)}
-    todo = tuple(job for job in chosen.jobs if job.folder in needed)
+    todo = tuple(job for job in jobs if job.folder in needed)
     return Batch(chosen, todo, asked)
+
+
+def _at_home(job: Job, draw: Draw) -> Job:
+    """The job; a run that its draw comes with and that is lost is trained anew where it lay, and looked for there."""
+    after = _at_home(job.after, draw) if job.after else None
+    teacher = _at_home(job.teacher, draw) if isinstance(job.teacher, Job) else job.teacher
+    own = job.drawn is not None and _is_lost(job.drawn) and comes_with(draw, job.level, job.ticket)
+    folder = job.drawn if own and job.drawn is not None else job.folder
+    return replace(job, folder=folder, after=after, teacher=teacher)
 
 
 # ------------------------------------------------------------------------------------------------------------ tasks
@@ -186,6 +201,65 @@ def delivered(use: Use) -> bool:
     if draw.method == "aimp":  # its search is short, the ticket's training is whole
         return use.level == len(ladder_of(use.draw.recipe)) - 1
     return use.level is None or is_ladder(use.draw.recipe) or draw.method == "omp"
+
+
+# -------------------------------------------------------------------------------------------------- runs of the draw
+
+
+def own_run(use: Use) -> Path:
+    """Where the run lies that the draw comes with.
+
+    Args:
+        use: one that is `delivered`, of a draw whose ticket is there.
+
+    Raises:
+        ArtifactError: the ticket is not there, or damaged.
+    """
+    folder, level = use.draw.folder, use.level
+    if level is None:
+        level = read_manifest(folder / "ticket" / "ticket.json", TicketManifest).level
+    return folder / LEVELS / str(level)
+
+
+def comes_with(draw: Draw, level: int, ticket: Ticket) -> bool:
+    """Whether the draw trains this level of its ticket itself."""
+    names = (level, None) if level == ticket.manifest.level else (level,)
+    return any(delivered(Use(draw, "", (), name, ())) for name in names)
+
+
+def lost_levels(draw: Draw, ticket: Ticket) -> list[int]:
+    """The levels that came with the draw and whose runs are gone."""
+    levels = range(ticket.manifest.level + 1)
+    own = (level for level in levels if comes_with(draw, level, ticket))
+    return [level for level in own if not (draw.folder / LEVELS / str(level) / RUN).exists()]
+
+
+def lost(uses: Iterable[Use]) -> list[Use]:
+    """Those whose runs came with their draw, and that are gone or half made anew.
+
+    Raises:
+        ArtifactError: as `own_run`.
+    """
+    return [use for use in uses if _is_lost(own_run(use))]
+
+
+def _is_lost(folder: Path) -> bool:
+    return not (folder / RUN).exists() or any((folder / left).exists() for left in (WORK, OWNER))
+
+
+def check_anew(draw: Draw, uses: Sequence[Use], workspace: Path) -> None:
+    """Refuse what a spend would not train as the draw did.
+
+    Raises:
+        ArtifactError: names the first.
+    """
+    for job in (job for batch in batches(draw, uses, workspace) for job in batch.asked):
+        if job.drawn is None:
+            raise ArtifactError(
+                "E_FILE_MISSING",
+                f"{draw.folder / LEVELS / str(job.level)}: its run is gone, and no spend trains it as this draw did; "
+                f"remove {draw.folder}, then --retry artifact draws anew",
+            )
 
 
 def ready_runs(planned: Agenda) -> list[Path]:

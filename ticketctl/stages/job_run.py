@@ -22,7 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from ticketctl.errors import LockedError, ResourceError, StoppedError
 from ticketctl.progress import Silent
-from ticketctl.stages.job_state import WHOLE, JobState, Kind, failure, job_folder, said, write_state
+from ticketctl.stages.agenda import Part
+from ticketctl.stages.errands import check_anew, lost
+from ticketctl.stages.job_results import state_in
+from ticketctl.stages.job_state import OVER, WHOLE, JobState, Kind, failure, job_folder, said, write_state
 from ticketctl.stages.jobs import Plan, PlanJob
 from ticketctl.stages.plan_files import read_plan
 from ticketctl.store.leases import Lease, take
@@ -150,7 +153,7 @@ class Told(Silent):
             self.state = replace(self.state, notes=(*self.state.notes, text))
 
     def _write(self) -> None:
-        if time.monotonic() - self.last >= TELL and self.lease.kept:
+        if time.monotonic() - self.last >= TELL and self.lease.kept and self.folder.is_dir():
             self.last = time.monotonic()
             with suppress(OSError, ResourceError):  # a disk that is full may have room again
                 write_state(self.folder, self.state)
@@ -163,22 +166,31 @@ def do(site: Site, name: str, resolve: Resolve) -> Outcome:
         site: where.
         name: the job's id.
         resolve: finds the device of a name; called in the process that does the job.
+
+    Raises:
+        ResourceError: the sweep's folder is not there any more, or cannot be written.
     """
     workspace = Path(site.workspace)
     plan = plan_in(site.plan, site.workspace)
     job, folder = plan.by_id[name], job_folder(workspace, name)
+    if not Path(site.plan).exists():  # known from before: nothing is begun anew under the old name
+        raise ResourceError(
+            f"{site.plan}: moved or removed since the sweep began; sweep again where it lies now"
+        )
     with Stops(site) as stops:
         lease = take(folder, stops.ask)
         if lease is None:
             return Outcome(name, said(folder), elsewhere=True)
         with lease:
-            before = said(folder)
-            if before.kind in WHOLE and _there(before, workspace):
-                return Outcome(name, before)
+            before, found = said(folder), state_in(plan, job, time.time())
+            if before.kind in WHOLE and found.kind in OVER:
+                return Outcome(name, found)
             begun = _begun(before, site)
             write_state(folder, begun)
             state = _attempt(plan, job, Told(folder, begun, lease), stops, site, resolve)
-            if lease.kept:  # else what is said there is somebody else's
+            if (
+                lease.kept and folder.is_dir()
+            ):  # else what is said there is somebody else's, or the folder was moved
                 write_state(folder, state)
         if not lease.kept:
             return Outcome(name, state, elsewhere=True)
@@ -190,11 +202,6 @@ def _begun(before: JobState, site: Site) -> JobState:
         "running", began=time.time(), seconds=before.seconds, attempts=before.attempts + 1,
         host=socket.gethostname(), device=site.device, notes=tuple(dict.fromkeys((*before.notes, *site.notes))),
     )  # fmt: skip
-
-
-def _there(state: JobState, workspace: Path) -> bool:
-    """Whether what came of it still lies there."""
-    return all((workspace / run).exists() for run in state.runs)
 
 
 @lru_cache(maxsize=2)
@@ -252,9 +259,12 @@ def _carried(
     carried = carry_out(job.part(plan.workspace), 1, around, job.title)
     if job.kind == "draw":
         ticket = job.draw.folder / "ticket"
+        if ticket.is_dir() and (gone := lost(plan.delivered.get(job.id, ()))):
+            check_anew(job.draw, gone, plan.workspace)
+            carry_out(Part(plan.workspace, (job.draw,), tuple(gone)), len(gone), around, job.title)
         return ([ticket] if ticket.is_dir() else []), carried.faults
-    lost = carried.faults and job.reading is None  # what is left of a net that diverged is still measured
-    return ([] if lost else list(carried.runs)[-1:]), carried.faults
+    nothing = carried.faults and job.reading is None  # what is left of a net that diverged is still measured
+    return ([] if nothing else list(carried.runs)[-1:]), carried.faults
 
 
 def _has_diverged(runs: Iterable[Path]) -> bool:

@@ -140,8 +140,13 @@ def state_of(folder: Path, now: float) -> JobState:
         return replace(state, kind="killed")
     workspace = folder.parent.parent
     if state.kind in WHOLE and not all((workspace / run).exists() for run in state.runs):
-        return replace(state, kind="waiting", runs=())  # somebody took away what came of it
+        return gone(state)
     return state
+
+
+def gone(state: JobState) -> JobState:
+    """Of a job that was done, and whose results somebody took away."""
+    return replace(state, kind="waiting", runs=())
 
 
 def clock(workspace: Path) -> float:

@@ -87,6 +87,18 @@ class Plan:
             found.setdefault(use, draws[use.draw])
         return found
 
+    @cached_property
+    def delivered(self) -> dict[str, list[Use]]:
+        """What is wanted of each draw that comes with it and is no job of its own, by the draw's id."""
+        draws = {job.draw: job.id for job in self.jobs if job.kind == "draw"}
+        spent = {job.use for job in self.jobs if job.kind == "spend"}
+        found: dict[str, list[Use]] = {}
+        wanted = [*(place.use for place in self.places), *(job.use for job in self.jobs if job.use)]
+        for use in dict.fromkeys(wanted):
+            if use not in spent and use.draw in draws:
+                found.setdefault(draws[use.draw], []).append(use)
+        return found
+
     def below(self, ids: Iterable[str]) -> set[str]:
         """These jobs and all that need them."""
         found = set(ids)

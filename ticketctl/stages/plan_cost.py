@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ticketctl.errors import UsageError
 from ticketctl.recipe import Recipe
+from ticketctl.stages.agenda import Use
 from ticketctl.stages.auditing import exams
-from ticketctl.stages.bill import Bill, bill_of, key_of, survey
-from ticketctl.stages.errands import Task, batches, spend_recipe_of
+from ticketctl.stages.bill import Bill, Item, bill_of, key_of, survey
+from ticketctl.stages.errands import Task, batches, lost, spend_recipe_of
 from ticketctl.stages.estimate import PATIENCE
 from ticketctl.stages.jobs import Plan, PlanJob
 from ticketctl.stages.method import plan as method_plan
@@ -87,12 +88,14 @@ def cost_of(plan: Plan, around: Surroundings, *, timed: float = PATIENCE, lenien
         StoppedError: somebody asked to stop.
     """
     check_drawn(plan, around.data_dir)
-    done = {job.id for job in plan.jobs if is_done(job, plan.workspace)}
-    todo = [_task(job, job.id in done) for job in plan.jobs if job.kind == "spend"]
+    gone = _gone(plan)
+    done = {job.id for job in plan.jobs if job.id not in gone and is_done(job, plan.workspace)}
+    again = [Task(use.draw, use, spend_recipe_of(use), None, False) for uses in gone.values() for use in uses]
+    todo = [*(_task(job, job.id in done) for job in plan.jobs if job.kind == "spend"), *again]
     faults, unsound = list[str]() if lenient else None, [*_unsound(plan), *_misfits(todo, around)]
     paces = survey(plan.agenda, todo, around, timed=timed > 0, faults=faults, patience=timed, unsound=unsound)
     refuse(plan, unsound)
-    bill = bill_of(plan.agenda, todo, paces)
+    bill = _of_draws(bill_of(plan.agenda, todo, paces), again)
     known = bill.draws
     spends = {(task.draw, task.use): item for task, item in bill.spends}
     seconds = {}
@@ -110,7 +113,37 @@ def cost_of(plan: Plan, around: Surroundings, *, timed: float = PATIENCE, lenien
     counts = {kind: [job.id in done for job in plan.jobs if job.kind == kind] for kind in kinds}
     jobs = {kind: (len(own), sum(own)) for kind, own in counts.items()}
     left = (job for job in plan.jobs if job.id not in done and job.reading is None)
-    return PlanCost(jobs, bill, seconds, _bytes(left, paces), tuple(dict.fromkeys(faults or ())))
+    return PlanCost(jobs, bill, seconds, _bytes(left, gone, paces), tuple(dict.fromkeys(faults or ())))
+
+
+def _gone(plan: Plan) -> dict[str, list[Use]]:
+    """Runs that came with a draw, that are wanted, and that are gone, by the draw's id: they are trained anew."""
+    own = {
+        job.id: plan.delivered.get(job.id, ()) for job in plan.jobs if job.kind == "draw" and job.draw.done
+    }
+    found = {name: lost(uses) for name, uses in own.items()}
+    return {name: uses for name, uses in found.items() if uses}
+
+
+def _of_draws(bill: Bill, again: Sequence[Task]) -> Bill:
+    """The bill with these trainings counted to their draws, with which they once came."""
+    draws, keys = dict(bill.draws), {(task.draw, task.use) for task in again}
+    for task, item in bill.spends:
+        if (task.draw, task.use) in keys:
+            draws[task.draw] = _sum(draws[task.draw], item)
+    spends = [(task, item) for task, item in bill.spends if (task.draw, task.use) not in keys]
+    return replace(bill, draws=draws, spends=spends)
+
+
+def _sum(one: Item, other: Item) -> Item:
+    steps, seconds, busy = (
+        None if mine is None or theirs is None else mine + theirs
+        for mine, theirs in (
+            (one.steps, other.steps), (one.seconds, other.seconds), (one.as_busy, other.as_busy),
+        )
+    )  # fmt: skip
+    both = one.trainings + other.trainings, one.epochs + other.epochs
+    return Item(*both, None if steps is None else int(steps), seconds, busy, one.at_most or other.at_most)
 
 
 def _unsound(plan: Plan) -> list[Unsound]:
@@ -151,14 +184,17 @@ def _task(job: PlanJob, there: bool) -> Task:
     return Task(job.draw, job.use, spend_recipe_of(job.use), None, there)
 
 
-def _bytes(jobs: Iterable[PlanJob], paces: Mapping[str, Pace]) -> int | None:
+def _bytes(
+    jobs: Iterable[PlanJob], gone: Mapping[str, Sequence[Use]], paces: Mapping[str, Pace]
+) -> int | None:
     total = 0
     for job in jobs:
-        recipe = job.draw.recipe if job.use is None else spend_recipe_of(job.use)
-        pace = paces.get(key_of(recipe))
-        if pace is None:
-            return None
-        total += _of_draw(recipe, pace) if job.use is None else _of_run(recipe, pace)
+        uses = gone.get(job.id) or ([job.use] if job.use else [])
+        for recipe in map(spend_recipe_of, uses) if uses else [job.draw.recipe]:
+            pace = paces.get(key_of(recipe))
+            if pace is None:
+                return None
+            total += _of_run(recipe, pace) if uses else _of_draw(recipe, pace)
     return total
 
 

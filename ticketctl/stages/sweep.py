@@ -12,15 +12,17 @@ from typing import Protocol
 
 from ticketctl.errors import ResourceError, StoppedError, TicketctlError
 from ticketctl.stages.finished import drawn
+from ticketctl.stages.job_results import state_in
 from ticketctl.stages.job_run import Outcome
 from ticketctl.stages.job_state import (
+    JOBS,
     OVER,
     WHOLE,
     JobState,
     clock,
     failure,
     job_folder,
-    state_of,
+    said,
     write_state,
 )
 from ticketctl.stages.jobs import Plan, PlanJob
@@ -123,9 +125,9 @@ def check_drawn(plan: Plan, data_dir: Path | None) -> None:
 
 
 def survey_states(plan: Plan) -> Swept:
-    """What the files say of every job, by one look at each."""
+    """What the files say of every job, by one look at each and at what came of it."""
     now = clock(plan.workspace)
-    return Swept(plan, {job.id: state_of(job_folder(plan.workspace, job.id), now) for job in plan.jobs})
+    return Swept(plan, {job.id: state_in(plan, job, now) for job in plan.jobs})
 
 
 def sweep(
@@ -197,9 +199,8 @@ def _outcome(future: Future[Outcome], name: str, swept: Swept) -> Outcome:
 
 def _vanished(name: str, swept: Swept) -> Outcome:
     """It is begun again, unless that happened too often: then the job is taken to be the reason."""
-    workspace = swept.plan.workspace
-    folder = job_folder(workspace, name)
-    state = state_of(folder, clock(workspace))
+    plan = swept.plan
+    state = state_in(plan, plan.by_id[name], clock(plan.workspace))
     if state.kind in OVER:
         return Outcome(name, state)
     times = swept.vanished[name] = swept.vanished.get(name, 0) + 1
@@ -210,9 +211,10 @@ def _vanished(name: str, swept: Swept) -> Outcome:
 
 def _failed(name: str, state: JobState, swept: Swept) -> Outcome:
     """Put down if it can be: where nothing can be written, the next sweep finds the job as it was."""
-    failed = replace(state, kind="failed")
+    failed, workspace = replace(state, kind="failed"), swept.plan.workspace
     with suppress(ResourceError):
-        write_state(job_folder(swept.plan.workspace, name), failed)
+        if (workspace / JOBS).is_dir():  # else it was moved: nothing is left under its old name
+            write_state(job_folder(workspace, name), failed)
     return Outcome(name, failed)
 
 
@@ -230,8 +232,12 @@ def _settle(futures: dict[Future[Outcome], str], swept: Swept, pool: Pool, watch
 
 
 def forget(plan: Plan, names: Iterable[str]) -> None:
-    """Let failed jobs begin anew: their attempts are kept, and what they wrote is gone on with."""
+    """Let failed jobs begin anew: their attempts are kept, and what they wrote is gone on with.
+
+    A job that was done and whose result is damaged stays as it is: it begins anew once that is removed.
+    """
     for name in names:
         folder = job_folder(plan.workspace, name)
-        state = state_of(folder, clock(plan.workspace))
-        write_state(folder, replace(state, kind="waiting", cause="", message=""))
+        state = said(folder)
+        if state.kind not in WHOLE:
+            write_state(folder, replace(state, kind="waiting", cause="", message=""))
