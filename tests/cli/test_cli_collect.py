@@ -110,6 +110,15 @@ def test_a_figure_is_drawn_as_a_file(home: Path, tmp_path: Path) -> None:
         (("collect", "--metric", "audit.ecee"), "no run of this sweep has"),
         (("collect", "--format", "xml"), "--format 'xml'"),
         (("collect", "--out", "a.parquet"), "no parquet"),
+        (
+            ("collect", "--format", "csv", "--out", "x.json"),
+            "--format csv with --out x.json: the file's name says",
+        ),
+        (
+            ("collect", "--format", "json", "--out", "x.CSV"),
+            "--format json with --out x.CSV: the file's name says",
+        ),
+        (("collect", "--out", "."), "--out .: this is a folder; name a file, such as sweep.csv"),
         (("compare",), "--sweep newest"),
         (("compare", "r", "--sweep", "newest"), "goes without RUNS"),
         (("compare", "--sweep", "newest", "--paper", "001:A2"), "goes without --paper"),
@@ -118,6 +127,13 @@ def test_a_figure_is_drawn_as_a_file(home: Path, tmp_path: Path) -> None:
         (("compare", "r", "--against", "dense"), "--against goes with --sweep"),
         (("report", "--axes", "a,b"), "--axes goes with --sweep"),
         (("report", "--sweep", "newest", "--axes", "methd,spend"), "no such axis"),
+        *(
+            (
+                ("report", "--sweep", "newest", "--axes", axes),
+                f"--axes {axes}: name two different axes, rows first",
+            )
+            for axes in ("method", "method,method", "method, method", "method,", "method,spend,tweaks", "")
+        ),
         (("plot", "r", "--sweep", "newest"), "goes without WHAT"),
     ],
 )
@@ -125,6 +141,22 @@ def test_what_cannot_be_is_one_line_and_exit_2(home: Path, words: tuple[str, ...
     answer = ask(home, *words)
     assert answer.code == 2
     assert said in answer.complaint
+
+
+def test_a_table_is_replaced_and_no_other_file(home: Path, tmp_path: Path) -> None:
+    mine, table = tmp_path / "g.toml", tmp_path / "new" / "folders" / "s.csv"
+    mine.write_text("[axes]\n")
+    answer = ask(home, "collect", "--out", str(mine))
+    assert answer.code == 2
+    assert (
+        answer.complaint == f"ticketctl: --out {mine}: a file that no collect made lies there; name another"
+    )
+    assert mine.read_text() == "[axes]\n"
+    for _ in range(2):
+        assert ask(home, "collect", "--out", str(table)).code == 0
+        rows = table.read_text()
+        table.write_text("\n".join(rows.splitlines()[:5]))
+    assert len(read(rows)) == 60
 
 
 def test_without_a_sweep_it_says_which_command_begins_one(tmp_path: Path) -> None:
@@ -176,7 +208,7 @@ def test_the_command_of_a_row_makes_the_same_run_in_an_empty_folder(tmp_path: Pa
     data = "digits"
     method = ["imp", "snip"]
     density = [0.5]
-    spend = ["", "train.lr=0.2; train.epochs=2"]
+    spend = ["none", "train.lr=0.2; train.epochs=2"]
     tweaks = ["none", "ls"]
     [sets]
     "train.epochs" = 1

@@ -147,6 +147,9 @@ def test_axes_are_the_method_and_the_one_with_most_values_but_how_much_is_kept()
     assert axes(alone)[0].values("row") == ["dense", "imp"]
     with pytest.raises(UsageError, match=r"axes = 'methd'.*method"):
         axes(swept(level), axes="methd")
+    for typed in ("method,method", "method,spend,density"):
+        with pytest.raises(UsageError, match=f"axes = '{typed}': name two different axes"):
+            axes(swept(level), axes=typed)
 
 
 def test_no_cell_of_a_sheet_stands_for_two_combinations():

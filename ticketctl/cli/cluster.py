@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ticketctl.stages.job_run import Site
     from ticketctl.stages.jobs import Plan
     from ticketctl.stages.pools import Pool
+    from ticketctl.stages.slurm_asked import SlurmAsked
     from ticketctl.stages.sweep import Swept
 
 ENGINES = ("local", "slurm", "ray")
@@ -42,15 +43,23 @@ class Cluster:
         bool,
         typer.Option("--streams", help="Jobs of a GPU in one process, each on a stream. Default: processes."),
     ] = False
-    partition: Annotated[str, typer.Option(help="Of Slurm. Default: the cluster's.")] = ""
-    time: Annotated[str, typer.Option(help="Of a task of Slurm: minutes, or 04:00:00.")] = "240"
-    array_parallel: Annotated[int, typer.Option(min=1, help="Tasks of an array of Slurm at once.")] = 256
-    per_task: Annotated[int, typer.Option(min=1, help="Jobs that a task of Slurm does.")] = 1
+    partition: Annotated[str | None, typer.Option(help="Of Slurm. Default: the cluster's.")] = None
+    time: Annotated[
+        str | None, typer.Option(help="Of a task of Slurm: minutes, or 04:00:00. Default: 240.")
+    ] = None
+    array_parallel: Annotated[
+        int | None, typer.Option(min=1, help="Tasks of an array of Slurm at once. Default: 256.")
+    ] = None
+    per_task: Annotated[
+        int | None, typer.Option(min=1, help="Jobs that a task of Slurm does. Default: 1.")
+    ] = None
     gpus: Annotated[int | None, typer.Option(min=0, help="For each task of Slurm. Default: 1.")] = None
     cpus: Annotated[
         int | None, typer.Option(min=1, help="For each task of Slurm or Ray. Default: 1, beside a GPU 4.")
     ] = None
-    memory: Annotated[str, typer.Option(help="For each task of Slurm: 8G.")] = ""
+    memory: Annotated[
+        str | None, typer.Option(help="For each task of Slurm: 8G. Default: the cluster's.")
+    ] = None
     slurm: Annotated[
         list[str] | None, typer.Option("--slurm", help="Any option of sbatch: account=lab. Repeatable.")
     ] = None
@@ -58,7 +67,9 @@ class Cluster:
         list[str] | None, typer.Option(help="A line of shell before a task of Slurm. Repeatable.")
     ] = None
     wait: Annotated[bool, typer.Option("--wait", help="With Slurm: stay until its queue is empty.")] = False
-    ray_address: Annotated[str, typer.Option(help="Of the Ray cluster; local begins one.")] = "auto"
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster; local begins one. Default: auto.")
+    ] = None
 
     def check(self) -> None:
         """Refuse what belongs to another engine.
@@ -88,10 +99,34 @@ class Cluster:
         odd = next((name for name in alien if getattr(self, name) != getattr(usual, name)), None)
         if odd is not None:
             raise UsageError(f"--{odd.replace('_', '-')}: is not for --engine {self.engine}")
+        blank = next(
+            (name for name in ("partition", "time", "memory", "ray_address") if getattr(self, name) == ""),
+            None,
+        )
+        if blank is not None:
+            raise UsageError(
+                f"--{blank.replace('_', '-')}: nothing stands there; leave it out for the default"
+            )
         if self.streams and not 1 < self.per_gpu <= STREAMS:
             raise UsageError(
                 f"--streams: of how many jobs on a GPU? Add --per-gpu N, from 2 to {STREAMS} ({self.per_gpu} here)"
             )
+        if self.engine == "slurm":
+            self.of_slurm("auto")
+
+    def of_slurm(self, device: str) -> SlurmAsked:
+        """One task's share of the cluster.
+
+        Raises:
+            UsageError: something cannot be.
+        """
+        from ticketctl.stages.slurm_asked import slurm_asked
+
+        return slurm_asked(
+            device, partition=self.partition or "", time=self.time or "240", gpus=self.gpus, cpus=self.cpus,
+            array_parallel=self.array_parallel or 256, memory=self.memory or "", per_task=self.per_task or 1,
+            per_gpu=self.per_gpu, streams=self.streams, options=self.slurm or (), setup=self.setup or (),
+        )  # fmt: skip
 
 
 def check_extra(engine: str) -> None:
@@ -124,13 +159,10 @@ def site_of(plan: Plan, at: opt.Site, stop: str = "") -> Site:
 def on_slurm(plan: Plan, at: opt.Site, asked: Cluster, stop: Stop) -> Swept | None:
     """Submit what is left, or print the scripts; with `--wait`, what became of it all."""
     from ticketctl.stages import slurm
-    from ticketctl.stages.slurm_asked import slurm_asked
+    from ticketctl.stages.slurm_asked import check_workspace
 
-    wanted = slurm_asked(
-        at.device, partition=asked.partition, time=asked.time, array_parallel=asked.array_parallel, gpus=asked.gpus,
-        cpus=asked.cpus, memory=asked.memory, per_task=asked.per_task, per_gpu=asked.per_gpu, streams=asked.streams,
-        options=asked.slurm or (), setup=asked.setup or (),
-    )  # fmt: skip
+    wanted = asked.of_slurm(at.device)
+    check_workspace(str(plan.workspace.absolute()))  # where its logs lie, as the script says
     order = slurm.Order(plan, site_of(plan, at), wanted, resolve)
     if at.dry_run:
         _show_scripts([text for _, text in slurm.scripts(order)], at)
@@ -170,7 +202,7 @@ def ray_pool(plan: Plan, at: opt.Site, asked: Cluster) -> Iterator[tuple[Pool, i
     site = replace(site_of(plan, at, str(halt)), device=device)
     cpus = asked.cpus or (1 if device == "cpu" else 4)
     pool = RayPool(
-        site, resolve, address=asked.ray_address, per_gpu=asked.per_gpu, cpus=cpus, most=asked.workers
+        site, resolve, address=asked.ray_address or "auto", per_gpu=asked.per_gpu, cpus=cpus, most=asked.workers
     )  # fmt: skip
     try:
         yield pool, max(1, pool.slots), halt.touch

@@ -11,6 +11,7 @@ import typer
 from ticketctl.cli import options as opt
 from ticketctl.cli.output import note, print_json, print_line, print_table, visible
 from ticketctl.cli.status import Sweep
+from ticketctl.errors import UsageError
 
 if TYPE_CHECKING:
     from ticketctl.stages.collect import Record
@@ -27,7 +28,8 @@ Format = Annotated[
     typer.Option("--format", help="table, csv or json. Default: a table; in a file, as its name ends."),
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="A file: sweep.csv or sweep.json; one that lies there is replaced.")
+    Path | None,
+    typer.Option(help="A file: sweep.csv or sweep.json; a table of collect that lies there is replaced."),
 ]
 
 
@@ -52,13 +54,10 @@ def collect(
 
     ticketctl collect 3f2a --metric test.accuracy --metric audit.ece
     """
-    from ticketctl.errors import UsageError
     from ticketctl.stages import collect as stage
     from ticketctl.stages.sweep_entries import entries_of, plan_named
 
-    kind = stage.format_of(format_ or ("json" if json and not out else None), out)
-    if json and format_ not in (None, "json"):
-        raise UsageError(f"--format {format_} and --json are two formats; give one of them")
+    kind = _kind(format_, out, json)
     asked = metric or []
     whole = entries_of(plan_named(name, workspace), [one for one in asked if one != stage.ALL])
     rows = stage.rows_of(whole, asked, str(workspace))
@@ -76,6 +75,23 @@ def collect(
         print_line(stage.csv_text(rows).rstrip("\n"))
     else:
         _show(rows, whole.axes)
+
+
+def _kind(typed: str | None, out: Path | None, json: bool) -> str:
+    """The format; what cannot be is refused before the sweep is read."""
+    from ticketctl.stages.collect import BEHIND, SUFFIXES, format_of
+    from ticketctl.stages.own_files import check_out, is_table
+
+    kind = format_of(typed or ("json" if json and not out else None), out)
+    if json and typed not in (None, "json"):
+        raise UsageError(f"--format {typed} and --json are two formats; give one of them")
+    if out is not None:
+        if SUFFIXES.get(out.suffix.lower(), kind) != kind:
+            raise UsageError(
+                f"--format {kind} with --out {out}: the file's name says another; give one of them"
+            )
+        check_out(out, "sweep.csv", "collect", lambda file: is_table(file, BEHIND))
+    return kind
 
 
 def _show(rows: Sequence[Record], axes: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from ticketctl.cli import options as opt
 from ticketctl.cli.console import amount, duration
 from ticketctl.cli.devices import check
 from ticketctl.cli.output import note, print_json, print_line, print_table, visible
+from ticketctl.errors import UsageError
 
 if TYPE_CHECKING:
     from ticketctl.stages.jobs import Plan
@@ -59,6 +61,10 @@ class Which:
 
 
 Workers = Annotated[int | None, typer.Option(min=1, max=4096, help="Jobs at a time. Default: one a core.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="File to write the plan to, PLAN.jsonl; a plan that lies there is replaced."),
+]
 MOST = 40
 """Draws that a table shows."""
 
@@ -68,7 +74,7 @@ def plan(
     *,
     which: Which,
     workers: Workers = None,
-    out: Annotated[Path | None, typer.Option(help="File to write the plan to: one job a line.")] = None,
+    out: Out = None,
     list_: Annotated[bool, typer.Option("--list", help="Every job, with its id.")] = False,
     device: opt.Device = "auto",
     workspace: opt.Workspace = opt.DEFAULT_WORKSPACE,
@@ -78,6 +84,7 @@ def plan(
 ) -> None:
     """Plan many runs: the jobs behind a grid or a paper's table, each once, and what they cost.
 
+    A place is a combination and a seed, as `ticketctl collect` counts them; several may need one job.
     Nothing is trained or fetched but a few steps to time. `ticketctl sweep` carries out the same plan.
 
     Examples:
@@ -88,19 +95,39 @@ def plan(
 
     ticketctl plan grid.toml --only "density>=0.1,tweaks=skip" --out plan.jsonl
     """
-    from ticketctl.stages.plan_files import as_bytes
-    from ticketctl.store.files import write_atomic
-
     check(device)
+    if out is not None:
+        _check_out(out)
     found = which.meant(workspace)
     tell(found, quiet)
     if out is not None:
-        write_atomic(out, as_bytes(found.plan))
-        note(f"plan {found.plan.id} in {out}; carry it out with: ticketctl sweep {out}", quiet)
+        _write(found.plan, out, quiet)
     if list_:
         _list(found.plan, json)
         return
     _tell_cost(found, opt.Site(data_dir, True, True, json, quiet, device, workspace, which.data), workers)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse to write over what is no plan, or what `sweep` would not take for one, before anything is done."""
+    from ticketctl.stages.own_files import check_out, is_plan
+
+    check_out(out, "plan.jsonl", "plan", is_plan)
+    if out.suffix != ".jsonl":
+        raise UsageError(
+            f"--out {out}: sweep takes a plan whose name ends in .jsonl; name a file, such as plan.jsonl"
+        )
+
+
+def _write(plan: Plan, out: Path, quiet: bool) -> None:
+    from ticketctl.stages.plan_files import as_bytes
+    from ticketctl.store.files import make_folder, write_atomic
+
+    make_folder(out.parent)
+    write_atomic(out, as_bytes(plan))
+    where = [] if plan.workspace == opt.DEFAULT_WORKSPACE else ["--workspace", str(plan.workspace)]
+    line = shlex.join(["ticketctl", "sweep", str(out), *where])
+    note(f"plan {plan.id} in {out}; carry it out with: {line}", quiet)
 
 
 def _tell_cost(found: Meant, at: opt.Site, workers: int | None) -> None:
@@ -163,7 +190,7 @@ def _record(found: Meant, cost: PlanCost, slots: int) -> dict[str, Any]:
 
     plan = found.plan
     return {
-        "plan": plan.id, "title": plan.title, "places": len(plan.places), **cost_record(cost, plan, slots),
+        "plan": plan.id, "title": plan.title, "places": _places(plan), **cost_record(cost, plan, slots),
         "refused": list(found.refused), "notes": list(found.notes),
     }  # fmt: skip
 
@@ -187,9 +214,11 @@ def show(plan: Plan, cost: PlanCost, slots: int) -> None:
         print_line(line)
 
 
-def _results(plan: Plan) -> int:
-    """Different ones: a dense net that several methods share is one."""
-    return len({(place.use, place.metric) for place in plan.places})
+def _places(plan: Plan) -> int:
+    """Of the table that `collect` makes: a dense net that several methods share has one."""
+    from ticketctl.stages.sweep_labels import labelled
+
+    return len(labelled(plan)[1])
 
 
 def told(plan: Plan, cost: PlanCost, slots: int, *, timed: bool = True) -> list[str]:
@@ -199,11 +228,11 @@ def told(plan: Plan, cost: PlanCost, slots: int, *, timed: bool = True) -> list[
         f"{many} {kind}{'s' * (many != 1)}{f' ({there} there)' * bool(there)}"
         for kind, (many, there) in cost.jobs.items()
     )
-    most = "at most " if bill["at_most"] else ""
+    places, most = _places(plan), "at most " if bill["at_most"] else ""
     steps = "" if bill["steps"] is None else f", {bill['steps']:,} steps"
     lines = [
-        visible(f"plan        {plan.id} {plan.title}: {_results(plan)} results wanted"),
-        f"jobs        {len(plan.jobs)}: {jobs}; each is done once, however many results need it",
+        visible(f"plan        {plan.id} {plan.title}: {places} place{'s' * (places != 1)}"),
+        f"jobs        {len(plan.jobs)}: {jobs}; each is done once, however many places need it",
         f"to train    {most}{bill['trainings']:,} trainings, {bill['epochs']:,.0f} epochs{steps}",
     ]
     if not timed:

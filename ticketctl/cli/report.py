@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ticketctl.stages.plot import Drawing
     from ticketctl.stages.sweep_report import Shown
 
-Out = Annotated[Path, typer.Option(help="The file; a report that lies there is replaced, and nothing else.")]
+Out = Annotated[Path, typer.Option(help="The file; a report or an empty file is replaced, and nothing else.")]
 Title = Annotated[str | None, typer.Option(help="Heading of the page. Default: nets, data, methods.")]
 
 
@@ -59,6 +59,8 @@ def report(
     """
     _ready(paper, data, out)
     told = {"json": json, "quiet": quiet}
+    if axes is not None:
+        _check_axes(axes)
     if sweep is not None:
         refuse(WHAT=what, __paper=paper)
         about = shown(sweep, workspace, metric, against, axes, quiet=quiet)
@@ -66,6 +68,13 @@ def report(
     else:
         alone(against=against, axes=axes, metric=metric)
         _of_runs(what or [], workspace, (figure, sets or []), (paper, data), title, out, **told)
+
+
+def _check_axes(typed: str) -> None:
+    """Refuse other than two: a map has rows and columns."""
+    names = [name.strip() for name in typed.split(",")]
+    if len({*names} - {""}) != 2 or len(names) != 2:
+        raise UsageError(f"--axes {typed}: name two different axes, rows first, such as method,spend")
 
 
 def _ready(paper: str | None, data: str | None, out: Path) -> None:

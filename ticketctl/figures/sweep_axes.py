@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ticketctl.errors import UsageError
 from ticketctl.figures.ladders import numbered
 from ticketctl.figures.rows import split, unit_of
 from ticketctl.figures.sheet import FORMS, Axis, Cell, Sheet, counted, slug
@@ -27,6 +28,7 @@ COLUMNS = (*FORMS["matrix"], "half", "signs")
 PLACES = ("model", "data")
 """Axes that have sheets of their own."""
 Panel = tuple[tuple[str, str], ...]
+KEY = "figures.sweep-axes.axes"
 ONE = "all"
 """The column of a sweep of a single axis."""
 
@@ -68,11 +70,13 @@ def axes_of(swept: Swept, typed: str) -> tuple[str, str]:
         typed: as the key `axes` says it.
 
     Raises:
-        UsageError: the sweep has no such axis.
+        UsageError: the sweep has no such axis, or these are not two.
     """
     names = [name.strip() for name in typed.split(",") if name.strip()]
     if names:
-        known = [axis_of(swept, name, "figures.sweep-axes.axes") for name in names[:2]]
+        known = [axis_of(swept, name, KEY) for name in names]
+        if len(known) > 2 or len({*known}) < len(known):
+            raise UsageError(f"{KEY} = {typed!r}: name two different axes, rows first, such as method,spend")
         return known[0], known[1] if len(known) > 1 else ""
     return swept.pair() or ((swept.varying or list(swept.axes))[0], "")
 

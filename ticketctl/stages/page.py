@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ticketctl import __version__
 from ticketctl.artifacts.report import Report
-from ticketctl.errors import MissingExtraError, UsageError, listed
+from ticketctl.errors import MissingExtraError, listed
 from ticketctl.figures.ink.picture import DOTS, picture
 from ticketctl.figures.page.alt import alt, table
 from ticketctl.figures.page.lean import lean
@@ -20,6 +20,7 @@ from ticketctl.figures.page.parts import Figure, Page
 from ticketctl.figures.page.render import MARK, Rendered, render
 from ticketctl.figures.page.words import private_sheet
 from ticketctl.figures.sheet import Sheet
+from ticketctl.stages import own_files
 from ticketctl.stages.gallery import Gallery
 from ticketctl.stages.page_commands import commands, of_what, plot_line, recipes, standins
 from ticketctl.stages.page_tables import provenance, results, tickets, verdicts
@@ -76,15 +77,9 @@ def check_out(out: Path) -> None:
 
     Raises:
         UsageError: a folder, a link or a file that `report` did not write lies there.
+        ResourceError: what lies there may not be read.
     """
-    if out.is_symlink() or (out.exists() and not out.is_file()):
-        what = "a link" if out.is_symlink() else "a folder" if out.is_dir() else "no plain file"
-        raise UsageError(f"--out {out}: this is {what}; name a file, such as report.html")
-    if out.exists():
-        with open(out, "rb") as file:
-            begin = file.read(4096)
-        if MARK.encode() not in begin:
-            raise UsageError(f"--out {out}: a file that no report made lies there; name another")
+    own_files.check_out(out, "report.html", "report", lambda file: MARK.encode() in file.read(4096))
 
 
 def page_of(

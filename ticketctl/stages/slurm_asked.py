@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
+from unicodedata import category
 
 from ticketctl.errors import UsageError, near_miss
 from ticketctl.stages.workers import THREADS
@@ -21,9 +23,18 @@ OURS = {
     "ntasks": "a job has one", "ntasks-per-node": "a job has one", "requeue": "requeueing",
 }  # fmt: skip
 """Options of sbatch that are settled elsewhere, and where."""
+VALUED = (
+    "account", "comment", "constraint", "cpus-per-gpu", "exclude", "gpus-per-task", "gres", "mail-type", "mail-user",
+    "mem-per-cpu", "mem-per-gpu", "nodelist", "qos", "wckey",
+)  # fmt: skip
+"""Further ones that submitit knows, each with a value; sbatch has more, and says itself what it does not know."""
+NEAR = 0.9
+"""How alike a slip of the finger is to what was meant: `acount`; no two options of sbatch are but these."""
 
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d)")
 _KEY = re.compile(r"[a-z][a-z0-9-]*")
+_PATTERN = re.compile(r"%[0-9]*[%AabJjNnstux]|\\")
+_MEMORY = re.compile(r"[0-9]+[KMGTkmgt]?")
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,7 @@ def slurm_asked(
     """
     many = (0 if device == "cpu" else 1) if gpus is None else gpus
     _check_gpus(device, many, streams)
+    _check_texts(partition, memory, setup)
     cores = (4 if many else 1) if cpus is None else cpus
     return SlurmAsked(
         partition, minutes_of(time), array_parallel, many, cores, memory, per_task, per_gpu, streams,
@@ -126,6 +138,45 @@ def _check_gpus(device: str, many: int, streams: bool) -> None:
         raise UsageError("--streams: is for GPUs, of which none is asked; leave it out")
     if device.startswith("cuda:"):
         raise UsageError(f"--device {device}: Slurm chooses the GPU; write --device cuda")
+
+
+def _check_texts(partition: str, memory: str, setup: Sequence[str]) -> None:
+    check_line("--partition", partition)
+    if memory and not _MEMORY.fullmatch(memory):
+        raise UsageError(
+            f"--memory {memory!r}: write a whole number with K, M, G or T, as 8G; alone it is megabytes"
+        )
+    for line in setup:
+        check_line("--setup", line)
+        if line.startswith("#SBATCH"):
+            raise UsageError(f"--setup {line!r}: options of sbatch are given by --slurm KEY=VALUE")
+
+
+def check_line(option: str, text: str) -> None:
+    """Refuse what would not stay on its line of the script: what follows could be an option of sbatch.
+
+    Raises:
+        UsageError: a line's end or another control character.
+    """
+    if any(
+        category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in text
+    ):  # a hard space may be of a folder's name
+        raise UsageError(
+            f"{option} {text!r}: this is one line of a script; leave out line ends and control characters"
+        )
+
+
+def check_workspace(path: str) -> None:
+    """Refuse a folder that sbatch would not read as it is written: it holds the logs, whose names are patterns.
+
+    Raises:
+        UsageError: it would look elsewhere.
+    """
+    check_line("--workspace", path)
+    if _PATTERN.search(path):
+        raise UsageError(
+            f"--workspace {path!r}: sbatch reads % and \\ in the name of a log as a pattern; name another folder"
+        )
 
 
 def minutes_of(text: str) -> int:
@@ -155,13 +206,21 @@ def minutes_of(text: str) -> int:
 def _pairs(options: Sequence[str]) -> list[tuple[str, str | bool]]:
     found: list[tuple[str, str | bool]] = []
     for text in options:
+        check_line("--slurm", text)
         key, sign, value = text.removeprefix("--").partition("=")
-        if key in OURS:
-            raise UsageError(f"--slurm {text}: {key} is settled by {OURS[key]}")
-        if not _KEY.fullmatch(key) or not value.isprintable() or (sign and not value):
-            near = near_miss(
-                key, ("account", "qos", "constraint", "exclude", "exclusive", "mail-type", "gres")
-            )
-            raise UsageError(f"--slurm {text!r}: KEY=VALUE with a long option of sbatch; {near}")
+        _check_key(text, key)
+        if (sign and not value) or (not sign and key in VALUED):
+            raise UsageError(f"--slurm {text!r}: {key} of what? Write {key}=VALUE")
         found.append((key, value if sign else True))
     return found
+
+
+def _check_key(text: str, key: str) -> None:
+    known = ("exclusive", *VALUED)
+    if key in OURS:
+        raise UsageError(f"--slurm {text}: {key} is settled by {OURS[key]}")
+    slip = key not in known and get_close_matches(key, [*known, *OURS], 1, NEAR)
+    if slip or not _KEY.fullmatch(key):
+        raise UsageError(
+            f"--slurm {text!r}: KEY=VALUE with a long option of sbatch; {near_miss(key, [*known, *OURS])}"
+        )
