@@ -494,7 +494,7 @@ def test_a_part_of_a_grid_and_a_scaled_one_may_have_values_that_differ_in_the_wh
     twice = axes(method=("snip", "random"), spend=("none", "train.lr=0.05"))
     for found in ({"only": "method=snip"}, {"scale": Fraction(1, 100)}):
         with pytest.raises(UsageError, match="is the same as 'none' in every combination"):
-            planned(twice, **found)  # type: ignore[arg-type]
+            planned(twice, **found)  # type: ignore[arg-type]  # keys of many types
 
 
 def test_a_grid_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:

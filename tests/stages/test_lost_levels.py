@@ -80,7 +80,7 @@ def test_a_damaged_run_fails_its_draw_in_a_line_that_says_the_way_out(written: t
     assert state.message.startswith(f"{path}: not sound JSON")
     assert state.message.endswith(WAY)
     assert way_on(survey_states(plan)) == "what is damaged is to be removed first"
-    assert do(Site(_plan_file(plan), str(plan.workspace)), job.id, str).state == state  # type: ignore[arg-type]
+    assert do(Site(_plan_file(plan), str(plan.workspace)), job.id, str).state == state  # type: ignore[arg-type]  # no device is asked for
     forget(plan, [job.id])  # --retry
     assert state_in(plan, job, 0.0) == state
     assert path.read_text() == "{"
@@ -115,7 +115,7 @@ def test_nothing_is_begun_under_the_old_name_of_a_workspace_that_was_moved(
     shutil.rmtree(tmp_path)
     line = f"{path}: moved or removed since the sweep began; sweep again where it lies now"
     with pytest.raises(ResourceError) as caught:
-        do(Site(path, str(tmp_path)), job.id, str)  # type: ignore[arg-type]
+        do(Site(path, str(tmp_path)), job.id, str)  # type: ignore[arg-type]  # as above
     assert str(caught.value) == line
     assert not tmp_path.exists()
 

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -284,6 +285,29 @@ def test_what_does_not_stop_is_killed(begin: Begin, kind: str, tmp_path: Path) -
     pool.close()
     assert gone(pid, 10)
     assert isinstance(future.exception(10), BrokenProcessPool)
+
+
+@pytest.mark.long
+def test_a_process_that_dies_as_it_is_looked_at_leaves_nothing_to_tell(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    pool = begin("alone")
+    pid, worker = ended(pool, "ask").state.attempts, pool._workers[0]
+    manager = worker._executor._executor_manager_thread
+    end = manager.terminate_broken
+
+    def looked_at_and_ended(cause: object) -> None:  # the process is gone, and nobody was told yet
+        assert not worker.broken
+        end(cause)
+
+    monkeypatch.setattr(manager, "terminate_broken", looked_at_and_ended)
+    os.kill(pid, signal.SIGKILL)
+    manager.join(60)
+    assert not manager.is_alive()
+    assert told == []
+    assert ended(pool, "ask").state.attempts != pid
 
 
 @pytest.mark.long

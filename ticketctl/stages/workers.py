@@ -76,7 +76,8 @@ class Alone:
         with suppress(
             RuntimeError
         ):  # BrokenProcessPool is one, and so is what an executor says that was shut down
-            self._executor.submit(os.getpid).cancel()
+            # not cancelled: should the process die now, Python 3.11 stumbles over what was, and tells of it
+            self._executor.submit(os.getpid)
             return False
         return True
 
