@@ -51,7 +51,7 @@ def explained(host: str, name: HubName | None = None, doing: str = "read") -> It
         yield
     except TicketctlError:
         raise
-    except Exception as error:
+    except Exception as error:  # what a strange answer makes the client stumble over can be of any class
         raise explain(error, host, name, doing) from None
 
 

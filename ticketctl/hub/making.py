@@ -42,7 +42,7 @@ def make(hub: Hub, name: HubName, *, public: bool) -> None:
             ) as refused:  # what is there now is not of this push, unless a gateway gave up
                 answered = refused.response is not None and refused.response.status_code < GATEWAY
                 raise
-    except BaseException as problem:
+    except BaseException as problem:  # raised again: Ctrl-C, too, leaves nothing half-made behind
         if not answered:
             clear(hub, name, lambda one: False, problem, known=False)
         raise

@@ -193,7 +193,7 @@ def _refused(response: httpx2.Response, request: httpx2.Request, host: str) -> E
     doing = "read" if _safe(request) else "write"
     try:
         hf_raise_for_status(response)
-    except Exception as error:
+    except Exception as error:  # the client's own, or what a strange body makes it stumble over
         return explain(error, host, doing=doing)
     finally:
         response.close()

@@ -186,7 +186,7 @@ def commit(
             if more := [path for path in again.kept if path not in todo.kept]:
                 hub.reporter.remark(f"{remote.name}: {listed(more)} written by hand meanwhile, and kept")
             return _committed(hub, base, again, message, made)
-    except BaseException as problem:
+    except BaseException as problem:  # raised again: Ctrl-C, too, leaves nothing half-made behind
         if made:
             mine = {item.path: item for item in items}
             clear(hub, remote.name, lambda one: one.path in mine and mine[one.path].is_at(one), problem)
@@ -222,7 +222,7 @@ def _committed(hub: Hub, base: Remote, todo: Change, message: str, made: bool) -
         try:
             with catch_warnings(action="ignore"):  # the Hub's words about the card
                 return str(hub.api.create_commit(name.repo, [*adds, *deletes], **said).oid)
-        except Exception as problem:
+        except Exception as problem:  # whatever it was, the commit may have landed: that is looked at first
             if isinstance(problem, ValueError) and str(problem).startswith("Invalid metadata"):
                 why = quoted(str(problem).partition("\n")[2].removeprefix("- "))
                 raise UsageError(f"the Hub refuses the card ({why}); --licence is one of its ids") from None

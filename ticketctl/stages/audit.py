@@ -186,7 +186,7 @@ def _named(asked: Audit, name: str) -> Iterator[None]:
         yield
     except (TicketctlError, MemoryError, OSError):
         raise
-    except Exception as error:
+    except Exception as error:  # a metric may be anybody's code; raised again with its name
         others = ",".join(other for other in asked.metrics if other != name)
         way = f"; all but it: --metrics {others}" if others else ""
         raise RuntimeError(

@@ -195,7 +195,7 @@ def _named(asked: Interpolation, name: str) -> Iterator[None]:
         yield
     except (TicketctlError, MemoryError, OSError):
         raise
-    except Exception as error:
+    except Exception as error:  # a curve may be anybody's code; raised again with its name
         raise RuntimeError(
             f"curve {name} of {asked.between.label}: {type(error).__name__}: {error}; what was measured before it is "
             "kept"
